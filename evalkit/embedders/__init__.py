@@ -1,0 +1,1 @@
+"""Embedders: the protocol, the registry, and one module per model family."""

@@ -1,0 +1,84 @@
+"""The protocol that an embedder keeps, and what evalkit assumes where it says nothing.
+
+A class with ``info`` and ``encode`` is an embedder; nothing has to be inherited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from evalkit.items import Item, Side
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from evalkit.images import ImageFacts
+
+
+@dataclass(frozen=True)
+class EmbedderInfo:
+    """What an embedder says of itself.
+
+    Attributes:
+        name: how the model is called in results, ``[A-Za-z0-9._-]+`` once spaces and slashes are replaced.
+        dimension: length of its vectors.
+        revision: the checkpoint's revision (full git hash, or a digest of its files), where there is one.
+        modalities: what it can embed, of ``text``, ``image``, ``image+text``.
+        regions: which regions it takes as an input of its own, of ``box``, ``point``, ``mask``.
+        fingerprint: digest of all that its vectors depend on (weights, revision, options, code version).
+            Vectors are kept under it: two embedders that may differ must not share one. Empty means
+            that evalkit digests the class's source and its options instead.
+        options: options that change its vectors, as text; recorded in results.
+    """
+
+    name: str
+    dimension: int
+    revision: str | None = None
+    modalities: frozenset[str] = frozenset({"text", "image", "image+text"})
+    regions: frozenset[str] = frozenset()
+    fingerprint: str = ""
+    options: dict[str, str] = field(default_factory=dict)
+
+
+class Embedder(Protocol):
+    """Turns items into vectors."""
+
+    @property
+    def info(self) -> EmbedderInfo:
+        """Name, revision, dimension, modalities, native regions, fingerprint."""
+        ...
+
+    def encode(self, items: Sequence[Item], side: Side) -> NDArray[np.float32]:
+        """Embed one batch.
+
+        Args:
+            items: the batch; never empty. Either all items have an image or none has.
+            side: whether they are queries or candidates.
+
+        Returns:
+            float32, shape ``(len(items), info.dimension)``, rows of Euclidean length 1, in order.
+        """
+        ...
+
+
+@runtime_checkable
+class Costed(Protocol):
+    """An embedder that knows what an item costs, for batching under ``--batch-tokens``."""
+
+    def cost(self, item: Item, image: ImageFacts | None) -> int:
+        """Estimated tokens (or anything proportional to time and memory), at least 1."""
+        ...
+
+
+def default_cost(item: Item, image: ImageFacts | None) -> int:
+    """Tokens of an item where its embedder does not say: 4 characters or 28 x 28 pixels a token.
+
+    Images count at most 1280 tokens, the limit that the official MMEB configuration sets.
+    """
+    text = len(item.prompt) // 4 + 1
+    if image is None:
+        return text
+    return text + min(1280, image.width * image.height // (28 * 28) + 1)

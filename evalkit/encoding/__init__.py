@@ -1,0 +1,1 @@
+"""Items to vectors: deduplicate, look up, order, batch, run, store."""

@@ -1,0 +1,35 @@
+"""Errors that a user can act on. Each message names the file, the row, the value and the way out."""
+
+from __future__ import annotations
+
+
+class EvalkitError(Exception):
+    """Something went wrong that the user can act on; ``exit_code`` is what a command exits with."""
+
+    exit_code = 4
+
+
+class UsageError(EvalkitError):
+    """Bad usage or bad input on the command line."""
+
+    exit_code = 2
+
+
+class DataError(EvalkitError):
+    """Rows on disk that cannot be read as the task they claim to be."""
+
+
+class ImageError(DataError):
+    """An image that is missing, broken, too large, or outside the data folder."""
+
+
+class EmbedderError(EvalkitError):
+    """An embedder that broke its contract: wrong shape, not finite, not of length 1."""
+
+
+class StoreError(EvalkitError):
+    """The vector store cannot be read or written."""
+
+
+class ResultsError(EvalkitError):
+    """The files of a run cannot be read or written."""

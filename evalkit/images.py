@@ -1,0 +1,171 @@
+"""Image files: where they may lie, what they hold, and their pixels as 8-bit RGB.
+
+The policy, in one place:
+
+* a path is relative to an images folder and cannot leave it, neither by ``..`` nor by a link;
+* only raster formats that Pillow decodes by itself are opened (no EPS, whose decoder runs a program);
+* images of more than ``MAX_PIXELS`` pixels are refused before they are decoded;
+* 16-bit grey is scaled to 8 bits (Pillow's own ``convert`` would clip it to white), CMYK, palette and
+  grey become RGB, transparency is dropped as the official loaders do with ``convert("RGB")``;
+* the camera's orientation (EXIF) is applied where ``upright`` is set. An item with a region leaves it
+  unset, because the region counts pixels of the stored image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from evalkit.errors import ImageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_PIXELS = 89_478_485  # Pillow's own warning level: 256 MiB as 24-bit RGB
+FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What an image file is, without its pixels.
+
+    Attributes:
+        digest: SHA-256 of the file's bytes, hexadecimal.
+        width: stored width in pixels, before any orientation.
+        height: stored height in pixels.
+    """
+
+    digest: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """An image by reference: a path below a folder.
+
+    Attributes:
+        root: the images folder.
+        path: POSIX path below ``root``, as the data set has it.
+        upright: apply the orientation that the camera recorded (EXIF).
+        pixels: decoded pixels where they are at hand already; not part of the identity.
+    """
+
+    root: Path
+    path: str
+    upright: bool = True
+    pixels: Image | None = field(default=None, compare=False, repr=False)
+
+    def location(self) -> Path:
+        """The file's place on disk.
+
+        Raises:
+            ImageError: the path is absolute, climbs out of ``root`` or is a link that leads out of it.
+        """
+        pure = PurePosixPath(self.path)
+        if pure.is_absolute() or ".." in pure.parts or "\\" in self.path or "\0" in self.path or not pure.parts:
+            raise ImageError(f"image path {self.path!r} leaves the images folder {self.root}: refused")
+        place = self.root / self.path
+        if not place.resolve().is_relative_to(self.root.resolve()):
+            raise ImageError(
+                f"image {self.path!r} is a link that leads out of the images folder {self.root}: refused "
+                "(pass the folder that it leads to with --images)"
+            )
+        return place
+
+    def read(self) -> bytes:
+        """The file's bytes.
+
+        Raises:
+            ImageError: the file is missing or cannot be read, or its path is refused.
+        """
+        place = self.location()
+        try:
+            return place.read_bytes()
+        except FileNotFoundError:
+            raise ImageError(f"image {place} is missing (images are looked for below --images)") from None
+        except OSError as error:
+            raise ImageError(f"image {place} cannot be read: {error.strerror or error}") from error
+
+    def facts(self) -> ImageFacts:
+        """Digest and size; reads the file, decodes only its header.
+
+        Raises:
+            ImageError: as :meth:`read`, or the file is no image of a known format, or it is too large.
+        """
+        data = self.read()
+        with _opened(data, self.path) as image:
+            width, height = image.size
+        return ImageFacts(hashlib.sha256(data).hexdigest(), width, height)
+
+    def rgb(self) -> Image:
+        """The pixels, mode RGB, 8 bits.
+
+        Raises:
+            ImageError: as :meth:`facts`, or the pixels cannot be decoded rightly.
+        """
+        if self.pixels is not None:
+            return self.pixels
+        return decode(self.read(), name=self.path, upright=self.upright)
+
+
+def decode(data: bytes, *, name: str, upright: bool) -> Image:
+    """Decode an image file to 8-bit RGB.
+
+    Args:
+        data: the file's bytes.
+        name: what to call the image in an error.
+        upright: apply the EXIF orientation.
+
+    Raises:
+        ImageError: unknown format, truncated, too large, or sample values of unknown range.
+    """
+    from PIL import ImageOps
+
+    with _opened(data, name) as image:
+        try:
+            image.load()
+            if upright:
+                image = ImageOps.exif_transpose(image)
+            if image.mode == "RGB":
+                return image.copy()
+            if image.mode == "F":
+                raise ImageError(f"image {name} has floating-point samples of unknown range: convert it to 8 bits")
+            if image.mode.startswith("I"):
+                image = _eight_bits(image, name)
+            return image.convert("RGB")
+        except (OSError, SyntaxError, ValueError, EOFError) as error:
+            raise ImageError(f"image {name} is truncated or broken: {error}") from error
+
+
+def _opened(data: bytes, name: str) -> Image:
+    import PIL.Image
+
+    try:
+        image = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
+    except PIL.UnidentifiedImageError:
+        raise ImageError(f"image {name} ({len(data)} bytes) is not one of {', '.join(FORMATS)}") from None
+    except PIL.Image.DecompressionBombError as error:
+        raise ImageError(f"image {name} is too large: {error}") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise ImageError(f"image {name} is truncated or broken: {error}") from error
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError(
+            f"image {name} has {image.width} x {image.height} pixels, more than the limit of {MAX_PIXELS:,}: "
+            "scale it down or leave its row out"
+        )
+    return image
+
+
+def _eight_bits(image: Image, name: str) -> Image:
+    """Grey of 16 bits to 8 bits, by the ratio of the two white points."""
+    import numpy as np
+    import PIL.Image
+
+    grey = np.asarray(image).astype(np.int64)
+    if grey.min() < 0 or grey.max() > 65535:
+        raise ImageError(f"image {name} has samples outside 16 bits ({grey.min()} to {grey.max()}): convert it to 8 bits")
+    return PIL.Image.fromarray(((grey + 128) // 257).astype(np.uint8), mode=None)

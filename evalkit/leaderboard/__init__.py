@@ -1,0 +1,1 @@
+"""Runs to tables to pages; no page computes a number."""

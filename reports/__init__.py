@@ -1,0 +1,1 @@
+"""Report templates and static assets, read with importlib.resources."""

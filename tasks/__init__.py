@@ -1,0 +1,1 @@
+"""Task cards: one TOML file per task, read with importlib.resources."""
