@@ -51,6 +51,8 @@ class TaskCard(BaseModel):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._+-]+(/[A-Za-z0-9._+-]+)?$")]
     """Name, as MMEB spells it; SCaR's begin with ``SCaR/``."""
     suite: str
+    order: Annotated[int, Field(ge=1)]
+    """Place in the suite's table, from 1."""
     version: Annotated[int, Field(ge=1)]
     """Goes up when prompts, pools or labels change."""
     title: str
@@ -197,7 +199,7 @@ class Suite(Protocol):
 
 
 def read_cards(package: str, folder: str) -> tuple[TaskCard, ...]:
-    """Read the cards of one folder of a data package, ordered by their file names' ``order``.
+    """Read the cards of one folder of a data package, by their ``order``.
 
     Args:
         package: importable package that holds the folder, e.g. ``evalkit.tasks``.
@@ -208,12 +210,12 @@ def read_cards(package: str, folder: str) -> tuple[TaskCard, ...]:
     """
     cards = []
     files = (f for f in resources.files(package).joinpath(folder).iterdir() if f.name.endswith(".toml"))
-    for file in sorted(files, key=lambda f: f.name):
+    for file in files:
         try:
             cards.append(TaskCard.model_validate(tomllib.loads(file.read_text(encoding="utf-8"))))
         except (tomllib.TOMLDecodeError, ValidationError) as error:
             raise DataError(f"task card {folder}/{file.name}: {error}") from error
-    return tuple(cards)
+    return tuple(sorted(cards, key=lambda card: card.order))
 
 
 @cache
