@@ -1,0 +1,165 @@
+"""Metrics: pure functions from ranks to one score per query, and from scores to a number.
+
+A query's state is three integers (see :class:`evalkit.ranking.Ranking`): ``above`` candidates score
+higher than the best relevant one, ``tied`` others score exactly as high, ``right`` relevant ones share
+that score. Every metric is the expectation over all orders of the tied ones, drawn with equal chance
+(McSherry and Najork 2008); optimistic and pessimistic put the relevant ones first and last.
+
+The official code sorts with the label in front, so that among equal scores the label wins: that is the
+optimistic value, and a constant embedder gets 100 %. Here it gets chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from evalkit.stats import bootstrap, wilson
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from evalkit.ranking import Ranking
+
+    Counts = NDArray[np.int64]
+    Scores = NDArray[np.float64]
+
+IntervalMethod = Literal["wilson", "bootstrap"]
+
+
+def precision_at_1(above: Counts, tied: Counts, right: Counts) -> Scores:
+    """Probability that a relevant candidate comes first.
+
+    0 where a candidate scores higher, else ``right / (right + tied)``.
+
+    Args:
+        above, tied, right: int64, shape (n,); ``right`` at least 1.
+
+    Returns:
+        float64, shape (n,), in [0, 1].
+    """
+    return hit_at(1, above, tied, right)
+
+
+def hit_at(k: int, above: Counts, tied: Counts, right: Counts) -> Scores:
+    """Probability that a relevant candidate is among the first ``k``.
+
+    Of the ``right + tied`` candidates at the label's score, ``k - above`` come within the first ``k``;
+    none of them is relevant with probability C(tied, k - above) / C(right + tied, k - above).
+
+    Args:
+        k: at least 1.
+        above, tied, right: int64, shape (n,); ``right`` at least 1.
+
+    Returns:
+        float64, shape (n,), in [0, 1].
+    """
+    missed = np.ones(len(above), dtype=np.float64)
+    for place in range(k):
+        # Chance that the next place, too, goes to a candidate that is not relevant.
+        filled = place - above
+        open_ = filled >= 0
+        left = np.maximum(tied - np.maximum(filled, 0), 0)
+        missed = np.where(open_, missed * left / np.maximum(left + right, 1), missed)
+    return 1.0 - missed if k > 1 else np.where(above > 0, 0.0, right / (right + tied))
+
+
+def reciprocal_rank(above: Counts, tied: Counts, right: Counts) -> Scores:
+    """Expected reciprocal of the rank of the first relevant candidate.
+
+    Args:
+        above, tied, right: int64, shape (n,); ``right`` at least 1.
+
+    Returns:
+        float64, shape (n,), in (0, 1].
+    """
+    scores = 1.0 / (above + 1)
+    for query in np.flatnonzero(tied):
+        a, e, r = int(above[query]), int(tied[query]), int(right[query])
+        # P(first relevant one is behind j of the tied ones) = prod_{i<j} (e-i)/(e+r-i) * r/(e+r-j)
+        j = np.arange(e + 1)
+        behind = np.concatenate([[1.0], np.cumprod((e - j[:-1]) / (e + r - j[:-1]))])
+        scores[query] = float((behind * r / (e + r - j) / (a + 1 + j)).sum())
+    return np.asarray(scores, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric as data: its name, how a query is scored, which interval its mean gets.
+
+    Attributes:
+        name: as results call it.
+        score: from ``above``, ``tied``, ``right`` to scores in [0, 1].
+        interval: Wilson where scores are 0 or 1 but for ties, bootstrap otherwise.
+    """
+
+    name: str
+    score: Callable[[Counts, Counts, Counts], Scores]
+    interval: IntervalMethod
+
+
+METRICS = (
+    Metric("precision_at_1", precision_at_1, "wilson"),
+    Metric("hit_at_5", lambda a, t, r: hit_at(5, a, t, r), "wilson"),
+    Metric("hit_at_10", lambda a, t, r: hit_at(10, a, t, r), "wilson"),
+    Metric("mrr", reciprocal_rank, "bootstrap"),
+)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A metric's number on one task; all fractions in [0, 1], unrounded.
+
+    Attributes:
+        metric: the metric's name.
+        value: mean over the queries, expectation over ties.
+        optimistic: the same with relevant candidates first among equals (the official gold-first value).
+        pessimistic: the same with relevant candidates last among equals.
+        chance: what an embedder that cannot tell any two candidates apart gets.
+        n: number of queries.
+        n_ties: queries whose label shares its score with another candidate.
+        low: lower end of the 95 % interval.
+        high: upper end.
+        interval: the interval's method.
+    """
+
+    metric: str
+    value: float
+    optimistic: float
+    pessimistic: float
+    chance: float
+    n: int
+    n_ties: int
+    low: float
+    high: float
+    interval: IntervalMethod
+
+
+def measure(metric: Metric, ranking: Ranking, *, seed: int = 0) -> Value:
+    """A metric's number on one task.
+
+    Args:
+        metric: one of :data:`METRICS`, or one of your own.
+        ranking: of n queries, n at least 1.
+        seed: of the bootstrap.
+    """
+    above, tied, right = ranking.above, ranking.tied, ranking.right
+    none = np.zeros_like(above)
+    scores = metric.score(above, tied, right)
+    mean = float(scores.mean())
+    low, high = wilson(min(mean, 1.0), len(scores)) if metric.interval == "wilson" else bootstrap(scores, seed=seed)
+    return Value(
+        metric=metric.name,
+        value=mean,
+        optimistic=float(metric.score(above, none, right).mean()),
+        pessimistic=float(metric.score(above + tied, none, right).mean()),
+        chance=float(metric.score(none, ranking.pool - ranking.relevant, ranking.relevant).mean()),
+        n=len(scores),
+        n_ties=int((tied > 0).sum()),
+        low=low,
+        high=high,
+        interval=metric.interval,
+    )

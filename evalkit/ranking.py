@@ -1,0 +1,253 @@
+"""Vectors and pools to ranks: FAISS proposes in float32, an exact float64 rescoring decides.
+
+A score is the inner product, in float64, of the two float32 vectors: each product is exact, and the sum
+runs over the dimensions in a fixed order that does not depend on which other candidates are there. So
+equal vectors get equal scores, the order of candidates cannot matter, and any FAISS build (CPU or GPU,
+any SIMD level) leads to the same ranks.
+
+FAISS's float32 scores are off by at most :func:`float32_error`. Whatever that leaves undecided about the
+label, and the few best candidates, is rescored exactly; where its shortlist is not provably complete, the
+whole pool is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SHORTLIST = 2048  # FAISS on a GPU finds no more; no MMEB or SCaR pool is larger
+TOP = 5  # candidates listed per query
+_CHUNK = 2048  # pairs rescored at once: 2048 x 2 x 8 bytes x dimension
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Where each query's label stands in its pool, and who stands at the top.
+
+    All arrays have one entry per query. Candidates that a pool lists twice count once.
+
+    Attributes:
+        above: int64, candidates that score higher than the best relevant one; none of them is relevant.
+        tied: int64, other candidates with exactly the best relevant one's score.
+        right: int64, relevant candidates at that score, at least 1.
+        relevant: int64, relevant candidates in the pool.
+        pool: int64, distinct candidates in the pool.
+        label_score: float64, the best relevant one's score.
+        margin: float64, that score minus the best other candidate's; NaN in a pool without others.
+        top: candidate numbers, best first, at most ``TOP``; equal scores by candidate number.
+        top_scores: their scores.
+    """
+
+    above: NDArray[np.int64]
+    tied: NDArray[np.int64]
+    right: NDArray[np.int64]
+    relevant: NDArray[np.int64]
+    pool: NDArray[np.int64]
+    label_score: NDArray[np.float64]
+    margin: NDArray[np.float64]
+    top: list[NDArray[np.int64]]
+    top_scores: list[NDArray[np.float64]]
+
+
+def rank(
+    queries: NDArray[np.float32],
+    candidates: NDArray[np.float32],
+    pools: Sequence[NDArray[np.int32]],
+    relevant: Sequence[NDArray[np.int32]],
+    *,
+    shortlist: int = SHORTLIST,
+) -> Ranking:
+    """Rank every query's pool.
+
+    Args:
+        queries: shape (n, d), finite.
+        candidates: shape (m, d), finite.
+        pools: n arrays of candidate numbers below m; order and repeats do not matter.
+        relevant: n arrays of candidate numbers, each a part of its pool and not empty.
+        shortlist: how many candidates FAISS proposes per query, at least 1.
+
+    Raises:
+        ValueError: shapes that do not fit, values that are not finite, or a label outside its pool.
+    """
+    if queries.ndim != 2 or candidates.ndim != 2 or queries.shape[1] != candidates.shape[1]:
+        raise ValueError(f"queries {queries.shape} and candidates {candidates.shape} do not fit together")
+    if not len(queries) == len(pools) == len(relevant):
+        raise ValueError(f"{len(queries)} queries, {len(pools)} pools and {len(relevant)} labels")
+    # FAISS answers a NaN query with id -1, which would silently name the last candidate.
+    if not (np.isfinite(queries).all() and np.isfinite(candidates).all()):
+        raise ValueError("vectors that are not finite cannot be ranked")
+    queries = np.ascontiguousarray(queries, dtype=np.float32)
+    candidates = np.ascontiguousarray(candidates, dtype=np.float32)
+
+    sets = [np.unique(pool).astype(np.int64) for pool in pools]
+    rights = [np.unique(right).astype(np.int64) for right in relevant]
+    for row, (pool, right) in enumerate(zip(sets, rights, strict=True)):
+        if not len(right) or not np.isin(right, pool, assume_unique=True).all():
+            raise ValueError(f"query {row}: its label is not in its pool")
+
+    label_scores = [float(values.max()) for values in _pairs(queries, candidates, rights)]
+    errors = _errors(queries, candidates)
+    windows = [
+        _undecided(scores, found, sets[row], label_scores[row], len(rights[row]), errors[row])
+        for row, (scores, found) in enumerate(_shortlists(queries, candidates, sets, shortlist))
+    ]
+    exact = _pairs(queries, candidates, [window.numbers for window in windows])
+    for row, (window, scores) in enumerate(zip(windows, exact, strict=True)):
+        # A build that computes below float32 (TF32, say) breaks the bound; then nothing it says counts.
+        if window.said is not None and (np.abs(window.said - scores) > errors[row]).any():
+            windows[row] = _Window(0, sets[row], None)
+            exact[row] = _pairs(queries[row : row + 1], candidates, [sets[row]])[0]
+    results = [
+        _decide(window, scores, rights[row], label_scores[row])
+        for row, (window, scores) in enumerate(zip(windows, exact, strict=True))
+    ]
+    above, tied, right_at_top, margin, top, top_scores = zip(*results, strict=True)
+    return Ranking(
+        above=np.array(above, dtype=np.int64),
+        tied=np.array(tied, dtype=np.int64),
+        right=np.array(right_at_top, dtype=np.int64),
+        relevant=np.array([len(right) for right in rights], dtype=np.int64),
+        pool=np.array([len(pool) for pool in sets], dtype=np.int64),
+        label_score=np.array(label_scores, dtype=np.float64),
+        margin=np.array(margin, dtype=np.float64),
+        top=list(top),
+        top_scores=list(top_scores),
+    )
+
+
+def exact_scores(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Inner products of rows, shape (p, d) each, to shape (p,).
+
+    The products of float32 numbers are exact in float64. numpy's pairwise sum over the last, contiguous
+    axis adds in an order that depends on d alone, unlike a matrix product's, which changes with the
+    row's place in a block.
+    """
+    return np.asarray(np.multiply(a, b, dtype=np.float64).sum(axis=1))
+
+
+def float32_error(dimension: int) -> float:
+    """Bound of a float32 inner product's error, relative to the product of the two lengths.
+
+    ``d u / (1 - d u)`` with ``u = 2**-24`` holds for any order of summation (Higham, Accuracy and
+    Stability of Numerical Algorithms, 3.1).
+    """
+    du = dimension * 2.0**-24
+    return du / (1 - du)
+
+
+def _errors(queries: NDArray[np.float32], candidates: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Bound of FAISS's error per query; the tiny addend covers products that underflow."""
+    longest = np.sqrt(exact_scores(candidates, candidates).max(initial=0.0))
+    lengths = np.sqrt(exact_scores(queries, queries))
+    d = queries.shape[1]
+    return np.asarray(float32_error(d) * lengths * longest + d * float(np.finfo(np.float32).tiny))
+
+
+def _pairs(
+    queries: NDArray[np.float32], candidates: NDArray[np.float32], numbers: list[NDArray[np.int64]]
+) -> list[NDArray[np.float64]]:
+    """Exact scores of each query with its own list of candidates."""
+    lengths = np.array([len(part) for part in numbers])
+    rows, columns = np.repeat(np.arange(len(numbers)), lengths), np.concatenate(numbers)
+    flat = np.empty(len(rows), dtype=np.float64)
+    for start in range(0, len(rows), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        flat[part] = exact_scores(queries[rows[part]], candidates[columns[part]])
+    return np.split(flat, np.cumsum(lengths)[:-1])
+
+
+def _shortlists(
+    queries: NDArray[np.float32],
+    candidates: NDArray[np.float32],
+    sets: list[NDArray[np.int64]],
+    shortlist: int,
+) -> list[tuple[NDArray[np.float64], NDArray[np.int64]]]:
+    """FAISS's proposals per query: scores, best first, and candidate numbers."""
+    import faiss
+
+    index = faiss.IndexFlatIP(candidates.shape[1])
+    index.add(candidates)
+    proposals: dict[int, tuple[NDArray[np.float64], NDArray[np.int64]]] = {}
+
+    def search(row: int) -> None:
+        chosen = faiss.SearchParameters(sel=faiss.IDSelectorArray(sets[row]))
+        scores, found = index.search(queries[row : row + 1], min(len(sets[row]), shortlist), params=chosen)
+        proposals[row] = scores[0].astype(np.float64), found[0]
+
+    everything = [row for row, pool in enumerate(sets) if len(pool) == len(candidates)]
+    if everything:
+        searched = _on_gpu(index).search(queries[everything], min(len(candidates), shortlist))
+        for row, scores, found in zip(everything, *searched, strict=True):
+            proposals[row] = scores.astype(np.float64), found
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # FAISS releases the GIL
+        list(threads.map(search, (row for row, pool in enumerate(sets) if len(pool) != len(candidates))))
+    if any((found < 0).any() for _, found in proposals.values()):
+        raise ValueError("FAISS found fewer candidates than there are")
+    return [proposals[row] for row in range(len(sets))]
+
+
+def _on_gpu(index: Any) -> Any:
+    """The same index on the first GPU, where the installed FAISS and the machine have one."""
+    import faiss
+
+    if not hasattr(faiss, "StandardGpuResources") or faiss.get_num_gpus() == 0:
+        return index
+    resources = faiss.StandardGpuResources()
+    moved = faiss.index_cpu_to_gpu(resources, 0, index)
+    moved.evalkit_resources = resources  # must live as long as the index
+    return moved
+
+
+@dataclass(frozen=True)
+class _Window:
+    """What is left to decide of one query.
+
+    Attributes:
+        certain: candidates that certainly score higher than the label, beside ``numbers``.
+        numbers: candidates to rescore.
+        said: FAISS's scores of them; none where the whole pool is rescored.
+    """
+
+    certain: int
+    numbers: NDArray[np.int64]
+    said: NDArray[np.float64] | None
+
+
+def _undecided(
+    scores: NDArray[np.float64],
+    found: NDArray[np.int64],
+    pool: NDArray[np.int64],
+    label_score: float,
+    relevant: int,
+    error: float,
+) -> _Window:
+    """The candidates that may be among the listed top or level with the label."""
+    descending = -scores
+    wanted = min(TOP + relevant, len(scores))  # holds the best other candidate, too
+    reach = int(np.searchsorted(descending, -(scores[wanted - 1] - 2 * error), side="right"))
+    below = int(np.searchsorted(descending, -(label_score - error), side="right"))
+    if len(scores) < len(pool) and (reach == len(scores) or below == len(scores)):
+        return _Window(0, pool, None)  # the shortlist may lack some that matter
+    first = max(reach, int(np.searchsorted(descending, -(label_score + error), side="left")))
+    window = np.r_[0:reach, first : max(first, below)]
+    return _Window(first - reach, found[window], scores[window])
+
+
+def _decide(
+    window: _Window, scores: NDArray[np.float64], right: NDArray[np.int64], label_score: float
+) -> tuple[int, int, int, float, NDArray[np.int64], NDArray[np.float64]]:
+    others = ~np.isin(window.numbers, right)
+    above = window.certain + int((scores[others] > label_score).sum())
+    tied = int((scores[others] == label_score).sum())
+    at_top = int((scores[~others] == label_score).sum())
+    margin = label_score - float(scores[others].max()) if others.any() else float("nan")
+    order = np.lexsort((window.numbers, -scores))[:TOP]
+    return above, tied, at_top, margin, window.numbers[order], scores[order]

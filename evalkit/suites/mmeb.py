@@ -1,0 +1,254 @@
+"""MMEB: rows of both published layouts to tasks, with the official prompts character by character.
+
+Source of every rule here: the loaders ``image_cls``, ``image_qa``, ``image_i2t``, ``image_t2i`` and
+``image_i2i_vg`` of TIGER-AI-Lab/VLM2Vec (``src/data/eval_dataset``, 6e1e1d4), which sony/virtue (36d8a8b)
+shares. Where they say ``<|image_pad|>`` (the mark of Qwen2-VL), prompts here say ``<image>``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evalkit.errors import DataError
+from evalkit.images import ImageFile
+from evalkit.items import IMAGE_MARK, Item
+from evalkit.suites import CardSuite, rows
+from evalkit.task import Task
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from evalkit.task import DataFolder, LoadOptions, TaskCard
+
+SUITE = CardSuite("mmeb")
+TEXT_CANDIDATES = frozenset({"image_cls", "image_qa", "image_i2t"})
+FAMILIES = TEXT_CANDIDATES | {"image_t2i", "image_i2i_vg"}
+
+_RAW_MARK = "<|image_1|>"
+_V1 = ("qry_text", "qry_img_path", "tgt_text", "tgt_img_path")
+_V2 = ("qry_inst", *_V1[:2], "tgt_inst", *_V1[2:])
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A row's text in two parts, as layout v2 has it. ``verbatim``: v1 text of an unknown instruction."""
+
+    instruction: str
+    content: str
+    verbatim: bool = False
+
+    @property
+    def plain_instruction(self) -> str:
+        return self.instruction.replace(_RAW_MARK, "").strip()
+
+
+def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
+    """Read an MMEB task from ``DIR/<Subset>/test-*.parquet`` or ``DIR/mmeb/<Subset>/test-*.parquet``.
+
+    Raises:
+        DataError: a file, column, row or value that cannot be read as this task.
+    """
+    subset = card.name.rsplit("/", 1)[-1]
+    files = rows.find(folder.root, (f"{subset}/test-*.parquet", f"mmeb/{subset}/test-*.parquet"))
+    data = rows.read(files, _V2, options.limit)
+    data.require(*_V1)
+    layout_v2 = data.has("qry_inst", "tgt_inst")
+    if not layout_v2 and (data.has("qry_inst") or data.has("tgt_inst")):
+        data.require("qry_inst", "tgt_inst")
+
+    warnings: list[str] = []
+    asked = _query_texts(card, data, layout_v2, warnings)
+    paths = data.strings("qry_img_path")
+    queries = [
+        _query(card, text, path, folder, options, data.where(row))
+        for row, (text, path) in enumerate(zip(asked, paths, strict=True))
+    ]
+    texts, images = data.lists("tgt_text"), data.lists("tgt_img_path", null_is_blank=True)
+    unequal = np.flatnonzero(texts.lengths != images.lengths)
+    if unequal.size:
+        row = int(unequal[0])
+        raise DataError(
+            f"{data.where(row)}: tgt_text has {texts.lengths[row]} entries, tgt_img_path {images.lengths[row]}"
+        )
+    empty = np.flatnonzero(texts.lengths == 0)
+    if empty.size:
+        raise DataError(f"{data.where(int(empty[0]))}: the pool of candidates is empty")
+
+    given = data.strings("tgt_inst") if layout_v2 else [""] * len(data)
+    target = _Candidates(card, folder, options, data, given, layout_v2)
+    flat, items, names, keys = target.distinct(texts, images)
+    warnings += target.warnings
+    if options.official_dedup:
+        first = _first_of(names)
+        flat = first[flat].astype(np.int32)
+        keys = names
+    identity = _codes(keys)
+    starts = np.cumsum(texts.lengths) - texts.lengths
+    labels = [names[number] for number in flat[starts]]
+    return Task(
+        card=card,
+        queries=queries,
+        ids=rows.sample_ids(zip(paths, (text.content for text in asked), labels, strict=True)),
+        candidates=items,
+        names=names,
+        pools=rows.split_rows(flat, texts.lengths),
+        relevant=rows.relevant_rows(flat, texts.lengths, identity),
+        labels=labels,
+        options=options,
+        warnings=tuple(warnings),
+    )
+
+
+# --- queries -----------------------------------------------------------------------------------------
+
+
+def _query_texts(card: TaskCard, data: rows.Rows, layout_v2: bool, warnings: list[str]) -> list[_Text]:
+    contents = data.strings("qry_text")
+    if layout_v2:
+        texts = [_Text(inst, content) for inst, content in zip(data.strings("qry_inst"), contents, strict=True)]
+    else:
+        texts = [_split_v1(content, card.query_instruction) for content in contents]
+    unknown = sum(text.verbatim or text.plain_instruction != card.query_instruction for text in texts)
+    if unknown:
+        warnings.append(f"{unknown} of {len(texts)} queries have another instruction than the card")
+    return texts
+
+
+def _split_v1(text: str, instruction: str) -> _Text:
+    """Layout v1 has instruction and content in one text; the card knows the instruction."""
+    mark = _RAW_MARK if text.startswith(_RAW_MARK) else ""
+    body = text[len(mark) :]
+    space = body[: len(body) - len(body.lstrip())]
+    body = body[len(space) :]
+    if not body.startswith(instruction):
+        return _Text("", text, verbatim=True)
+    # v1 texts end in the newline (VisDial: two) that the v2 loaders add again.
+    content = body[len(instruction) :].rstrip("\n")
+    return _Text(mark + space + instruction, content.removeprefix(" "))
+
+
+def _query(card: TaskCard, text: _Text, path: str, folder: DataFolder, options: LoadOptions, where: str) -> Item:
+    image = None
+    if card.family != "image_t2i":  # the official loader gives text-to-image queries no image, whatever the row has
+        if not path:
+            raise DataError(f"{where}: qry_img_path is empty, and {card.family} queries have an image")
+        image = ImageFile(folder.images, path, options.upright)
+    return Item(_query_prompt(card, text), text.content, text.plain_instruction, image)
+
+
+def _query_prompt(card: TaskCard, text: _Text) -> str:
+    if text.verbatim:
+        return text.content.replace(_RAW_MARK, IMAGE_MARK)
+    if card.family == "image_t2i":
+        # WebQA and EDIS carry the image mark in a query that has no image; the official loader keeps it,
+        # and so the released checkpoints have seen it.
+        prompt = f"{text.instruction.replace(_RAW_MARK, IMAGE_MARK)} {text.content}\n"
+        # The text of v1's VisDial ended in a newline of its own: two in all.
+        return prompt + "\n" if card.name.rsplit("/", 1)[-1] == "VisDial" else prompt
+    instruction = text.instruction.replace(_RAW_MARK, "")
+    if card.family in ("image_qa", "image_i2i_vg"):
+        instruction = "\n" + instruction.strip()
+    return _after_mark(f"{instruction} {text.content}" if text.content else instruction) + "\n"
+
+
+def _after_mark(text: str) -> str:
+    """The image mark, a space, the text; then every space before a newline goes, as in the v1 texts."""
+    return f"{IMAGE_MARK} {text}".replace(" \n", "\n")
+
+
+# --- candidates --------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Candidates:
+    """Builds each distinct candidate of a task once."""
+
+    card: TaskCard
+    folder: DataFolder
+    options: LoadOptions
+    data: rows.Rows
+    instructions: list[str]  # one per row (v2); empty in v1, where the texts hold them
+    layout_v2: bool
+
+    def __post_init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def distinct(
+        self, texts: rows.StringLists, images: rows.StringLists
+    ) -> tuple[NDArray[np.int32], list[Item], list[str], list[str]]:
+        """All pools as candidate numbers, and per candidate its item, name and key.
+
+        The name is the official one (image path alone for text-to-image). The key tells apart what the
+        official name merges: image and caption.
+        """
+        if self.card.family in TEXT_CANDIDATES:
+            # Bare label, answer or caption. OK-VQA has blank ones: they stay, as candidates like any other.
+            items = [Item(prompt=text, text=text) for text in texts.values]
+            return texts.codes.astype(np.int32), items, texts.values, texts.values
+
+        parts = [self._parts(value) for value in texts.values]
+        captions = [part.content for part in parts]
+        blank = np.array([not caption.strip() for caption in captions])
+        starts = np.cumsum(texts.lengths) - texts.lengths
+        # The first caption of a row decides for the whole row, as in the official loaders.
+        captioned = ~blank[texts.codes[starts]]
+        kinds = {}
+        row_kind = np.array(
+            [kinds.setdefault(kind, len(kinds)) for kind in zip(self.instructions, captioned.tolist(), strict=True)]
+        )
+        code = np.repeat(row_kind, texts.lengths)
+        code = (code * len(texts.values) + texts.codes) * len(images.values) + images.codes
+        distinct, first, numbers = np.unique(code, return_index=True, return_inverse=True)
+        order = np.argsort(first)  # by first appearance, which official_dedup goes by
+        numbers = np.argsort(order)[numbers]
+        distinct, first = distinct[order], first[order]
+        kind_of = {number: kind for kind, number in kinds.items()}
+        items, names, keys = [], [], []
+        for key, position in zip(distinct.tolist(), first.tolist(), strict=True):
+            key, image_code = divmod(key, len(images.values))
+            kind_code, text_code = divmod(key, len(texts.values))
+            instruction, has_caption = kind_of[kind_code]
+            path, part = images.values[image_code], parts[text_code]
+            if not path:
+                row = int(np.searchsorted(starts, position, side="right")) - 1
+                raise DataError(f"{self.data.where(row)}: tgt_img_path holds an empty path at {position - starts[row]}")
+            items.append(self._item(part, instruction if self.layout_v2 else part.instruction, has_caption, path))
+            keys.append(path + ":" + part.content.strip('"'))
+            names.append(path if self.card.family == "image_t2i" else keys[-1])
+        return numbers.astype(np.int32), items, names, keys
+
+    def _parts(self, value: str) -> _Text:
+        if self.layout_v2:
+            return _Text("", value)
+        part = _split_v1(value, self.card.candidate_instruction)
+        if part.verbatim and not self.warnings:
+            self.warnings.append("some candidates have another instruction than the card")
+        return part
+
+    def _item(self, part: _Text, instruction: str, has_caption: bool, path: str) -> Item:
+        image = ImageFile(self.folder.images, path, self.options.upright)
+        if part.verbatim:
+            plain = part.content.replace(_RAW_MARK, "").strip()
+            return Item(part.content.replace(_RAW_MARK, IMAGE_MARK), plain, "", image)
+        plain = instruction.replace(_RAW_MARK, "")
+        prompt = _after_mark(f"{plain} {part.content}" if has_caption else plain)
+        # Candidates of image_i2i_vg without a caption (cropped objects, CIRR, NIGHTS, FashionIQ) end
+        # without a newline; all others end in one.
+        if has_caption or self.card.family == "image_t2i":
+            prompt += "\n"
+        return Item(prompt, part.content if has_caption else "", plain.strip(), image)
+
+
+def _codes(values: list[str]) -> NDArray[np.int64]:
+    """A number for each value; equal values share one."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(value, len(numbers)) for value in values], dtype=np.int64)
+
+
+def _first_of(values: list[str]) -> NDArray[np.int64]:
+    """For each value the place of the first equal one."""
+    first: dict[str, int] = {}
+    return np.array([first.setdefault(value, i) for i, value in enumerate(values)], dtype=np.int64)

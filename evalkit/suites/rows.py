@@ -1,0 +1,202 @@
+"""Parquet files to columns: found, memory-mapped, checked, and with every distinct string held once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from evalkit.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class StringLists:
+    """A column of lists of strings, without a Python object for each element.
+
+    Attributes:
+        codes: int64, all elements one after the other, as numbers of ``values``.
+        lengths: int64, one per row.
+        values: the distinct strings.
+    """
+
+    codes: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    values: list[str]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a task's parquet files, in order.
+
+    Attributes:
+        files: the files, and below ``starts`` the number of the first row of each.
+        table: the columns that were found.
+    """
+
+    files: tuple[Path, ...]
+    starts: tuple[int, ...]
+    table: pa.Table
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def has(self, *columns: str) -> bool:
+        """Whether all these columns are there."""
+        return all(column in self.table.column_names for column in columns)
+
+    def where(self, row: int) -> str:
+        """File and row, for an error."""
+        number = max(i for i, start in enumerate(self.starts) if start <= row)
+        return f"{self.files[number]}, row {row - self.starts[number]}"
+
+    def require(self, *columns: str) -> None:
+        """Raise DataError where a column is missing, naming those that are there."""
+        missing = [column for column in columns if column not in self.table.column_names]
+        if missing:
+            raise DataError(
+                f"{self.files[0]}: column {', '.join(missing)} is missing; "
+                f"there are {', '.join(self.table.column_names) or 'none'}"
+            )
+
+    def strings(self, column: str) -> list[str]:
+        """A column of strings; null reads as the empty string."""
+        self.require(column)
+        return [value or "" for value in self._cast(column, pa.string()).to_pylist()]
+
+    def lists(self, column: str, *, null_is_blank: bool = False) -> StringLists:
+        """A column of lists of strings.
+
+        Raises:
+            DataError: a null list, or a null element unless ``null_is_blank``; with file and row.
+        """
+        self.require(column)
+        array = self._cast(column, pa.list_(pa.string())).combine_chunks()
+        if array.null_count:
+            raise DataError(f"{self.where(pc.is_null(array).index(True).as_py())}: {column} is null, not a list")
+        lengths = np.asarray(pc.list_value_length(array), dtype=np.int64)
+        flat = pc.list_flatten(array)
+        if flat.null_count:
+            if not null_is_blank:
+                position = pc.is_null(flat).index(True).as_py()
+                row = int(np.searchsorted(np.cumsum(lengths), position, side="right"))
+                raise DataError(f"{self.where(row)}: {column} holds a null among its {lengths[row]} entries")
+            flat = pc.fill_null(flat, "")
+        encoded = flat.dictionary_encode()
+        return StringLists(np.asarray(encoded.indices, dtype=np.int64), lengths, encoded.dictionary.to_pylist())
+
+    def numbers(self, column: str, length: int) -> list[list[float]]:
+        """A column of lists of ``length`` numbers each; integers stay Python integers.
+
+        Raises:
+            DataError: another length, a null or something that is no number; with file and row.
+        """
+        self.require(column)
+        values = self.table.column(column).to_pylist()
+        for row, value in enumerate(values):
+            if (
+                not isinstance(value, list)
+                or len(value) != length
+                or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+            ):
+                raise DataError(f"{self.where(row)}: {column} is {value!r}, not {length} numbers")
+        return values
+
+    def _cast(self, column: str, kind: pa.DataType) -> pa.ChunkedArray:
+        data = self.table.column(column)
+        try:
+            return data.cast(kind)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+            raise DataError(f"{self.files[0]}: column {column} is of type {data.type}, not {kind}") from None
+
+
+def find(root: Path, patterns: Iterable[str]) -> tuple[Path, ...]:
+    """The files that the first matching pattern finds, sorted.
+
+    Args:
+        root: the data folder.
+        patterns: globs below it, the preferred one first.
+
+    Raises:
+        DataError: none finds a file; names all that was looked for.
+    """
+    patterns = tuple(patterns)
+    for pattern in patterns:
+        files = tuple(sorted(root.glob(pattern)))
+        if files:
+            return files
+    raise DataError(f"no file {' or '.join(str(root / pattern) for pattern in patterns)}")
+
+
+def read(files: Sequence[Path], columns: Iterable[str], limit: int | None) -> Rows:
+    """Read those of the columns that the files have, memory-mapped.
+
+    Raises:
+        DataError: a file that is not whole parquet, or files whose columns differ.
+    """
+    tables, starts = [], [0]
+    wanted = set(columns)
+    for file in files:
+        try:
+            with pq.ParquetFile(file, memory_map=True) as parquet:
+                tables.append(parquet.read([name for name in parquet.schema_arrow.names if name in wanted]))
+        except (pa.ArrowInvalid, pa.ArrowIOError, pa.ArrowNotImplementedError) as error:
+            raise DataError(f"{file} is not a whole parquet file: {error} (fetch it again)") from None
+        except OSError as error:
+            raise DataError(f"{file} cannot be read: {error}") from error
+        starts.append(starts[-1] + tables[-1].num_rows)
+    try:
+        table = pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(f"{files[0]} and {len(files) - 1} more have columns of different types: {error}") from None
+    if limit is not None:
+        table = table.slice(0, limit)
+    if table.num_rows == 0:
+        raise DataError(f"{files[0]} has no rows")
+    return Rows(tuple(files), tuple(starts[:-1]), table)
+
+
+def sample_ids(contents: Iterable[Sequence[object]]) -> list[str]:
+    """Identifiers of rows by their content: 16 hexadecimal digits, repeats numbered ``-2``, ``-3``, …
+
+    They hold still when rows move, when more rows come, and when the prompt is built another way.
+    """
+    seen: Counter[str] = Counter()
+    ids = []
+    for content in contents:
+        digest = hashlib.sha256("\0".join(map(str, content)).encode()).hexdigest()[:16]
+        seen[digest] += 1
+        ids.append(digest if seen[digest] == 1 else f"{digest}-{seen[digest]}")
+    return ids
+
+
+def split_rows(flat: NDArray[np.int32], lengths: NDArray[np.int64]) -> list[NDArray[np.int32]]:
+    """One view per row into a flat array."""
+    return np.split(flat, np.cumsum(lengths)[:-1])
+
+
+def relevant_rows(
+    flat: NDArray[np.int32], lengths: NDArray[np.int64], identity: NDArray[np.int64]
+) -> list[NDArray[np.int32]]:
+    """Per row, the candidates whose identity is that of the row's first candidate.
+
+    Args:
+        flat: candidate numbers of all pools, one after the other.
+        lengths: length of each pool; none is 0.
+        identity: of each candidate, a number that equal candidates share.
+    """
+    starts = np.cumsum(lengths) - lengths
+    same = np.flatnonzero(identity[flat] == np.repeat(identity[flat[starts]], lengths))
+    rows = np.searchsorted(starts, same, side="right") - 1
+    bounds = np.searchsorted(rows, np.arange(1, len(lengths)))
+    return [np.unique(part).astype(np.int32) for part in np.split(flat[same], bounds)]

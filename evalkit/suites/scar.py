@@ -1,0 +1,101 @@
+"""SCaR: an image with a box, ten captions, one right.
+
+Source: ``scar_image_i2t`` of sony/virtue (36d8a8b, ``codes/src/data/eval_dataset``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evalkit.errors import DataError
+from evalkit.images import ImageFile
+from evalkit.items import IMAGE_MARK, Box, Item
+from evalkit.suites import CardSuite, rows
+from evalkit.task import Task
+
+if TYPE_CHECKING:
+    from evalkit.task import DataFolder, LoadOptions, TaskCard
+
+SUITE = CardSuite("scar")
+FAMILIES = frozenset({"scar_i2t"})
+
+_COLUMNS = ("qry_text", "qry_image_path", "tgt_text", "bbox", "neg_types")
+_RAW_MARK = "<|image_1|>"
+
+
+def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
+    """Read a SCaR task from ``DIR/SCaR_eval_<Set>.parquet`` or ``DIR/scar/SCaR_eval_<Set>.parquet``.
+
+    ``SCAR_<Set>_val_filtered.parquet``, the name that the official code expects, is read too. Boxes are
+    x, y, width, height on disk and become x0, y0, x1, y1. Images are never turned upright: the box
+    counts pixels of the stored image.
+
+    Raises:
+        DataError: a file, column, row or value that cannot be read as this task.
+    """
+    subset = card.name.rsplit("/", 1)[-1]
+    patterns = [f"{place}{name}" for name in (f"SCaR_eval_{subset}.parquet", f"SCAR_{subset}_val_filtered.parquet")
+                for place in ("", "scar/")]
+    data = rows.read(rows.find(folder.root, patterns), _COLUMNS, options.limit)
+    data.require(*_COLUMNS[:4])
+    questions, paths = data.strings("qry_text"), data.strings("qry_image_path")
+    boxes = [_box(value, data.where(row)) for row, value in enumerate(data.numbers("bbox", 4))]
+    captions = data.lists("tgt_text")
+    empty = np.flatnonzero(captions.lengths == 0)
+    if empty.size:
+        raise DataError(f"{data.where(int(empty[0]))}: the pool of candidates is empty")
+    if data.has("neg_types"):
+        _label_is_first(data)
+
+    queries = []
+    for row, (question, path, box) in enumerate(zip(questions, paths, boxes, strict=True)):
+        if not path:
+            raise DataError(f"{data.where(row)}: qry_image_path is empty")
+        queries.append(_query(question, ImageFile(folder.images, path, upright=False), box))
+    flat = captions.codes.astype(np.int32)
+    starts = np.cumsum(captions.lengths) - captions.lengths
+    labels = [captions.values[number] for number in flat[starts]]
+    return Task(
+        card=card,
+        queries=queries,
+        ids=rows.sample_ids(zip(paths, boxes, labels, strict=True)),
+        candidates=[Item(prompt=caption, text=caption) for caption in captions.values],
+        names=captions.values,
+        pools=rows.split_rows(flat, captions.lengths),
+        relevant=rows.relevant_rows(flat, captions.lengths, np.arange(len(captions.values))),
+        labels=labels,
+        options=options,
+    )
+
+
+def _query(question: str, image: ImageFile, box: Box) -> Item:
+    question = question.replace(_RAW_MARK, "")
+    # Two spaces stand before the first newline and one of them is removed: the released checkpoints were
+    # evaluated with the other, "<image> \nFind …". The box is printed as Python prints a list, in pixels
+    # of the stored image, with the floating-point noise of x + width; no newline follows it.
+    sentence = f"Referring object bbox: {list(box.corners)}"
+    body = f" {question}" if question else ""
+    prompt = f"{IMAGE_MARK} {body}".replace(" \n", "\n") + "\n" + sentence
+    return Item(prompt, text=sentence, instruction=question.strip(), image=image, region=box)
+
+
+def _box(value: list[float], where: str) -> Box:
+    x, y, width, height = value
+    try:
+        return Box(x, y, x + width, y + height)
+    except ValueError as error:
+        raise DataError(f"{where}: bbox {value} (x, y, width, height): {error}") from None
+
+
+def _label_is_first(data: rows.Rows) -> None:
+    kinds = data.lists("neg_types", null_is_blank=True)
+    if not kinds.lengths.all():
+        return
+    starts = np.cumsum(kinds.lengths) - kinds.lengths
+    for row, code in enumerate(kinds.codes[starts]):
+        if kinds.values[code] != "gt":
+            raise DataError(
+                f"{data.where(row)}: neg_types begins with {kinds.values[code]!r}; the right caption ('gt') comes first"
+            )
