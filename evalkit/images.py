@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_PIXELS = 89_478_485  # Pillow's own warning level: 256 MiB as 24-bit RGB
-FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")  # JPEG includes the MPO of cameras
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,14 @@ class ImageFile:
         path: POSIX path below ``root``, as the data set has it.
         upright: apply the orientation that the camera recorded (EXIF).
         pixels: decoded pixels where they are at hand already; not part of the identity.
+        digest: SHA-256 of the file where it is known already; not part of the identity.
     """
 
     root: Path
     path: str
     upright: bool = True
     pixels: Image | None = field(default=None, compare=False, repr=False)
+    digest: str | None = field(default=None, compare=False, repr=False)
 
     def location(self) -> Path:
         """The file's place on disk.
@@ -66,7 +68,13 @@ class ImageFile:
             ImageError: the path is absolute, climbs out of ``root`` or is a link that leads out of it.
         """
         pure = PurePosixPath(self.path)
-        if pure.is_absolute() or ".." in pure.parts or "\\" in self.path or "\0" in self.path or not pure.parts:
+        if (
+            pure.is_absolute()
+            or ".." in pure.parts
+            or "\\" in self.path
+            or "\0" in self.path
+            or not pure.parts
+        ):
             raise ImageError(f"image path {self.path!r} leaves the images folder {self.root}: refused")
         place = self.root / self.path
         if not place.resolve().is_relative_to(self.root.resolve()):
@@ -101,6 +109,14 @@ class ImageFile:
             width, height = image.size
         return ImageFacts(hashlib.sha256(data).hexdigest(), width, height)
 
+    def sha256(self) -> str:
+        """Digest of the file's bytes, hexadecimal.
+
+        Raises:
+            ImageError: as :meth:`read`.
+        """
+        return self.digest or hashlib.sha256(self.read()).hexdigest()
+
     def rgb(self) -> Image:
         """The pixels, mode RGB, 8 bits.
 
@@ -133,7 +149,9 @@ def decode(data: bytes, *, name: str, upright: bool) -> Image:
             if image.mode == "RGB":
                 return image.copy()
             if image.mode == "F":
-                raise ImageError(f"image {name} has floating-point samples of unknown range: convert it to 8 bits")
+                raise ImageError(
+                    f"image {name} has floating-point samples of unknown range: convert it to 8 bits"
+                )
             if image.mode.startswith("I"):
                 image = _eight_bits(image, name)
             return image.convert("RGB")
@@ -167,5 +185,7 @@ def _eight_bits(image: Image, name: str) -> Image:
 
     grey = np.asarray(image).astype(np.int64)
     if grey.min() < 0 or grey.max() > 65535:
-        raise ImageError(f"image {name} has samples outside 16 bits ({grey.min()} to {grey.max()}): convert it to 8 bits")
+        raise ImageError(
+            f"image {name} has samples outside 16 bits ({grey.min()} to {grey.max()}): convert it to 8 bits"
+        )
     return PIL.Image.fromarray(((grey + 128) // 257).astype(np.uint8), mode=None)

@@ -184,7 +184,7 @@ def _shortlists(
 
     everything = [row for row, pool in enumerate(sets) if len(pool) == len(candidates)]
     if everything:
-        searched = _on_gpu(index).search(queries[everything], min(len(candidates), shortlist))
+        searched = _search_all(index, queries[everything], min(len(candidates), shortlist))
         for row, scores, found in zip(everything, *searched, strict=True):
             proposals[row] = scores.astype(np.float64), found
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # FAISS releases the GIL
@@ -194,16 +194,18 @@ def _shortlists(
     return [proposals[row] for row in range(len(sets))]
 
 
-def _on_gpu(index: Any) -> Any:
-    """The same index on the first GPU, where the installed FAISS and the machine have one."""
+def _search_all(
+    index: Any, queries: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Search the whole index, on the first GPU where the installed FAISS and the machine have one."""
     import faiss
 
-    if not hasattr(faiss, "StandardGpuResources") or faiss.get_num_gpus() == 0:
-        return index
-    resources = faiss.StandardGpuResources()
-    moved = faiss.index_cpu_to_gpu(resources, 0, index)
-    moved.evalkit_resources = resources  # must live as long as the index
-    return moved
+    if hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0:
+        resources = faiss.StandardGpuResources()  # has to outlive the index that uses it
+        scores, found = faiss.index_cpu_to_gpu(resources, 0, index).search(queries, k)
+    else:
+        scores, found = index.search(queries, k)
+    return scores, found
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class TaskCard(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._+-]+(/[A-Za-z0-9._+-]+)?$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)?$")]
     """Name, as MMEB spells it; SCaR's begin with ``SCaR/``."""
     suite: str
     order: Annotated[int, Field(ge=1)]
@@ -159,7 +159,9 @@ class Task:
         if n == 0:
             raise DataError(f"task {self.card.name} has no rows")
         if not len(self.ids) == len(self.pools) == len(self.relevant) == len(self.labels) == n:
-            raise DataError(f"task {self.card.name}: queries, ids, pools, relevant and labels differ in number")
+            raise DataError(
+                f"task {self.card.name}: queries, ids, pools, relevant and labels differ in number"
+            )
         if len(set(self.ids)) != n:
             raise DataError(f"task {self.card.name}: query ids are not distinct")
         if len(self.names) != len(self.candidates):
@@ -168,7 +170,9 @@ class Task:
             if len(pool) == 0:
                 raise DataError(f"task {self.card.name}, row {row}: the pool of candidates is empty")
             if pool.min() < 0 or pool.max() >= len(self.candidates):
-                raise DataError(f"task {self.card.name}, row {row}: the pool names a candidate that does not exist")
+                raise DataError(
+                    f"task {self.card.name}, row {row}: the pool names a candidate that does not exist"
+                )
             if len(right) == 0 or not np.isin(right, pool).all():
                 raise DataError(
                     f"task {self.card.name}, row {row}: the label {self.labels[row]!r} is not in its pool"
@@ -221,7 +225,9 @@ def read_cards(package: str, folder: str) -> tuple[TaskCard, ...]:
 @cache
 def suites() -> dict[str, Suite]:
     """All installed suites by name, those of evalkit first."""
-    points = sorted(entry_points(group="evalkit.suites"), key=lambda p: (not p.value.startswith("evalkit."), p.name))
+    points = sorted(
+        entry_points(group="evalkit.suites"), key=lambda p: (not p.value.startswith("evalkit."), p.name)
+    )
     return {point.name: point.load() for point in points}
 
 

@@ -36,8 +36,11 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
         DataError: a file, column, row or value that cannot be read as this task.
     """
     subset = card.name.rsplit("/", 1)[-1]
-    patterns = [f"{place}{name}" for name in (f"SCaR_eval_{subset}.parquet", f"SCAR_{subset}_val_filtered.parquet")
-                for place in ("", "scar/")]
+    patterns = [
+        f"{place}{name}"
+        for name in (f"SCaR_eval_{subset}.parquet", f"SCAR_{subset}_val_filtered.parquet")
+        for place in ("", "scar/")
+    ]
     data = rows.read(rows.find(folder.root, patterns), _COLUMNS, options.limit)
     data.require(*_COLUMNS[:4])
     questions, paths = data.strings("qry_text"), data.strings("qry_image_path")
@@ -97,5 +100,6 @@ def _label_is_first(data: rows.Rows) -> None:
     for row, code in enumerate(kinds.codes[starts]):
         if kinds.values[code] != "gt":
             raise DataError(
-                f"{data.where(row)}: neg_types begins with {kinds.values[code]!r}; the right caption ('gt') comes first"
+                f"{data.where(row)}: neg_types begins with {kinds.values[code]!r}; "
+                "the right caption ('gt') comes first"
             )

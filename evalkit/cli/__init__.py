@@ -1,0 +1,88 @@
+"""The command line: one small file per command, imported when the command is used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from evalkit import __version__
+
+_COMMANDS = {
+    "tasks": "List tasks, or show one card whole.",
+    "models": "List the families and names that --model takes.",
+    "inspect": "Show the items of a task, as the embedder gets them.",
+    "embed": "Embed items of a JSON-lines file.",
+    "run": "Evaluate models on tasks.",
+    "report": "Make an HTML page and Markdown of runs.",
+    "check": "Does this embedder behave?",
+    "doctor": "What is installed, which device, which FAISS.",
+}
+
+
+class _Lazy(click.Group):
+    """Commands that are imported when they are asked for, so that --help answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"evalkit.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+            if near:
+                raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(
+    cls=_Lazy,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example:  evalkit run --model random --tasks example --data evalkit/example/data --out runs",
+)
+@click.version_option(__version__, prog_name="evalkit")
+def cli() -> None:
+    """How good is this multimodal embedder? MMEB (36 image tasks) and SCaR (5 visual-interactive tasks).
+
+    Exit codes: 0 done; 1 the answer is no; 2 bad usage or input; 3 not comparable; 4 the work failed;
+    130 interrupted.
+    """
+
+
+def main(args: list[str] | None = None) -> Any:
+    """Entry point of the ``evalkit`` command."""
+    from evalkit.errors import EvalkitError
+
+    try:
+        code = cli.main(args=args, prog_name="evalkit", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except EvalkitError as error:
+        click.echo(f"evalkit: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)

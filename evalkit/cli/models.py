@@ -1,0 +1,33 @@
+"""``evalkit models``"""
+
+from __future__ import annotations
+
+import click
+
+EPILOG = """\b
+Examples:
+  evalkit models
+  evalkit models --json"""
+
+
+@click.command(epilog=EPILOG)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def command(as_json: bool) -> None:
+    """List the families and the registered names that --model takes.
+
+    Besides these, --model takes FILE.py:Class and package.module:Class.
+    """
+    import json
+
+    from evalkit.cli.tables import aligned
+    from evalkit.embedders.registry import NAMED, describe_families
+
+    found = describe_families()
+    if as_json:
+        click.echo(json.dumps({"families": found, "names": NAMED}, indent=2))
+        return
+    rows = [["write", "what", "options"]]
+    rows += [[f["write"], f["what"], ", ".join(f["options"]) or "–"] for f in found]
+    click.echo(aligned(rows))
+    click.echo()
+    click.echo(aligned([["name", "stands for"], *([name, spec] for name, spec in NAMED.items())]))

@@ -1,0 +1,139 @@
+"""``evalkit run``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+EPILOG = """\b
+Examples:
+  evalkit run --model random --model constant --tasks example --data evalkit/example/data --out runs
+  evalkit run --model clip:./clip-vit-large-patch14 --tasks mmeb/classification --data DIR --out runs
+  evalkit run --model my_model.py:Mine?layers=12 --tasks all --data DIR --out runs --device cuda
+
+The same command again goes on where it stopped; nothing is embedded twice."""
+
+
+@click.command(epilog=EPILOG)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    required=True,
+    metavar="MODEL",
+    help="Name, FAMILY:PATH[@REVISION][?key=value], FILE.py:Class or package.module:Class; may be repeated.",
+)
+@click.option(
+    "--tasks",
+    "selectors",
+    multiple=True,
+    required=True,
+    metavar="SELECTOR",
+    help="Suite, group, task, glob or 'all'; commas and repeats add up.",
+)
+@click.option(
+    "--data", type=click.Path(path_type=Path), required=True, help="Folder with the tasks' parquet files."
+)
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    help="Folder with their images.  [default: DATA/images, then DATA/../images]",
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="RUNS folder.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help="Only the first N queries of each task (no part of any average).",
+)
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda|cuda:I",
+    help="Where the model runs.",
+)
+@click.option(
+    "--batch-tokens",
+    type=click.IntRange(min=1),
+    default=16_384,
+    show_default=True,
+    help="Budget of a batch, in tokens as the model counts them.",
+)
+@click.option("--store", type=click.Path(path_type=Path), help="Vector store.  [default: OUT/vectors.sqlite]")
+@click.option("--rebuild-store", is_flag=True, help="Move a corrupt store away and begin anew.")
+@click.option(
+    "--vectors",
+    type=click.Choice(["float32", "float16"]),
+    default="float32",
+    show_default=True,
+    help="What vectors are kept as.",
+)
+@click.option(
+    "--official-dedup",
+    is_flag=True,
+    help="Merge candidates by the official key even where they differ (WebQA, EDIS: by image alone).",
+)
+@click.option(
+    "--exif",
+    type=click.Choice(["apply", "ignore"]),
+    default="apply",
+    show_default=True,
+    help="The orientation that a camera recorded; the official loaders ignore it.",
+)
+@click.option("--quiet", is_flag=True, help="No progress.")
+def command(
+    models: tuple[str, ...],
+    selectors: tuple[str, ...],
+    data: Path,
+    images: Path | None,
+    out: Path,
+    limit: int | None,
+    device: str,
+    batch_tokens: int,
+    store: Path | None,
+    rebuild_store: bool,
+    vectors: str,
+    official_dedup: bool,
+    exif: str,
+    quiet: bool,
+) -> int:
+    """Evaluate models on tasks and write a run for each model: RUNS/<model>/<run id>.
+
+    Exits with 4 if a task fails; the other tasks go on.
+    """
+    from evalkit.cli.tables import run_summary
+    from evalkit.device import device_name
+    from evalkit.embedders.registry import load_embedder, parse_model
+    from evalkit.encoding.encode import Encoder, ImageIndex
+    from evalkit.encoding.store import VectorStore
+    from evalkit.errors import EvalkitError, ResultsError, StoreError
+    from evalkit.evaluate import evaluate
+    from evalkit.progress import Progress
+    from evalkit.results import Settings
+    from evalkit.task import DataFolder, select_tasks
+
+    cards = select_tasks(selectors)
+    folder = DataFolder.at(data, images)
+    specs = [parse_model(text) for text in dict.fromkeys(models)]
+    settings = Settings.model_validate(
+        {"limit": limit, "official_dedup": official_dedup, "exif": exif, "vectors": vectors}
+    )
+    exit_code = 0
+    index = ImageIndex()
+    with VectorStore(store or out / "vectors.sqlite", rebuild=rebuild_store) as kept:
+        for spec in specs:
+            try:
+                loaded = load_embedder(spec, device)
+                encoder = Encoder(loaded, kept, index, batch_tokens, vectors, Progress(quiet=quiet))
+                path, manifest = evaluate(encoder, cards, folder, out, settings, device_name(device))
+            except (StoreError, ResultsError):
+                raise
+            except EvalkitError as error:
+                click.echo(f"evalkit: {error}", err=True)
+                exit_code = max(exit_code, error.exit_code)
+                continue
+            click.echo(run_summary(path, manifest, cards))
+            if any(t.status == "failed" for t in manifest.tasks if t.task in {card.name for card in cards}):
+                exit_code = 4
+    return exit_code

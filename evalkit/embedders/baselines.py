@@ -1,0 +1,62 @@
+"""Embedders that know nothing: what any number has to be compared with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from evalkit.embedders.base import EmbedderInfo
+from evalkit.encoding.keys import content_digest
+from evalkit.items import Item, Side
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Constant:
+    """The same vector for everything. Scores chance; the official gold-first ranking gives it 100 %."""
+
+    info = EmbedderInfo(name="constant", dimension=8, fingerprint="constant-1")
+
+    def encode(self, items: Sequence[Item], side: Side) -> NDArray[np.float32]:
+        """float32, shape (len(items), 8), all rows equal and of length 1."""
+        import numpy as np
+
+        return np.full((len(items), 8), 8**-0.5, dtype=np.float32)
+
+
+class Random:
+    """A vector drawn by the content of the item: equal items get equal vectors, on either side.
+
+    Args:
+        seed: other seeds give other vectors.
+        dimension: of the vectors.
+    """
+
+    def __init__(self, seed: int | str = 0, dimension: int | str = 64) -> None:
+        self._seed, dimension = int(seed), int(dimension)
+        options = {"seed": str(self._seed), "dimension": str(dimension)}
+        self.info = EmbedderInfo(
+            name="random",
+            dimension=dimension,
+            fingerprint=f"random-1-{self._seed}-{dimension}",
+            options=options,
+        )
+
+    def encode(self, items: Sequence[Item], side: Side) -> NDArray[np.float32]:
+        """float32, shape (len(items), dimension), rows of length 1."""
+        import numpy as np
+
+        rows = []
+        for item in items:
+            seed = f"{self._seed}\0{content_digest(item)}".encode()
+            # SHAKE rather than a numpy generator, whose streams may change from version to version.
+            drawn = np.frombuffer(hashlib.shake_256(seed).digest(2 * self.info.dimension), dtype="<u2")
+            rows.append(drawn.astype(np.float64) - 32767.5)
+        vectors = np.stack(rows)
+        unit: NDArray[np.float32] = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(
+            np.float32
+        )
+        return unit

@@ -1,0 +1,372 @@
+"""CLIP and SigLIP: two towers, one for text and one for images, whose features share a space.
+
+The convention for an item that has both is that of the published baselines (VLM2Vec v1,
+``evaluation/eval_clip.py`` and ``eval_siglip.py``): the sum of the two projected features with weight 1,
+not normalised before, and the text alone without its instruction. With instructions the paper's own CLIP
+row falls from 37.8 to 26.7 (VLM2Vec, table 4).
+
+Two things of those scripts are not repeated, because the models were not trained that way. They derived
+CLIP's attention mask from ``input_ids != pad``, which hides the end token where padding and end are one
+token; it is the token that is pooled. And they padded SigLIP's texts to the longest of the batch instead of
+to the model's length, so that a vector depended on its neighbours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import string
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+
+from evalkit.embedders.base import EmbedderInfo
+from evalkit.embedders.checkpoint import Checkpoint, pick_device, read_json, resolve, weight_files
+from evalkit.errors import EmbedderError, ImageError, UsageError
+from evalkit.images import MAX_PIXELS
+from evalkit.items import Item, Side
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from evalkit.images import ImageFacts, ImageFile
+
+CODE_VERSION = "1"  # raise it when this module begins to give other vectors for the same checkpoint
+MODEL_TYPES = ("clip", "siglip")
+DTYPES = ("float32", "bfloat16")
+_YES_NO = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+# Parameters of the loss: no vector depends on them, and some conversions leave them out.
+_LOSS_ONLY = frozenset({"logit_scale", "logit_bias"})
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What of the configuration matters outside the model."""
+
+    dimension: int
+    text_length: int
+    pixels: tuple[int, int]
+    patches: int
+    end_token: int | None
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The loaded model with its tokenizer and image processor."""
+
+    model: Any
+    tokenizer: Any
+    processor: Any
+    clean: Callable[[str], str]
+
+
+class Clip:
+    """A CLIP or SigLIP checkpoint in Hugging Face format: ``clip:PATH_OR_HUB_ID[@REVISION][?key=value]``.
+
+    SigLIP 2 of fixed resolution is a SigLIP to its configuration and works; the variable-resolution kind
+    (``model_type`` siglip2, NaFlex) is refused.
+
+    Args:
+        path: a folder, or a hub repository in the local cache; no connection is opened.
+        revision: branch, tag or commit of the hub repository.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``.
+        instruction: put an item's instruction before its text; the published baselines do not.
+        dtype: ``float32``, ``bfloat16`` (autocast), or ``auto``: bfloat16 on CUDA, float32 on the CPU.
+
+    Raises:
+        UsageError: no such checkpoint, not a CLIP or SigLIP, or an option that is not known.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        revision: str | None = None,
+        device: str = "auto",
+        instruction: bool | str = False,
+        dtype: str = "auto",
+    ) -> None:
+        if isinstance(instruction, str):
+            if instruction.lower() not in _YES_NO:
+                raise UsageError(f"clip option instruction={instruction!r}: use 1 or 0")
+            instruction = _YES_NO[instruction.lower()]
+        if dtype not in (*DTYPES, "auto"):
+            raise UsageError(f"clip option dtype={dtype!r}: use auto, {' or '.join(DTYPES)}")
+        self._checkpoint: Checkpoint = resolve(path, revision)
+        self._instruction = instruction
+        self._dtype = dtype
+        self._device = device
+        self._kind = str(self._checkpoint.config().get("model_type"))
+        if self._kind not in MODEL_TYPES:
+            raise UsageError(
+                f"{self._checkpoint.folder / 'config.json'} is of model_type {self._kind!r}; the family clip "
+                f"takes {' and '.join(MODEL_TYPES)}: name another family, or another checkpoint"
+            )
+
+    @cached_property
+    def info(self) -> EmbedderInfo:
+        """Read from the configuration; reads every file once for the fingerprint, loads no weights.
+
+        Raises:
+            UsageError: a file is missing, or the device is not there.
+        """
+        device, dtype = self._place
+        options = {"dtype": dtype, "instruction": str(int(self._instruction))}
+        digest = self._checkpoint.digest
+        depends_on = [CODE_VERSION, digest, device.partition(":")[0], options]
+        return EmbedderInfo(
+            name=self._checkpoint.name,
+            dimension=self._shape.dimension,
+            revision=self._checkpoint.revision or digest,
+            fingerprint=hashlib.sha256(json.dumps(["clip", *depends_on]).encode()).hexdigest(),
+            options=options,
+        )
+
+    def encode(self, items: Sequence[Item], side: Side) -> NDArray[np.float32]:
+        """Embed a batch; both sides are treated alike.
+
+        An item with an image and blank text is its image alone; an item without an image is its text, even
+        where that is blank. Regions are not seen.
+
+        Args:
+            items: the batch.
+            side: query or candidate.
+
+        Returns:
+            float32, shape ``(len(items), info.dimension)``, rows of length 1.
+
+        Raises:
+            UsageError: a file of the checkpoint is missing.
+            EmbedderError: a file of the checkpoint is broken or does not fit the others.
+            ImageError: an image is missing, broken or too narrow.
+        """
+        import torch
+
+        texts = [self._text(item) for item in items]
+        pictures = {row: item.image for row, item in enumerate(items) if item.image is not None}
+        written = [row for row, text in enumerate(texts) if row not in pictures or text.strip()]
+        device, dtype = self._place
+        total = torch.zeros(len(items), self._shape.dimension, device=device)
+        half = torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=dtype == "bfloat16")
+        with torch.inference_mode(), half:
+            if written:
+                total[written] += self._text_features([texts[row] for row in written]).float()
+            if pictures:
+                total[list(pictures)] += self._image_features(list(pictures.values())).float()
+        vectors: NDArray[np.float32] = torch.nn.functional.normalize(total, dim=-1).cpu().numpy()
+        return vectors
+
+    def cost(self, item: Item, image: ImageFacts | None) -> int:
+        """Tokens of the text and patches of the image. SigLIP reads its full length whatever the text."""
+        text = self._text(item)
+        tokens = 0
+        if image is None or text.strip():
+            length = self._shape.text_length
+            tokens = length if self._kind == "siglip" else min(length, len(text) // 3 + 2)
+        return tokens + (self._shape.patches if image is not None else 0)
+
+    def _text(self, item: Item) -> str:
+        return f"{item.instruction} {item.text}".strip() if self._instruction else item.text
+
+    @cached_property
+    def _place(self) -> tuple[str, str]:
+        """Device and dtype."""
+        device = pick_device(self._device)
+        automatic = "float32" if device == "cpu" else "bfloat16"
+        return device, automatic if self._dtype == "auto" else self._dtype
+
+    @cached_property
+    def _shape(self) -> _Shape:
+        from huggingface_hub.errors import StrictDataclassError
+        from transformers import CLIPConfig, SiglipConfig
+
+        file = self._checkpoint.folder / "config.json"
+        kind = CLIPConfig if self._kind == "clip" else SiglipConfig
+        try:
+            config = kind.from_pretrained(self._checkpoint.folder, local_files_only=True)
+        except (OSError, ValueError, TypeError, AttributeError, StrictDataclassError) as error:
+            raise UsageError(f"{file} is no {self._kind} configuration ({error}): {self._way_out}") from error
+        text, vision = config.text_config, config.vision_config
+        dimension = config.projection_dim if self._kind == "clip" else text.projection_size
+        if self._kind == "siglip" and (dimension != vision.hidden_size or not vision.vision_use_head):
+            pooled = "" if vision.vision_use_head else " that are not pooled"
+            raise UsageError(
+                f"{file} has text vectors of length {dimension} and image vectors of length "
+                f"{vision.hidden_size}{pooled}: they share no space; {self._way_out}"
+            )
+        height, width = _pair(vision.image_size)
+        patch_height, patch_width = _pair(vision.patch_size)
+        patches = (height // patch_height) * (width // patch_width)
+        end = text.eos_token_id if self._kind == "clip" else None
+        return _Shape(int(dimension), int(text.max_position_embeddings), (height, width), patches, end)
+
+    @property
+    def _way_out(self) -> str:
+        return self._checkpoint.way_out
+
+    @cached_property
+    def _parts(self) -> _Parts:
+        tokenizer, clean = self._load_tokenizer()
+        return _Parts(self._load_model(), tokenizer, self._load_processor(), clean)
+
+    def _load_model(self) -> torch.nn.Module:
+        import torch
+        from safetensors import SafetensorError
+        from transformers import CLIPModel, SiglipModel
+
+        files = weight_files(self._checkpoint)
+        safe = files[0].suffix == ".safetensors"
+        kind = CLIPModel if self._kind == "clip" else SiglipModel
+        try:
+            model, report = kind.from_pretrained(
+                self._checkpoint.folder,
+                local_files_only=True,
+                use_safetensors=safe,
+                weights_only=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+        except (OSError, ValueError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
+            raise EmbedderError(f"{files[0]} cannot be loaded ({error}): {self._way_out}") from error
+        # transformers only warns here and goes on with random weights.
+        missing = sorted(set(report["missing_keys"]) - _LOSS_ONLY)
+        if missing or report["mismatched_keys"]:
+            names = missing or sorted(str(key) for key in report["mismatched_keys"])
+            raise EmbedderError(
+                f"{files[0]} does not hold the weights that config.json asks for: {len(names)} are missing "
+                f"or of another shape, such as {names[0]}; {self._way_out}"
+            )
+        loaded: torch.nn.Module = model.eval().to(self._place[0])
+        return loaded
+
+    def _load_tokenizer(self) -> tuple[Any, Callable[[str], str]]:
+        from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+        folder = self._checkpoint.folder
+        whole = (folder / "tokenizer.json").is_file()
+        # Without its files transformers would make up a CLIP tokenizer of three tokens, and say nothing.
+        if not whole and not any((folder / name).is_file() for name in ("vocab.json", "spiece.model")):
+            raise UsageError(
+                f"checkpoint {folder} has no tokenizer: none of tokenizer.json, vocab.json, spiece.model; "
+                f"{self._way_out}"
+            )
+        # SigLIP's own class needs sentencepiece; its tokenizer.json says the same, apart from the cleaning.
+        kind = PreTrainedTokenizerFast if whole and self._kind == "siglip" else AutoTokenizer
+        try:
+            tokenizer = kind.from_pretrained(folder, local_files_only=True)
+        except ImportError as error:
+            raise UsageError(
+                f"the tokenizer of {folder} needs a package that is not installed ({str(error).strip()}): "
+                "install sentencepiece and protobuf, or get the checkpoint's tokenizer.json"
+            ) from error
+        except Exception as error:  # the tokenizers library raises no narrower class
+            raise EmbedderError(f"the tokenizer of {folder} is broken ({error}): {self._way_out}") from error
+        if self._kind == "clip":
+            self._check_end_token(tokenizer)
+            return tokenizer, str
+        file = folder / "tokenizer_config.json"
+        return tokenizer, _cleaning(read_json(file, way_out=self._way_out) if file.is_file() else {})
+
+    def _check_end_token(self, tokenizer: Any) -> None:
+        """CLIP's text vector is the state at the end token; where that is not found, silently at the first.
+
+        transformers looks for the highest id of the text where the configuration says 2 (as the first
+        published ones do, whatever the tokenizer says), else for the first token with the configured id.
+        """
+        wanted, end = self._shape.end_token, tokenizer.eos_token_id
+        pooled = max(tokenizer.get_vocab().values()) if wanted == 2 else wanted
+        if end != pooled:
+            raise EmbedderError(
+                f"{self._checkpoint.folder / 'config.json'} has text_config.eos_token_id {wanted}, for which "
+                f"the model pools at token {pooled}, but the tokenizer ends texts with {end}: set it to "
+                f"{end}, or get the tokenizer that belongs to the model"
+            )
+
+    def _load_processor(self) -> Any:
+        import PIL.Image
+        from transformers import AutoImageProcessor
+
+        folder = self._checkpoint.folder
+        file = folder / "preprocessor_config.json"
+        if not file.is_file() and not (folder / "processor_config.json").is_file():
+            raise UsageError(f"{file} is missing: {self._way_out}")
+        try:
+            # Pillow's resize is what the models were evaluated with; torchvision's differs and is not needed.
+            processor = AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
+            probe = processor(images=[PIL.Image.new("RGB", (9, 7))], return_tensors="pt")["pixel_values"]
+        except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
+            raise EmbedderError(f"{file} is no image processor ({error}): {self._way_out}") from error
+        if tuple(probe.shape[-2:]) != self._shape.pixels:
+            raise EmbedderError(
+                f"{file} makes images of {tuple(probe.shape[-2:])} pixels (height, width), the model takes "
+                f"{self._shape.pixels}: {self._way_out}"
+            )
+        return processor
+
+    def _text_features(self, texts: list[str]) -> torch.Tensor:
+        """Projected text features, shape ``(len(texts), dimension)``."""
+        parts = self._parts
+        tokens = parts.tokenizer(
+            [parts.clean(text) for text in texts],
+            padding="longest" if self._kind == "clip" else "max_length",
+            padding_side="right",
+            truncation=True,
+            max_length=self._shape.text_length,
+            return_tensors="pt",
+        ).to(self._place[0])
+        # SigLIP was trained without a mask: it attends to its padding, and pools at the last position.
+        mask = {"attention_mask": tokens["attention_mask"]} if self._kind == "clip" else {}
+        return _pooled(parts.model.get_text_features(input_ids=tokens["input_ids"], **mask))
+
+    def _image_features(self, images: list[ImageFile]) -> torch.Tensor:
+        """Projected image features, shape ``(len(images), dimension)``."""
+        parts = self._parts
+        pictures = [image.rgb() for image in images]
+        edge = parts.processor.to_dict().get("size", {}).get("shortest_edge")
+        for image, picture in zip(images, pictures, strict=True):
+            long, short = max(picture.size), min(picture.size)
+            if edge and edge * edge * long // short > MAX_PIXELS:
+                raise ImageError(
+                    f"image {image.path} of {picture.width} x {picture.height} pixels is too narrow: with a "
+                    f"short side of {edge} it would have more than {MAX_PIXELS:,} pixels; leave its row out"
+                )
+        pixels = parts.processor(images=pictures, return_tensors="pt")["pixel_values"]
+        return _pooled(parts.model.get_image_features(pixel_values=pixels.to(self._place[0])))
+
+
+def _pair(size: int | Sequence[int]) -> tuple[int, int]:
+    """Height and width."""
+    return (int(size), int(size)) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+
+def _pooled(features: Any) -> torch.Tensor:
+    """transformers 5 returns an output object whose pooled state is projected; before, the tensor itself."""
+    pooled: torch.Tensor = getattr(features, "pooler_output", features)
+    return pooled
+
+
+def _cleaning(settings: dict[str, Any]) -> Callable[[str], str]:
+    """What the tokenizer class that a SigLIP names does to a text before it looks at its tokens.
+
+    Done here because ``tokenizer.json`` does it in part or not at all. SigLIP: lower case, no ASCII
+    punctuation, single spaces (transformers ``SiglipTokenizer.canonicalize_text``, from big_vision's
+    prompt_engineering.py). SigLIP 2 of fixed resolution, which names Gemma's class: lower case, as its
+    training had it (transformers ``Siglip2Tokenizer``). Doing it twice changes nothing.
+    """
+    name = str(settings.get("tokenizer_class", "")).removesuffix("Fast")
+    if name in ("GemmaTokenizer", "Siglip2Tokenizer"):
+        return str.lower
+    if name != "SiglipTokenizer":
+        return str
+    lower = settings.get("do_lower_case", True)
+    without = str.maketrans("", "", string.punctuation)
+
+    def canonical(text: str) -> str:
+        return re.sub(r"\s+", " ", (text.lower() if lower else text).translate(without)).strip()
+
+    return canonical

@@ -1,0 +1,242 @@
+"""From the text after ``--model`` to an embedder.
+
+Families are found through the entry-point group ``evalkit.embedders`` and imported when they are used.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import parse_qsl
+
+from evalkit.embedders.base import Embedder, EmbedderInfo
+from evalkit.errors import EmbedderError, UsageError
+
+# Names for checkpoints that papers report; the published CLIP and SigLIP rows use these weights.
+NAMED = {
+    "clip-vit-large-patch14": "clip:openai/clip-vit-large-patch14",
+    "siglip-so400m-patch14-384": "clip:google/siglip-so400m-patch14-384",
+}
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """The parts of a MODEL.
+
+    Attributes:
+        text: as it was written.
+        source: the family's name, a file ending in ``.py``, or a module.
+        target: path or hub id after the family, or the class in a file or module; may be empty.
+        revision: after ``@``.
+        options: after ``?``.
+    """
+
+    text: str
+    source: str
+    target: str
+    revision: str | None
+    options: dict[str, str]
+
+
+@dataclass(frozen=True)
+class LoadedEmbedder:
+    """An embedder together with what results record of it.
+
+    Attributes:
+        embedder: the embedder.
+        info: what it says of itself.
+        fingerprint: SHA-256, hexadecimal, of all that its vectors depend on.
+        family: where it comes from: a family, a file's name, or a module.
+    """
+
+    embedder: Embedder
+    info: EmbedderInfo
+    fingerprint: str
+    family: str
+
+    @property
+    def folder(self) -> str:
+        """The model's folder in RUNS: its name in letters, digits, ``.``, ``_`` and ``-``."""
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", self.info.name).strip(".-") or "model"
+
+
+def families() -> dict[str, EntryPoint]:
+    """The installed families by name, those of evalkit first."""
+    points = sorted(
+        entry_points(group="evalkit.embedders"), key=lambda p: (not p.value.startswith("evalkit."), p.name)
+    )
+    return {point.name: point for point in points}
+
+
+def parse_model(text: str) -> ModelSpec:
+    """Take a MODEL apart: a name, ``FAMILY:TARGET[@REVISION][?key=value&…]`` or ``FILE.py:Class``.
+
+    Raises:
+        UsageError: a name that is not registered, with those nearest to it.
+    """
+    written = NAMED.get(text, text)
+    body, _, query = written.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    if query and not options:
+        raise UsageError(f"model {text!r}: options are written ?key=value&key=value, not ?{query}")
+    source, colon, target = body.partition(":")
+    known = families()
+    if source in known:
+        revision = None
+        if "@" in target and not Path(target).exists():
+            target, revision = target.rsplit("@", 1)
+        return ModelSpec(text, source, target, revision, options)
+    if colon and target:
+        return ModelSpec(text, source, target, None, options)
+    near = difflib.get_close_matches(source, [*known, *NAMED], n=3, cutoff=0.5)
+    hint = f"; near: {', '.join(near)}" if near else ""
+    raise UsageError(
+        f"no model is called {text!r}{hint} (evalkit models lists them; "
+        "FAMILY:PATH, FILE.py:Class and package.module:Class load others)"
+    )
+
+
+def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
+    """Import and construct an embedder.
+
+    A family's class is called with the target (where it takes a ``path``) and, where it takes them,
+    ``revision`` and ``device``; options come as text keyword arguments.
+
+    Args:
+        spec: from :func:`parse_model`.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``.
+
+    Raises:
+        UsageError: nothing is there, or it does not take these options.
+        EmbedderError: it fails while it is constructed, or its ``info`` is none.
+    """
+    known = families()
+    factory: Callable[..., Any]
+    if spec.source in known:
+        factory = known[spec.source].load()
+        arguments = [spec.target] if spec.target else []
+    else:
+        factory, arguments = _class_of(spec), []
+    parameters = inspect.signature(factory).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    takes_path = "path" in parameters
+    if spec.source in known and takes_path != bool(spec.target):
+        need = f"{spec.source}:PATH" if takes_path else f"{spec.source} alone"
+        raise UsageError(f"model {spec.text!r}: write {need}")
+    keywords: dict[str, Any] = dict(spec.options)
+    unknown = [name for name in keywords if not takes_any and name not in parameters]
+    if unknown:
+        allowed = sorted(set(parameters) - {"path", "revision", "device"})
+        raise UsageError(
+            f"model {spec.text!r} has no option {unknown[0]!r}; it has {', '.join(allowed) or 'none'}"
+        )
+    if "revision" in parameters:
+        keywords["revision"] = spec.revision
+    elif spec.revision:
+        raise UsageError(f"model {spec.text!r}: {spec.source} has no revisions")
+    if "device" in parameters:
+        keywords["device"] = device
+    try:
+        embedder = factory(*arguments, **keywords)
+        info = embedder.info
+    except (UsageError, EmbedderError):
+        raise
+    except Exception as error:
+        raise EmbedderError(
+            f"model {spec.text!r} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(info, EmbedderInfo) or info.dimension < 1 or not info.name:
+        raise EmbedderError(
+            f"model {spec.text!r}: its info is {info!r}, not an EmbedderInfo with name and dimension"
+        )
+    return LoadedEmbedder(embedder, info, _fingerprint(factory, info, spec), Path(spec.source).name)
+
+
+def describe_families() -> list[dict[str, Any]]:
+    """What ``evalkit models`` prints: how a family is written, what it is, and its options."""
+    found = []
+    for name, point in families().items():
+        factory = point.load()
+        parameters = inspect.signature(factory).parameters
+        what = (inspect.getdoc(factory) or "").split("\n\n")[0].replace("\n", " ")
+        found.append(
+            {
+                "write": f"{name}:PATH" if "path" in parameters else name,
+                "what": what,
+                "options": sorted(set(parameters) - {"path", "revision", "device"}),
+                "from": point.value,
+            }
+        )
+    return found
+
+
+def _class_of(spec: ModelSpec) -> Callable[..., Any]:
+    module = (
+        _module_at(Path(spec.source))
+        if spec.source.endswith(".py")
+        else _module_named(spec.source, spec.text)
+    )
+    found: Any = module
+    for part in spec.target.split("."):
+        found = getattr(found, part, None)
+    if not inspect.isclass(found) and not inspect.isfunction(found):
+        classes = sorted(name for name, value in vars(module).items() if inspect.isclass(value))
+        raise UsageError(f"{spec.source} has no class {spec.target!r}; it has {', '.join(classes) or 'none'}")
+    factory: Callable[..., Any] = found
+    return factory
+
+
+def _module_named(name: str, text: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        hint = difflib.get_close_matches(name, [*families(), *NAMED], n=3, cutoff=0.5)
+        raise UsageError(
+            f"model {text!r}: {error} (is it a family? near: {', '.join(hint) or 'none'}; evalkit models lists them)"
+        ) from None
+
+
+def _module_at(file: Path) -> ModuleType:
+    if not file.is_file():
+        raise UsageError(f"{file} does not exist")
+    name = f"evalkit_model_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{file} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickles look classes up there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise EmbedderError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _fingerprint(factory: Callable[..., Any], info: EmbedderInfo, spec: ModelSpec) -> str:
+    """What the embedder says of itself, or else its source file and options."""
+    parts = [info.fingerprint or _source_digest(factory), str(info.dimension), info.revision or ""]
+    if not info.fingerprint:
+        parts += [spec.target, *(f"{key}={value}" for key, value in sorted(spec.options.items()))]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _source_digest(factory: Callable[..., Any]) -> str:
+    try:
+        file = inspect.getfile(factory)
+    except (TypeError, OSError):
+        raise EmbedderError(
+            f"{factory!r} has no source file to digest: set info.fingerprint, so that its vectors are kept apart"
+        ) from None
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()

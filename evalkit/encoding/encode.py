@@ -1,0 +1,308 @@
+"""Items to vectors: deduplicate, look up, batch, decode ahead, embed, check, keep."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from evalkit.embedders.registry import LoadedEmbedder
+from evalkit.encoding.batches import BATCH_TOKENS, Entry, estimate, plan
+from evalkit.encoding.keys import content_digest, vector_key
+from evalkit.encoding.store import VectorStore
+from evalkit.errors import EmbedderError, EvalkitError, ImageError
+from evalkit.images import ImageFacts, ImageFile
+from evalkit.items import Item, Mask, Side
+from evalkit.progress import Progress
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LENGTH_TOLERANCE = 1e-3
+_AHEAD = 2  # batches that are decoded while one is embedded
+
+
+class ImageIndex:
+    """Facts of image files, each read once however many tasks and models look at it."""
+
+    def __init__(self) -> None:
+        self._facts: dict[ImageFile, ImageFacts] = {}
+        self._threads = ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1)), "evalkit-images")
+
+    def gather(self, items: Iterable[Item]) -> None:
+        """Read the facts of all images and masks of the items.
+
+        Raises:
+            ImageError: the first of them that cannot be read, with the item that it belongs to.
+        """
+        new: dict[ImageFile, Item] = {}
+        for item in items:
+            for image in _images(item):
+                if image not in self._facts:
+                    new.setdefault(image, item)
+        for image, facts in zip(new, self._threads.map(_facts_or_error, new), strict=True):
+            if isinstance(facts, ImageError):
+                raise ImageError(f"{facts} (item {describe(new[image])})") from facts
+            self._facts[image] = facts
+
+    def facts(self, image: ImageFile) -> ImageFacts:
+        """Facts of an image that was gathered."""
+        return self._facts[image]
+
+    def known(self, item: Item) -> Item:
+        """The item with its images' digests filled in."""
+        image = None if item.image is None else replace(item.image, digest=self._facts[item.image].digest)
+        region = item.region
+        if isinstance(region, Mask):
+            region = Mask(replace(region.image, digest=self._facts[region.image].digest))
+        return item if image is None and region is item.region else replace(item, image=image, region=region)
+
+    def decode_all(self, entries: Sequence[Entry]) -> list[Future[Item]]:
+        """Start decoding a batch's images."""
+        return [self._threads.submit(_decoded, entry.item) for entry in entries]
+
+
+@dataclass
+class EncodingStats:
+    """What encoding did; for the timing of a run.
+
+    Attributes:
+        items: given.
+        distinct: of them, by content.
+        reused: vectors that were in the store.
+        embedded: vectors that were computed.
+        images: images that were decoded for them.
+        halved: times that a batch was halved because memory ran out.
+        seconds: spent in all.
+        embedder_seconds: of these, inside the embedder.
+    """
+
+    items: int = 0
+    distinct: int = 0
+    reused: int = 0
+    embedded: int = 0
+    images: int = 0
+    halved: int = 0
+    seconds: float = 0.0
+    embedder_seconds: float = 0.0
+
+
+@dataclass
+class Encoder:
+    """One embedder with its store; lives for a run.
+
+    Attributes:
+        loaded: the embedder.
+        store: where vectors are kept.
+        images: facts of image files.
+        batch_tokens: budget of a batch.
+        dtype: what vectors are kept as, ``float32`` or ``float16``.
+        progress: who is told.
+        stats: what was done since :meth:`take_stats`.
+    """
+
+    loaded: LoadedEmbedder
+    store: VectorStore
+    images: ImageIndex = field(default_factory=ImageIndex)
+    batch_tokens: int = BATCH_TOKENS
+    dtype: str = "float32"
+    progress: Progress = field(default_factory=lambda: Progress(quiet=True))
+    stats: EncodingStats = field(default_factory=EncodingStats)
+
+    def __post_init__(self) -> None:
+        self._finished: set[bytes] = set()  # keys that an earlier task of this run has seen to
+        self._most: int | None = None  # padded cost that memory is known to hold, once it ran out
+
+    def encode(self, items: Sequence[Item], side: Side) -> NDArray[np.float32]:
+        """Vectors of items, from the store or from the embedder.
+
+        Every vector is read back from the store, so a run that was cut off and one that was not go on
+        with the same bytes.
+
+        Returns:
+            float32, shape (len(items), dimension).
+
+        Raises:
+            ImageError: an image that cannot be read or decoded.
+            EmbedderError: the embedder fails or breaks its contract.
+            StoreError: the store cannot be read or written.
+        """
+        began = time.monotonic()
+        self.images.gather(items)
+        entries: dict[bytes, Entry] = {}
+        keys = []
+        for item in map(self.images.known, items):
+            key = vector_key(self.loaded.fingerprint, self.dtype, side, content_digest(item))
+            keys.append(key)
+            if key not in entries:
+                facts = None if item.image is None else self.images.facts(item.image)
+                entries[key] = Entry(key, item, facts, estimate(self.loaded.embedder, item, facts))
+        self.progress.expect(len(entries))
+        here = self.store.existing(list(entries))
+        # The plan covers what is in the store already, so that a run that goes on after a kill makes the
+        # batches that an undisturbed one makes: a vector's last bits may depend on its batch.
+        batches = plan(
+            [entry for key, entry in entries.items() if key not in self._finished], self.batch_tokens
+        )
+        batches += plan(
+            [e for key, e in entries.items() if key in self._finished and key not in here], self.batch_tokens
+        )
+        self.progress.advance(sum(key in here for key in entries))
+        self._run([[entry for entry in batch if entry.key not in here] for batch in batches], side)
+        self._finished.update(entries)
+        vectors = self.store.get(keys, self.loaded.info.dimension, self.dtype)
+        self.stats.items += len(items)
+        self.stats.distinct += len(entries)
+        self.stats.reused += len(here)
+        self.stats.seconds += time.monotonic() - began
+        return vectors
+
+    def take_stats(self) -> EncodingStats:
+        """The counts since the last call."""
+        taken, self.stats = self.stats, EncodingStats()
+        return taken
+
+    def _run(self, batches: Sequence[Sequence[Entry]], side: Side) -> None:
+        for entries, items in self._decoded([batch for batch in batches if batch]):
+            self.stats.images += sum(item.image is not None for item in items)
+            start = 0
+            while start < len(entries):
+                start += self._embed(entries[start:], items[start:], side)
+
+    def _decoded(self, batches: Sequence[Sequence[Entry]]) -> Iterator[tuple[Sequence[Entry], list[Item]]]:
+        """Batches with their images decoded, a few ahead of the embedder."""
+        ahead: deque[tuple[Sequence[Entry], list[Future[Item]]]] = deque()
+        try:
+            for batch in batches:
+                ahead.append((batch, self.images.decode_all(batch)))
+                if len(ahead) > _AHEAD:
+                    entries, futures = ahead.popleft()
+                    yield entries, [future.result() for future in futures]
+            while ahead:
+                entries, futures = ahead.popleft()
+                yield entries, [future.result() for future in futures]
+        finally:
+            for _, futures in ahead:
+                for future in futures:
+                    future.cancel()
+
+    def _embed(self, entries: Sequence[Entry], items: Sequence[Item], side: Side) -> int:
+        """Embed and keep as many of the items as memory holds; return how many."""
+        count = len(items)
+        if self._most is not None:
+            count = max(1, min(count, self._most // entries[0].cost))
+        while True:
+            began = time.monotonic()
+            try:
+                raw = self.loaded.embedder.encode(items[:count], side)
+                break
+            except EvalkitError:
+                raise
+            except Exception as error:
+                if _out_of_memory(error) and count > 1:
+                    count //= 2
+                    self._most = count * entries[0].cost
+                    self.stats.halved += 1
+                    _free_memory()
+                    continue
+                raise EmbedderError(
+                    f"{self.loaded.info.name} failed on {count} {side} items, the first {describe(items[0])}: "
+                    f"{type(error).__name__}: {error}"
+                ) from error
+            finally:
+                self.stats.embedder_seconds += time.monotonic() - began
+        vectors = checked(raw, items[:count], side, self.loaded)
+        self.store.put([entry.key for entry in entries[:count]], vectors.astype(self.dtype))
+        self.stats.embedded += count
+        self.progress.advance(count)
+        return count
+
+
+def checked(raw: Any, items: Sequence[Item], side: Side, loaded: LoadedEmbedder) -> NDArray[np.float32]:
+    """What an embedder returned, as float32, or an error that names the first item it got wrong.
+
+    Args:
+        raw: should be of shape (len(items), dimension), finite, rows of length 1.
+    """
+    import numpy as np
+
+    name, dimension = loaded.info.name, loaded.info.dimension
+    try:
+        vectors = np.asarray(raw, dtype=np.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise EmbedderError(
+            f"{name} returned {type(raw).__name__}, not an array of float32: {error}"
+        ) from None
+    if vectors.shape != (len(items), dimension):
+        raise EmbedderError(
+            f"{name} returned shape {vectors.shape} for {len(items)} {side} items of dimension {dimension}; "
+            f"the first is {describe(items[0])}"
+        )
+    wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if wrong.size:
+        raise EmbedderError(
+            f"{name} returned a vector that is not finite for {side} item {describe(items[wrong[0]])}"
+        )
+    lengths = np.sqrt((vectors.astype(np.float64) ** 2).sum(axis=1))
+    wrong = np.flatnonzero(np.abs(lengths - 1) > LENGTH_TOLERANCE)
+    if wrong.size:
+        length = lengths[wrong[0]]
+        way = (
+            "a zero vector"
+            if length == 0
+            else f"a vector of length {length:.6g} (divide by its length, in float32)"
+        )
+        raise EmbedderError(f"{name} returned {way} for {side} item {describe(items[wrong[0]])}")
+    return vectors
+
+
+def describe(item: Item) -> str:
+    """An item in a few words, for an error."""
+    prompt = item.prompt if len(item.prompt) <= 80 else item.prompt[:77] + "..."
+    image = f" with image {item.image.path}" if item.image is not None else ""
+    return f"{prompt!r}{image}"
+
+
+def _images(item: Item) -> Iterator[ImageFile]:
+    if item.image is not None:
+        yield item.image
+    if isinstance(item.region, Mask):
+        yield item.region.image
+
+
+def _facts_or_error(image: ImageFile) -> ImageFacts | ImageError:
+    try:
+        return image.facts()
+    except ImageError as error:
+        return error
+
+
+def _decoded(item: Item) -> Item:
+    if item.image is None:
+        return item
+    try:
+        return replace(item, image=replace(item.image, pixels=item.image.rgb()))
+    except ImageError as error:
+        raise ImageError(f"{error} (item {describe(item)})") from error
+
+
+def _out_of_memory(error: Exception) -> bool:
+    # torch.OutOfMemoryError is a RuntimeError; on some paths CUDA says so in words alone.
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and "out of memory" in str(error).lower()
+    )
+
+
+def _free_memory() -> None:
+    import gc
+    import sys
+
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,301 @@
+"""The main job: one embedder over some tasks, from rows on disk to a run on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from evalkit import __version__
+from evalkit.embedders.registry import LoadedEmbedder
+from evalkit.encoding.encode import Encoder
+from evalkit.errors import EvalkitError, ResultsError, StoreError
+from evalkit.items import Box, Point
+from evalkit.metrics import METRICS, measure
+from evalkit.ranking import Ranking, rank
+from evalkit.results import (
+    Environment,
+    Failure,
+    Manifest,
+    MetricResult,
+    ModelRecord,
+    RunFolder,
+    Settings,
+    TaskResult,
+    json_bytes,
+)
+from evalkit.signature import signature
+from evalkit.task import DataFolder, LoadOptions, Task, TaskCard, suites
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_PACKAGES = (
+    "numpy",
+    "pillow",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "faiss-cpu",
+    "faiss-gpu",
+    "pyarrow",
+)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What one task gave: its result, and the samples table where it succeeded."""
+
+    result: TaskResult
+    samples: pa.Table | None = None
+
+
+def evaluate(
+    encoder: Encoder,
+    cards: Sequence[TaskCard],
+    folder: DataFolder,
+    runs: Path,
+    settings: Settings,
+    device: str,
+) -> tuple[Path, Manifest]:
+    """Run one embedder over tasks, writing each result as soon as it is there.
+
+    A task that fails is recorded as failed and the others go on; a store or a results folder that cannot
+    be written ends the run, and what was written stays valid.
+
+    Args:
+        encoder: the embedder with its store.
+        cards: the tasks, each evaluated on its own.
+        folder: where their data lies.
+        runs: the RUNS folder; the run goes to ``runs/<model>/<run id>``.
+        settings: the user's choices.
+        device: what the embedder runs on, for the record.
+
+    Returns:
+        The run's folder and its manifest.
+    """
+    run, timing = open_run(encoder.loaded, runs, settings, device), Timing(device, encoder.batch_tokens)
+    progress = encoder.progress
+    failed = False
+    try:
+        with progress.run(encoder.loaded.info.name, len(cards)):
+            for card in cards:
+                with progress.task(card.name), timing.of(card.name) as clock:
+                    evaluated = evaluate_task(encoder, card, folder, settings, clock)
+                    run.record(evaluated.result, evaluated.samples)
+                failed |= evaluated.result.status == "failed"
+                progress.say(summary(evaluated.result))
+        run.finish("failed" if failed else "done")
+    except KeyboardInterrupt:
+        run.finish("interrupted")
+        raise
+    finally:
+        run.write_timing(timing.report())
+    return run.folder, run.manifest
+
+
+def evaluate_task(
+    encoder: Encoder, card: TaskCard, folder: DataFolder, settings: Settings, clock: Clock
+) -> Evaluated:
+    """One task: load, embed, rank, measure."""
+    try:
+        task = load_task(card, folder, settings)
+        clock.lap("load_s")
+        queries = encoder.encode(task.queries, "query")
+        candidates = encoder.encode(task.candidates, "candidate")
+        clock.lap("encode_s")
+        clock.count(encoder.take_stats())
+        ranking = rank(queries, candidates, task.pools, task.relevant)
+        metrics = {metric.name: measure(metric, ranking) for metric in METRICS}
+        clock.lap("rank_s")
+    except (StoreError, ResultsError):
+        raise
+    except EvalkitError as error:
+        failure = Failure(type=type(error).__name__, message=str(error))
+        return Evaluated(TaskResult(**_facts(card), status="failed", complete=False, error=failure))
+
+    prompting = prompting_of(task, encoder.loaded)
+    line = signature(task, encoder.images, encoder.loaded, prompting, settings)
+    p1 = metrics["precision_at_1"]
+    warnings = list(task.warnings)
+    if p1.low <= p1.chance:
+        warnings.append(f"not above chance ({p1.chance:.4g}): check the model and its prompts")
+    if not task.complete:
+        warnings.append(f"{len(task.queries)} of {card.queries} queries: no part of any average")
+    result = TaskResult(
+        **_facts(card),
+        status="done",
+        complete=task.complete,
+        n_queries=len(task.queries),
+        n_candidates=len(task.candidates),
+        prompting=prompting,
+        metrics={
+            name: MetricResult(**{k: v for k, v in dataclasses.asdict(value).items() if k != "metric"})
+            for name, value in metrics.items()
+        },
+        signature=line,
+        samples=f"samples/{card.name}.parquet",
+        warnings=tuple(warnings),
+    )
+    return Evaluated(result, samples_table(task, ranking, line))
+
+
+def load_task(card: TaskCard, folder: DataFolder, settings: Settings) -> Task:
+    """Read a task with the user's choices."""
+    options = LoadOptions(settings.limit, settings.official_dedup, upright=settings.exif == "apply")
+    return suites()[card.suite].load(card, folder, options)
+
+
+def prompting_of(task: Task, loaded: LoadedEmbedder) -> Literal["native", "text"] | None:
+    """How the task's regions reach the embedder: by its own input, or as a sentence in the prompt."""
+    kinds = {
+        "box" if isinstance(q.region, Box) else "point" if isinstance(q.region, Point) else "mask"
+        for q in task.queries
+        if q.region is not None
+    }
+    if not kinds:
+        return None
+    return "native" if kinds <= loaded.info.regions else "text"
+
+
+def samples_table(task: Task, ranking: Ranking, line: str) -> pa.Table:
+    """One row per query, in the order on disk.
+
+    ``score`` is Precision@1 of the query, ``rank`` counts from 1 and is the label's best place among
+    equals, ``ties`` counts others at its score, ``margin`` is null in a pool without others.
+    """
+    import pyarrow as pa
+
+    from evalkit.metrics import precision_at_1
+
+    margins = [None if margin != margin else margin for margin in ranking.margin.tolist()]
+    table = pa.table(
+        {
+            "id": pa.array(task.ids, pa.string()),
+            "score": pa.array(precision_at_1(ranking.above, ranking.tied, ranking.right), pa.float64()),
+            "rank": pa.array(ranking.above + 1, pa.int32()),
+            "ties": pa.array(ranking.tied, pa.int32()),
+            "right": pa.array(ranking.right, pa.int32()),
+            "relevant": pa.array(ranking.relevant, pa.int32()),
+            "pool": pa.array(ranking.pool, pa.int32()),
+            "label": pa.array(task.labels, pa.string()),
+            "label_score": pa.array(ranking.label_score, pa.float64()),
+            "margin": pa.array(margins, pa.float64()),
+            "top": pa.array([[task.names[c] for c in row] for row in ranking.top], pa.list_(pa.string())),
+            "top_scores": pa.array([row.tolist() for row in ranking.top_scores], pa.list_(pa.float64())),
+        }
+    )
+    return table.replace_schema_metadata({"evalkit.signature": line})
+
+
+def open_run(loaded: LoadedEmbedder, runs: Path, settings: Settings, device: str) -> RunFolder:
+    """The folder of this embedder with these settings, new or as an earlier command left it."""
+    info = loaded.info
+    identity = [__version__, loaded.fingerprint, info.name, settings.model_dump()]
+    run_id = hashlib.sha256(json_bytes(identity)).hexdigest()[:12]
+    manifest = Manifest(
+        run_id=run_id,
+        status="running",
+        evalkit_version=__version__,
+        model=ModelRecord(
+            name=info.name,
+            family=loaded.family,
+            revision=info.revision,
+            fingerprint=loaded.fingerprint,
+            dimension=info.dimension,
+            modalities=tuple(sorted(info.modalities)),
+            regions=tuple(sorted(info.regions)),
+            options=dict(sorted(info.options.items())),
+        ),
+        settings=settings,
+        environment=environment(device),
+    )
+    return RunFolder(runs / loaded.folder / run_id, manifest)
+
+
+def environment(device: str) -> Environment:
+    """What can change a number, and nothing that names a person or a machine."""
+    packages = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return Environment(
+        python=platform.python_version(),
+        system=f"{platform.system()} {platform.machine()}",
+        device=device,
+        packages=packages,
+    )
+
+
+def summary(result: TaskResult) -> str:
+    """A task's result in one line."""
+    if result.metrics is None:
+        return f"{result.task}: failed: {result.error.message if result.error else 'no reason given'}"
+    p1 = result.metrics["precision_at_1"]
+    ties = f", {p1.n_ties} ties: optimistic {p1.optimistic:.2%}" if p1.n_ties else ""
+    return f"{result.task}: P@1 {p1.value:.2%} [{p1.low:.2%}, {p1.high:.2%}] (chance {p1.chance:.2%}, n {p1.n}{ties})"
+
+
+class Clock:
+    """Seconds of the phases of one task."""
+
+    def __init__(self) -> None:
+        self.record: dict[str, float | int] = {}
+        self._last = time.monotonic()
+
+    def __enter__(self) -> Clock:
+        self._last = time.monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.lap("write_s")
+
+    def lap(self, phase: str) -> None:
+        """The time since the last lap belongs to this phase."""
+        now = time.monotonic()
+        self.record[phase] = round(now - self._last, 6)
+        self._last = now
+
+    def count(self, stats: Any) -> None:
+        """Counts of what encoding did."""
+        self.record |= dataclasses.asdict(stats)
+
+
+class Timing:
+    """When a command worked on a run, how long its tasks took, and on what."""
+
+    def __init__(self, device: str, batch_tokens: int) -> None:
+        self._head: dict[str, Any] = {"started_at": _now(), "device": device, "batch_tokens": batch_tokens}
+        self._clocks: dict[str, Clock] = {}
+
+    def of(self, task: str) -> Clock:
+        """The clock of a task."""
+        return self._clocks.setdefault(task, Clock())
+
+    def report(self) -> dict[str, Any]:
+        """All that was measured."""
+        tasks = {task: clock.record for task, clock in self._clocks.items()}
+        return self._head | {"finished_at": _now(), "tasks": tasks}
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _facts(card: TaskCard) -> dict[str, Any]:
+    return {
+        "task": card.name,
+        "task_version": card.version,
+        "suite": card.suite,
+        "meta_task": card.meta_task,
+        "distribution": card.distribution,
+    }

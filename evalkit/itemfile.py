@@ -1,0 +1,184 @@
+"""Items as JSON lines: what ``evalkit embed`` reads, ``evalkit inspect`` writes and ``precomputed:`` matches.
+
+One JSON object a line, UTF-8. Keys: ``id``, ``side`` (``query`` where it is absent), ``prompt``, ``text``,
+``instruction``, ``image``, and at most one of ``box`` ``[x0, y0, x1, y1]``, ``point`` ``[x, y]`` and ``mask``
+(path of an image). Paths are relative to the file, or to the images folder where one is given. Coordinates
+are pixels of the stored image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from evalkit.errors import UsageError
+from evalkit.images import ImageFile
+from evalkit.items import Box, Item, Mask, Point, Region, Side
+
+Number = Annotated[int | float, Field(allow_inf_nan=False)]
+
+
+@dataclass(frozen=True)
+class ItemRow:
+    """One line of an item file.
+
+    Attributes:
+        id: links the row to its vector; unique in the file.
+        side: query or candidate.
+        item: the item.
+        line: the line's number, counted from 1.
+        image_sha256: SHA-256 of the image file's bytes, hexadecimal, where the row gives it.
+    """
+
+    id: str
+    side: Side
+    item: Item
+    line: int
+    image_sha256: str | None = None
+
+
+class _Row(BaseModel):
+    """A line as it is written."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    id: str = Field(min_length=1)
+    side: Side = "query"
+    prompt: str
+    text: str = ""
+    instruction: str = ""
+    image: Annotated[str, Field(min_length=1)] | None = None
+    image_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    box: tuple[Number, Number, Number, Number] | None = None
+    point: tuple[Number, Number] | None = None
+    mask: Annotated[str, Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_region_of_an_image(self) -> Self:
+        regions = [name for name in ("box", "point", "mask") if getattr(self, name) is not None]
+        if len(regions) > 1:
+            raise ValueError(f"{' and '.join(regions)} are given: a row has at most one region")
+        if regions and self.image is None and self.image_sha256 is None:
+            raise ValueError(f"{regions[0]} is given without an image")
+        return self
+
+    def region(self, root: Path) -> Region | None:
+        """The region.
+
+        Raises:
+            ValueError: a box that ends before it begins.
+        """
+        if self.box is not None:
+            return Box(*self.box)
+        if self.point is not None:
+            return Point(*self.point)
+        # The pixels of a mask are those of the stored image, so no orientation is applied.
+        return Mask(ImageFile(root, self.mask, upright=False)) if self.mask is not None else None
+
+
+def read_items(path: Path, images: Path | None = None, *, digests: bool = False) -> list[ItemRow]:
+    """Read an item file.
+
+    Blank lines are skipped. An id may come again only with the very same item. Image files are not opened.
+
+    Args:
+        path: the file.
+        images: folder that image paths are relative to; the file's own folder where it is ``None``.
+        digests: accept rows that have ``image_sha256`` in place of ``image``. Their items have no image, so
+            only what looks vectors up, and encodes nothing, may ask for them.
+
+    Returns:
+        Rows in the file's order.
+
+    Raises:
+        UsageError: the file is missing or empty, or a line is not an item; with the line's number.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        raise UsageError(f"item file {path} is missing") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"item file {path} cannot be read as UTF-8 text: {error}") from error
+    root = path.parent if images is None else images
+    rows: dict[str, ItemRow] = {}
+    result = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        row = _row(path, number, line, root, digests)
+        first = rows.setdefault(row.id, row)
+        if (first.side, first.item, first.image_sha256) != (row.side, row.item, row.image_sha256):
+            raise UsageError(
+                f"{path}, line {number}: id {row.id!r} is that of line {first.line} too, which is another "
+                "item: give each item an id of its own"
+            )
+        result.append(row)
+    if not result:
+        raise UsageError(f"item file {path} has no items: write one JSON object a line")
+    return result
+
+
+def _row(path: Path, number: int, line: str, root: Path, digests: bool) -> ItemRow:
+    try:
+        row = _Row.model_validate_json(line)
+        region = row.region(root)
+    except ValidationError as error:
+        raise UsageError(f"{path}, line {number}: {_explained(error)}") from None
+    except ValueError as error:
+        raise UsageError(f"{path}, line {number}: {error}") from None
+    if row.image is None and row.image_sha256 is not None and not digests:
+        raise UsageError(
+            f"{path}, line {number}: id {row.id!r} has an image_sha256 but no image: give the image's path"
+        )
+    # A region counts pixels of the stored image; an image alone is turned as its camera recorded.
+    image = ImageFile(root, row.image, upright=region is None) if row.image is not None else None
+    item = Item(row.prompt, text=row.text, instruction=row.instruction, image=image, region=region)
+    return ItemRow(row.id, row.side, item, number, row.image_sha256)
+
+
+def _explained(error: ValidationError) -> str:
+    """The first complaint, with key, value and what is allowed."""
+    complaint = error.errors(include_url=False)[0]
+    message = str(complaint["msg"]).removeprefix("Value error, ")
+    name, *rest = complaint["loc"] or ("",)
+    key = f"{name}{''.join(f'[{part}]' for part in rest if isinstance(part, int))}"
+    if complaint["type"] == "json_invalid":
+        return f"{message.replace(' at line 1 ', ' at ')}: write one JSON object a line"
+    if complaint["type"] == "extra_forbidden":
+        return f"key {key!r} is not known: the keys are {', '.join(_Row.model_fields)}"
+    if complaint["type"] == "missing":
+        return f"key {key!r} is missing"
+    return f"{key} is {complaint['input']!r}: {message}" if key else message
+
+
+def item_json(item: Item, id: str, side: Side, image_path: str | None = None) -> dict[str, Any]:
+    """An item as the object that one line holds; what :func:`read_items` reads back.
+
+    ``id``, ``side``, ``prompt``, ``text`` and ``instruction`` are always there; ``image`` and the region only
+    where the item has them. Whole-number coordinates stay whole.
+
+    Args:
+        item: the item.
+        id: links it to its vector.
+        side: query or candidate.
+        image_path: path of the image to write; the image's own path below its folder where it is ``None``.
+    """
+    row: dict[str, Any] = {
+        "id": id,
+        "side": side,
+        "prompt": item.prompt,
+        "text": item.text,
+        "instruction": item.instruction,
+    }
+    if item.image is not None:
+        row["image"] = item.image.path if image_path is None else image_path
+    if isinstance(item.region, Box):
+        row["box"] = list(item.region.corners)
+    elif isinstance(item.region, Point):
+        row["point"] = [item.region.x, item.region.y]
+    elif isinstance(item.region, Mask):
+        row["mask"] = item.region.image.path
+    return row

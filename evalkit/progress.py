@@ -1,0 +1,93 @@
+"""Progress of long work: bars on a terminal, a plain line every 30 seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+_EVERY = 30.0  # seconds between plain lines
+
+
+class Progress:
+    """Counts items of tasks of a run.
+
+    Args:
+        stream: where to; standard error by default.
+        quiet: say nothing.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, quiet: bool = False) -> None:
+        self._stream = stream or sys.stderr
+        self._quiet = quiet
+        self._bars = not quiet and self._stream.isatty()
+        self._run: Any = None
+        self._task: Any = None
+        self._name = ""
+        self._done = self._total = self._tasks_done = self._tasks = 0
+        self._began = self._said = time.monotonic()
+
+    @contextmanager
+    def run(self, name: str, tasks: int) -> Iterator[None]:
+        """A run over so many tasks."""
+        self._tasks, self._tasks_done = tasks, 0
+        if self._bars:
+            from tqdm import tqdm
+
+            self._run = tqdm(total=tasks, desc=name, unit="task", file=self._stream, position=0)
+        try:
+            yield
+        finally:
+            if self._run is not None:
+                self._run.close()
+                self._run = None
+
+    @contextmanager
+    def task(self, name: str) -> Iterator[None]:
+        """One task of the run."""
+        self._name, self._done, self._total = name, 0, 0
+        self._began = self._said = time.monotonic()
+        if self._bars:
+            from tqdm import tqdm
+
+            self._task = tqdm(total=0, desc=name, unit="item", file=self._stream, position=1, leave=False)
+        try:
+            yield
+        finally:
+            if self._task is not None:
+                self._task.close()
+                self._task = None
+            self._tasks_done += 1
+            if self._run is not None:
+                self._run.update(1)
+
+    def expect(self, items: int) -> None:
+        """So many more items belong to the task."""
+        self._total += items
+        if self._task is not None:
+            self._task.total = self._total
+            self._task.refresh()
+
+    def advance(self, items: int) -> None:
+        """So many items are done."""
+        self._done += items
+        if self._task is not None:
+            self._task.update(items)
+        elif not self._quiet and not self._bars and time.monotonic() - self._said >= _EVERY:
+            self._said = time.monotonic()
+            rate = self._done / max(self._said - self._began, 1e-9)
+            self.say(
+                f"{self._name} (task {self._tasks_done + 1} of {self._tasks}): "
+                f"{self._done} of {self._total} items, {rate:.1f} items/s"
+            )
+
+    def say(self, line: str) -> None:
+        """A line of its own, above the bars."""
+        if self._quiet:
+            return
+        if self._bars and self._run is not None:
+            self._run.write(line, file=self._stream)
+        else:
+            print(line, file=self._stream, flush=True)

@@ -1,0 +1,314 @@
+"""The files of a run: their schema, reading and writing.
+
+``RUNS/<model>/<run id>/run.json`` and ``samples/<task>.parquet`` depend on the inputs alone: the same
+command gives the same bytes, whether it was interrupted or not. When and how fast is in ``timing.json``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from evalkit.errors import ResultsError
+from evalkit.files import write_atomically
+from evalkit.metrics import IntervalMethod
+from evalkit.task import all_cards
+
+SCHEMA_VERSION: Literal[1] = 1
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class MetricResult(_Record):
+    """A metric's number on one task; all fractions in [0, 1], unrounded."""
+
+    value: Fraction
+    """Mean over the queries, expectation over ties."""
+    optimistic: Fraction
+    """With the right candidate first among equal scores, as the official gold-first ranking has it."""
+    pessimistic: Fraction
+    """With the right candidate last among equal scores."""
+    chance: Fraction
+    """What an embedder gets that cannot tell any two candidates apart."""
+    n: Annotated[int, Field(ge=1)]
+    """Number of queries."""
+    n_ties: Annotated[int, Field(ge=0)]
+    """Queries whose right candidate shares its score with another one."""
+    low: Fraction
+    """Lower end of the 95 % interval."""
+    high: Fraction
+    """Upper end of the 95 % interval."""
+    interval: IntervalMethod
+    """How the interval was made: Wilson score interval, or percentile bootstrap (1000 resamples, seed 0)."""
+
+
+class Failure(_Record):
+    """Why a task has no result."""
+
+    type: str
+    """Kind of error."""
+    message: str
+    """What was wrong, where, and the way out."""
+
+
+class TaskResult(_Record):
+    """One task of a run."""
+
+    task: str
+    """The card's name."""
+    task_version: int
+    """The card's version."""
+    suite: str
+    """The card's suite."""
+    meta_task: str
+    """The card's meta-task."""
+    distribution: Literal["ind", "ood"] | None
+    """In- or out-of-distribution; null where the suite does not say."""
+    status: Literal["done", "failed"]
+    """Whether there is a number."""
+    complete: bool
+    """Whether all queries that the card promises were ranked; others never count in an average."""
+    n_queries: Annotated[int, Field(ge=1)] | None = None
+    """Queries that were ranked."""
+    n_candidates: Annotated[int, Field(ge=1)] | None = None
+    """Distinct candidates of all pools together."""
+    prompting: Literal["native", "text"] | None = None
+    """How the region reached the model: by its own input, or as a sentence; null where there is none."""
+    metrics: dict[str, MetricResult] | None = None
+    """By the metric's name; null where the task failed."""
+    signature: str | None = None
+    """One line that pins the number."""
+    samples: str | None = None
+    """The per-query file, relative to the run's folder."""
+    warnings: tuple[str, ...] = ()
+    """What a reader of the number should know."""
+    error: Failure | None = None
+    """Why there is no number."""
+
+
+class Average(_Record):
+    """Unweighted mean Precision@1 over the tasks of a suite or group, if all of them are there."""
+
+    group: str
+    """Selector of the group, e.g. ``mmeb/classification``."""
+    value: Fraction | None
+    """Null unless every task of the group is done and complete."""
+    n_done: int
+    """Tasks that are done and complete."""
+    n_tasks: int
+    """Tasks of the group."""
+
+
+class ModelRecord(_Record):
+    """The embedder."""
+
+    name: str
+    """Name of the model."""
+    family: str
+    """Where it comes from: a family, or the file or module of its class."""
+    revision: str | None
+    """Revision of the checkpoint."""
+    fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Digest of all that its vectors depend on."""
+    dimension: Annotated[int, Field(ge=1)]
+    """Length of its vectors."""
+    modalities: tuple[str, ...]
+    """What it embeds."""
+    regions: tuple[str, ...]
+    """Regions it takes as an input of its own."""
+    options: dict[str, str]
+    """Options that change its vectors."""
+
+
+class Settings(_Record):
+    """Choices of the user that change numbers."""
+
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Only the first queries of each task."""
+    official_dedup: bool = False
+    """Candidates are merged by the official key."""
+    exif: Literal["apply", "ignore"] = "apply"
+    """What is done with the orientation that a camera recorded."""
+    vectors: Literal["float32", "float16"] = "float32"
+    """What vectors were kept as."""
+
+
+class Environment(_Record):
+    """What the numbers were computed with."""
+
+    python: str
+    """Version of Python."""
+    system: str
+    """Operating system and processor architecture."""
+    device: str
+    """Processor or GPU that the embedder ran on."""
+    packages: dict[str, str]
+    """Versions of the libraries that can change a number."""
+
+
+class Manifest(_Record):
+    """``run.json``: one embedder over some tasks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+    schema_: Annotated[Literal["evalkit.run"], Field(alias="schema")] = "evalkit.run"
+    """What this file is."""
+    schema_version: Literal[1] = SCHEMA_VERSION
+    """Goes up when a field changes its meaning or goes away."""
+    run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+    """Digest of model, settings and version: the same command goes on with the same run."""
+    status: Literal["running", "done", "failed", "interrupted"]
+    """``failed`` if any task failed; a run that was killed stays ``running``."""
+    evalkit_version: str
+    """Version of evalkit."""
+    model: ModelRecord
+    settings: Settings
+    environment: Environment
+    tasks: tuple[TaskResult, ...] = ()
+    """In the order of the suites' tables."""
+    averages: tuple[Average, ...] = ()
+    """Of every suite that the run has a task of."""
+
+
+def averages(results: Sequence[TaskResult]) -> tuple[Average, ...]:
+    """Averages of the suites that the results belong to, and of their groups.
+
+    Unweighted means over tasks, as the papers have them: 36 for MMEB, 5 for SCaR.
+    """
+    suites = {result.suite for result in results}
+    members: dict[str, list[str]] = {}
+    for card in all_cards():
+        if card.suite in suites:
+            for group in card.groups:
+                members.setdefault(group, []).append(card.name)
+    scores = {
+        result.task: result.metrics["precision_at_1"].value
+        for result in results
+        if result.complete and result.metrics is not None
+    }
+    found = []
+    for group, tasks in members.items():
+        if "/" in group and tasks == members[group.split("/")[0]]:
+            continue  # a suite of one meta-task has no average of its own for it
+        done = [scores[task] for task in tasks if task in scores]
+        value = sum(done) / len(done) if len(done) == len(tasks) else None
+        found.append(Average(group=group, value=value, n_done=len(done), n_tasks=len(tasks)))
+    return tuple(found)
+
+
+class RunFolder:
+    """A run on disk that is being written.
+
+    Args:
+        folder: of the run.
+        manifest: as it is before any task; tasks that the folder has already are kept.
+
+    Raises:
+        ResultsError: the folder holds something else, or cannot be written.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self._update(())
+
+    def record(self, result: TaskResult, samples: Any = None) -> None:
+        """Write a task's samples (a pyarrow table), then the manifest that names them."""
+        if samples is not None and result.samples is not None:
+            write_samples(self.folder / result.samples, samples)
+        self._update((result,))
+
+    def finish(self, status: Literal["done", "failed", "interrupted"]) -> None:
+        """Say how the run ended."""
+        self.manifest = self.manifest.model_copy(update={"status": status})
+        self._update(())
+
+    def write_timing(self, timing: dict[str, Any]) -> None:
+        """Write ``timing.json``: when, how fast, on what; not reproducible, and apart for that reason."""
+        write_atomically(
+            self.folder / "timing.json",
+            json_bytes({"schema": "evalkit.timing", "schema_version": 1} | timing),
+        )
+
+    def _update(self, results: Sequence[TaskResult]) -> None:
+        """Merge results into the manifest on disk, which another process may be writing, too."""
+        path = self.folder / "run.json"
+        with _locked(self.folder):
+            tasks = {result.task: result for result in self.manifest.tasks}
+            if path.exists():
+                tasks |= {result.task: result for result in read_run(self.folder).tasks}
+            tasks |= {result.task: result for result in results}
+            order = {card.name: place for place, card in enumerate(all_cards())}
+            merged = tuple(sorted(tasks.values(), key=lambda r: (order.get(r.task, len(order)), r.task)))
+            self.manifest = self.manifest.model_copy(update={"tasks": merged, "averages": averages(merged)})
+            write_atomically(path, json_bytes(self.manifest.model_dump(mode="json", by_alias=True)))
+
+
+def json_bytes(data: Any) -> bytes:
+    """JSON as evalkit writes it: indented, UTF-8, keys in the order of the schema, no NaN."""
+    return (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def read_run(folder: Path) -> Manifest:
+    """Read ``run.json``.
+
+    Raises:
+        ResultsError: it is missing, no JSON, or not of this schema; names file and field.
+    """
+    path = folder / "run.json"
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ResultsError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise ResultsError(
+            f"{path} is not a run of schema version {SCHEMA_VERSION}: {place}: {first['msg']}"
+        ) from None
+
+
+def find_runs(paths: Sequence[Path]) -> list[tuple[Path, Manifest]]:
+    """All runs at or below the paths, sorted by model and run id.
+
+    Raises:
+        ResultsError: a path that does not exist or holds no run, or a run that cannot be read.
+    """
+    found: dict[Path, Manifest] = {}
+    for path in paths:
+        files = [path / "run.json"] if (path / "run.json").is_file() else sorted(path.glob("*/*/run.json"))
+        files = files or sorted(path.glob("*/run.json"))
+        if not files:
+            raise ResultsError(f"{path} holds no run (RUNS/<model>/<run id>/run.json)")
+        found |= {file.parent: read_run(file.parent) for file in files}
+    return sorted(found.items(), key=lambda pair: (pair[1].model.name, pair[1].run_id))
+
+
+def write_samples(path: Path, table: Any) -> None:
+    """Write a per-query table as parquet, atomically."""
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    write_atomically(path, buffer.getvalue())
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        raise ResultsError(f"{folder} cannot be written: {error.strerror or error}") from error

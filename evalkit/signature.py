@@ -1,0 +1,101 @@
+"""One line that pins a number: what would have to be equal for another number to mean the same.
+
+Digests go over content, not files: layouts v1 and v2 of the same rows give the same signature, and so do
+the same rows in another order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evalkit import __version__
+from evalkit.items import Item
+
+if TYPE_CHECKING:
+    from evalkit.embedders.registry import LoadedEmbedder
+    from evalkit.encoding.encode import ImageIndex
+    from evalkit.results import Settings
+    from evalkit.task import Task
+
+METRIC = "p@1,ties=expected,copies=merged"
+
+
+def signature(
+    task: Task, images: ImageIndex, loaded: LoadedEmbedder, prompting: str | None, settings: Settings
+) -> str:
+    """The signature of a number.
+
+    Args:
+        task: as it was ranked.
+        images: facts of all its images.
+        loaded: the embedder.
+        prompting: how regions reached it.
+        settings: the user's choices.
+    """
+    info = loaded.info
+    pool_sizes = {len(pool) for pool in task.pools}
+    size = str(pool_sizes.pop()) if len(pool_sizes) == 1 else f"{min(pool_sizes)}-{max(pool_sizes)}"
+    parts = {
+        "task": f"{task.card.name}@{task.card.version}",
+        "n": str(len(task.queries)),
+        "data": _data(task, images),
+        "prompts": _digest(
+            f"{side}\0{item.prompt}\0{item.text}\0{item.instruction}"
+            for side, items in (("query", task.queries), ("candidate", task.candidates))
+            for item in items
+        ),
+        "pool": f"{task.card.pool}-{size}-{_pools(task, images)}",
+        "metric": METRIC,
+        "embedder": info.name + (f"@{info.revision}" if info.revision else ""),
+        "fingerprint": loaded.fingerprint[:12],
+        "prompting": prompting or "none",
+        "exif": settings.exif,
+        "dedup": "official" if settings.official_dedup else "content",
+        "vectors": settings.vectors,
+        "evalkit": __version__,
+    }
+    return "|".join(f"{key}:{value}" for key, value in parts.items())
+
+
+def _data(task: Task, images: ImageIndex) -> str:
+    queries = (
+        f"{id_}\0{_seen(item, images)}\0{label}"
+        for id_, item, label in zip(task.ids, task.queries, task.labels, strict=True)
+    )
+    candidates = (
+        f"{name}\0{_seen(item, images)}" for name, item in zip(task.names, task.candidates, strict=True)
+    )
+    return _digest([*queries, *candidates])
+
+
+def _pools(task: Task, images: ImageIndex) -> str:
+    candidates = np.array(
+        [
+            int.from_bytes(
+                hashlib.sha256(f"{name}\0{item.prompt}\0{_seen(item, images)}".encode()).digest()[:8]
+            )
+            for name, item in zip(task.names, task.candidates, strict=True)
+        ],
+        dtype=np.uint64,
+    )
+    return _digest(
+        id_ + hashlib.sha256(np.unique(candidates[pool]).astype("<u8").tobytes()).hexdigest()
+        for id_, pool in zip(task.ids, task.pools, strict=True)
+    )
+
+
+def _seen(item: Item, images: ImageIndex) -> str:
+    image = "" if item.image is None else images.facts(item.image).digest
+    return f"{image}\0{item.region!r}" if item.region is not None else image
+
+
+def _digest(lines: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for line in sorted(lines):
+        digest.update(line.encode())
+        digest.update(b"\n")
+    return digest.hexdigest()[:12]
