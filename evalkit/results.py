@@ -186,10 +186,11 @@ def averages(results: Sequence[TaskResult]) -> tuple[Average, ...]:
     Unweighted means over tasks, as the papers have them: 36 for MMEB, 5 for SCaR.
     """
     suites = {result.suite for result in results}
+    cards = [card for card in all_cards() if card.suite in suites]
     members: dict[str, list[str]] = {}
-    for card in all_cards():
-        if card.suite in suites:
-            for group in card.groups:
+    for level in range(3):  # suites, then meta-tasks, then in- and out-of-distribution
+        for card in cards:
+            for group in card.groups[level : level + 1]:
                 members.setdefault(group, []).append(card.name)
     scores = {
         result.task: result.metrics["precision_at_1"].value
@@ -273,9 +274,7 @@ def read_run(folder: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
-        raise ResultsError(
-            f"{path} is not a run of schema version {SCHEMA_VERSION}: {place}: {first['msg']}"
-        ) from None
+        raise ResultsError(f"{path} is not a run of schema version {SCHEMA_VERSION}: {place}: {first['msg']}") from None
 
 
 def find_runs(paths: Sequence[Path]) -> list[tuple[Path, Manifest]]:

@@ -33,9 +33,7 @@ _NOT_OURS = re.compile(
     r"|eval_results\.json|all_results\.json|(flax|tf|rust)_model.*|license.*|readme.*|requirements.*\.txt",
     re.IGNORECASE,
 )
-_NOT_OUR_FOLDERS = re.compile(
-    r"onnx|openvino|coreml|runs|checkpoint-\d+|global_step\d+|__pycache__", re.IGNORECASE
-)
+_NOT_OUR_FOLDERS = re.compile(r"onnx|openvino|coreml|runs|checkpoint-\d+|global_step\d+|__pycache__", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -229,14 +229,15 @@ class Clip:
                 use_safetensors=safe,
                 weights_only=True,
                 dtype=torch.float32,
+                ignore_mismatched_sizes=True,  # reported below, with the name
                 output_loading_info=True,
             )
         except (OSError, ValueError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
             raise EmbedderError(f"{files[0]} cannot be loaded ({error}): {self._way_out}") from error
         # transformers only warns here and goes on with random weights.
-        missing = sorted(set(report["missing_keys"]) - _LOSS_ONLY)
-        if missing or report["mismatched_keys"]:
-            names = missing or sorted(str(key) for key in report["mismatched_keys"])
+        mismatched = {key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]}
+        names = sorted((set(report["missing_keys"]) | mismatched) - _LOSS_ONLY)
+        if names:
             raise EmbedderError(
                 f"{files[0]} does not hold the weights that config.json asks for: {len(names)} are missing "
                 f"or of another shape, such as {names[0]}; {self._way_out}"

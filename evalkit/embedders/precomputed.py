@@ -66,8 +66,7 @@ class Precomputed:
         if self._images is not None and not self._images.is_dir():
             raise UsageError(f"images folder {images} does not exist")
         stems = {
-            kind: {file.stem for file in self._folder.glob(f"*.{kind}") if file.is_file()}
-            for kind in ("jsonl", "npz")
+            kind: {file.stem for file in self._folder.glob(f"*.{kind}") if file.is_file()} for kind in ("jsonl", "npz")
         }
         alone = sorted(stems["jsonl"] ^ stems["npz"])
         if alone:
@@ -157,8 +156,7 @@ class Precomputed:
                 first = rows.setdefault(key, at)
                 if first != at and not _same(vectors[first], vectors[at]):
                     raise UsageError(
-                        f"{place}: it is the same item as {places[key]}, but has another vector: leave one "
-                        "of them out"
+                        f"{place}: it is the same item as {places[key]}, but has another vector: leave one of them out"
                     )
                 kinds |= _kinds(row)
         return _Table(
@@ -216,7 +214,7 @@ def _image_digest(image: ImageFile, seen: dict[tuple[Path, str], str]) -> str:
     """SHA-256 of the file's bytes; ``seen`` spares reading one file twice."""
     place = (image.root, image.path)
     if place not in seen:
-        seen[place] = hashlib.sha256(image.read()).hexdigest()
+        seen[place] = image.sha256()
     return seen[place]
 
 
@@ -234,7 +232,11 @@ def _read_vectors(file: Path) -> tuple[dict[str, int], NDArray[np.float32]]:
 
     written = "as evalkit embed writes them"
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        # Opened here, because numpy leaves a file open that is none of its own.
+        with file.open("rb") as stream:
+            arrays = np.load(stream, allow_pickle=False)
+            if not isinstance(arrays, np.lib.npyio.NpzFile):
+                raise ValueError("one array, not an archive of arrays")
             lacking = [name for name in ("ids", "vectors") if name not in arrays]
             if lacking:
                 raise UsageError(f"{file} has no array {lacking[0]!r}: it needs ids and vectors, {written}")
@@ -263,7 +265,5 @@ def _read_vectors(file: Path) -> tuple[dict[str, int], NDArray[np.float32]]:
     for row, id in enumerate(ids.tolist()):
         first = rows.setdefault(id, row)
         if first != row and not _same(vectors[first], vectors[row]):
-            raise UsageError(
-                f"{file}: id {id!r} has two vectors, in rows {first} and {row}: give each item its own id"
-            )
+            raise UsageError(f"{file}: id {id!r} has two vectors, in rows {first} and {row}: give each item its own id")
     return rows, vectors.astype(np.float32, copy=False)
