@@ -6,9 +6,12 @@ The policy, in one place:
 * only raster formats that Pillow decodes by itself are opened (no EPS, whose decoder runs a program);
 * images of more than ``MAX_PIXELS`` pixels are refused before they are decoded;
 * 16-bit grey is scaled to 8 bits (Pillow's own ``convert`` would clip it to white), CMYK, palette and
-  grey become RGB, transparency is dropped as the official loaders do with ``convert("RGB")``;
+  grey become RGB, transparency is dropped as the official loaders do with ``convert("RGB")``; samples
+  whose white is not known (floating point, 32-bit TIFF) are refused;
 * the camera's orientation (EXIF) is applied where ``upright`` is set. An item with a region leaves it
-  unset, because the region counts pixels of the stored image.
+  unset, because the region counts pixels of the stored image. (A TIFF is always upright: Pillow turns it
+  while it decodes.)
+* what comes out is pixels and nothing else, so that no later step applies an orientation a second time.
 """
 
 from __future__ import annotations
@@ -22,9 +25,9 @@ from typing import TYPE_CHECKING
 from evalkit.errors import ImageError
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL.Image import Image, Transpose
 
-MAX_PIXELS = 89_478_485  # Pillow's own warning level: 256 MiB as 24-bit RGB
+MAX_PIXELS = 89_478_485  # Pillow's own warning level; Pillow holds RGB in 4 bytes a pixel: 341 MiB
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")  # JPEG includes the MPO of cameras
 
 
@@ -68,16 +71,17 @@ class ImageFile:
             ImageError: the path is absolute, climbs out of ``root`` or is a link that leads out of it.
         """
         pure = PurePosixPath(self.path)
-        if (
-            pure.is_absolute()
-            or ".." in pure.parts
-            or "\\" in self.path
-            or "\0" in self.path
-            or not pure.parts
-        ):
-            raise ImageError(f"image path {self.path!r} leaves the images folder {self.root}: refused")
+        if pure.is_absolute() or ".." in pure.parts or "\\" in self.path or "\0" in self.path or not pure.parts:
+            raise ImageError(
+                f"image path {self.path!r} leaves the images folder {self.root}: refused "
+                "(image paths are relative to it, with / and without ..)"
+            )
         place = self.root / self.path
-        if not place.resolve().is_relative_to(self.root.resolve()):
+        try:
+            inside = place.resolve().is_relative_to(self.root.resolve())
+        except (OSError, RuntimeError, ValueError) as error:  # links in a circle, characters that no path has
+            raise ImageError(f"image {self.path!r} cannot be looked up in {self.root}: {error}") from error
+        if not inside:
             raise ImageError(
                 f"image {self.path!r} is a link that leads out of the images folder {self.root}: refused "
                 "(pass the folder that it leads to with --images)"
@@ -96,7 +100,9 @@ class ImageFile:
         except FileNotFoundError:
             raise ImageError(f"image {place} is missing (images are looked for below --images)") from None
         except OSError as error:
-            raise ImageError(f"image {place} cannot be read: {error.strerror or error}") from error
+            raise ImageError(
+                f"image {place} cannot be read: {error.strerror or error}: mend it or leave its row out"
+            ) from error
 
     def facts(self) -> ImageFacts:
         """Digest and size; reads the file, decodes only its header.
@@ -139,24 +145,21 @@ def decode(data: bytes, *, name: str, upright: bool) -> Image:
     Raises:
         ImageError: unknown format, truncated, too large, or sample values of unknown range.
     """
-    from PIL import ImageOps
-
     with _opened(data, name) as image:
+        if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
+            kind = "floating-point" if image.mode == "F" else "32-bit"
+            raise ImageError(f"image {name} has {kind} samples of unknown range: convert it to 8 bits")
         try:
             image.load()
-            if upright:
-                image = ImageOps.exif_transpose(image)
-            if image.mode == "RGB":
-                return image.copy()
-            if image.mode == "F":
-                raise ImageError(
-                    f"image {name} has floating-point samples of unknown range: convert it to 8 bits"
-                )
-            if image.mode.startswith("I"):
-                image = _eight_bits(image, name)
-            return image.convert("RGB")
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
-            raise ImageError(f"image {name} is truncated or broken: {error}") from error
+            turn = _turn(image) if upright else None
+            image.info = {}  # the old name of transparency, and the orientation that was just looked up
+            plain = _eight_bits(image, name) if image.mode.startswith("I") else image
+            rgb = plain.convert("RGB")
+            return rgb if turn is None else rgb.transpose(turn)
+        except ImageError:
+            raise
+        except Exception as error:
+            raise _broken(name, error) from error
 
 
 def _opened(data: bytes, name: str) -> Image:
@@ -165,17 +168,50 @@ def _opened(data: bytes, name: str) -> Image:
     try:
         image = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
     except PIL.UnidentifiedImageError:
-        raise ImageError(f"image {name} ({len(data)} bytes) is not one of {', '.join(FORMATS)}") from None
-    except PIL.Image.DecompressionBombError as error:
-        raise ImageError(f"image {name} is too large: {error}") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise ImageError(f"image {name} is truncated or broken: {error}") from error
+        raise ImageError(
+            f"image {name} ({len(data)} bytes) is not one of {', '.join(FORMATS)}, or is broken: "
+            "convert it or fetch it again"
+        ) from None
+    except Exception as error:
+        raise _broken(name, error) from error
     if image.width * image.height > MAX_PIXELS:
         raise ImageError(
             f"image {name} has {image.width} x {image.height} pixels, more than the limit of {MAX_PIXELS:,}: "
             "scale it down or leave its row out"
         )
     return image
+
+
+def _broken(name: str, error: Exception) -> ImageError:
+    """What Pillow raised (its decoders raise all sorts of things) in the user's words."""
+    import PIL.Image
+
+    if isinstance(error, PIL.Image.DecompressionBombError | PIL.Image.DecompressionBombWarning):
+        return ImageError(f"image {name} is too large: {error} Scale it down or leave its row out")
+    if isinstance(error, MemoryError):
+        return ImageError(f"image {name} does not fit into memory: scale it down or leave its row out")
+    return ImageError(f"image {name} is truncated or broken: {error}. Fetch it again or leave its row out")
+
+
+def _turn(image: Image) -> Transpose | None:
+    """What makes the image upright, by the orientation that the camera recorded.
+
+    ``ImageOps.exif_transpose`` writes the remaining EXIF block anew, and fails where a camera wrote values
+    into it that Pillow can read but not write.
+    """
+    from PIL.ExifTags import Base
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return turns.get(image.getexif().get(Base.Orientation, 1))
 
 
 def _eight_bits(image: Image, name: str) -> Image:

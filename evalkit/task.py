@@ -173,7 +173,8 @@ class Task:
                 raise DataError(
                     f"task {self.card.name}, row {row}: the pool names a candidate that does not exist"
                 )
-            if len(right) == 0 or not np.isin(right, pool).all():
+            inside = (pool == right[0]).any() if len(right) == 1 else len(right) and np.isin(right, pool).all()
+            if not inside:
                 raise DataError(
                     f"task {self.card.name}, row {row}: the label {self.labels[row]!r} is not in its pool"
                 )

@@ -190,7 +190,7 @@ class Clip:
         try:
             config = kind.from_pretrained(self._checkpoint.folder, local_files_only=True)
         except (OSError, ValueError, TypeError, AttributeError, StrictDataclassError) as error:
-            raise UsageError(f"{file} is no {self._kind} configuration ({error}): {self._way_out}") from error
+            raise UsageError(f"{file} is no {self._kind} configuration ({_said(error)}): {self._way_out}") from error
         text, vision = config.text_config, config.vision_config
         dimension = config.projection_dim if self._kind == "clip" else text.projection_size
         if self._kind == "siglip" and (dimension != vision.hidden_size or not vision.vision_use_head):
@@ -233,7 +233,7 @@ class Clip:
                 output_loading_info=True,
             )
         except (OSError, ValueError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
-            raise EmbedderError(f"{files[0]} cannot be loaded ({error}): {self._way_out}") from error
+            raise EmbedderError(f"{files[0]} cannot be loaded ({_said(error)}): {self._way_out}") from error
         # transformers only warns here and goes on with random weights.
         mismatched = {key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]}
         names = sorted((set(report["missing_keys"]) | mismatched) - _LOSS_ONLY)
@@ -262,11 +262,11 @@ class Clip:
             tokenizer = kind.from_pretrained(folder, local_files_only=True)
         except ImportError as error:
             raise UsageError(
-                f"the tokenizer of {folder} needs a package that is not installed ({str(error).strip()}): "
+                f"the tokenizer of {folder} needs a package that is not installed ({_said(error).split('. ')[0]}): "
                 "install sentencepiece and protobuf, or get the checkpoint's tokenizer.json"
             ) from error
         except Exception as error:  # the tokenizers library raises no narrower class
-            raise EmbedderError(f"the tokenizer of {folder} is broken ({error}): {self._way_out}") from error
+            raise EmbedderError(f"the tokenizer of {folder} is broken ({_said(error)}): {self._way_out}") from error
         if self._kind == "clip":
             self._check_end_token(tokenizer)
             return tokenizer, str
@@ -301,7 +301,7 @@ class Clip:
             processor = AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
             probe = processor(images=[PIL.Image.new("RGB", (9, 7))], return_tensors="pt")["pixel_values"]
         except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
-            raise EmbedderError(f"{file} is no image processor ({error}): {self._way_out}") from error
+            raise EmbedderError(f"{file} is no image processor ({_said(error)}): {self._way_out}") from error
         if tuple(probe.shape[-2:]) != self._shape.pixels:
             raise EmbedderError(
                 f"{file} makes images of {tuple(probe.shape[-2:])} pixels (height, width), the model takes "
@@ -343,6 +343,11 @@ class Clip:
 def _pair(size: int | Sequence[int]) -> tuple[int, int]:
     """Height and width."""
     return (int(size), int(size)) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+
+def _said(error: Exception) -> str:
+    """A library's message on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _pooled(features: Any) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from evalkit.embedders.base import Costed, Embedder, default_cost
@@ -31,10 +31,10 @@ class Entry:
     cost: int
 
 
-def estimate(embedder: Embedder, item: Item, image: ImageFacts | None) -> int:
+def estimator(embedder: Embedder) -> Callable[[Item, ImageFacts | None], int]:
     """Tokens of an item by its embedder's own estimate, or by the default; at least 1."""
-    cost = embedder.cost(item, image) if isinstance(embedder, Costed) else default_cost(item, image)
-    return max(1, int(cost))
+    cost = embedder.cost if isinstance(embedder, Costed) else default_cost
+    return lambda item, image: max(1, int(cost(item, image)))
 
 
 def plan(entries: Sequence[Entry], batch_tokens: int, batch_pixels: int = BATCH_PIXELS) -> list[list[Entry]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit.embedders.registry import LoadedEmbedder
-from evalkit.encoding.batches import BATCH_TOKENS, Entry, estimate, plan
+from evalkit.encoding.batches import BATCH_TOKENS, Entry, estimator, plan
 from evalkit.encoding.keys import content_digest, vector_key
 from evalkit.encoding.store import VectorStore
 from evalkit.errors import EmbedderError, EvalkitError, ImageError
@@ -115,6 +115,7 @@ class Encoder:
     stats: EncodingStats = field(default_factory=EncodingStats)
 
     def __post_init__(self) -> None:
+        self._estimate = estimator(self.loaded.embedder)
         self._finished: set[bytes] = set()  # keys that an earlier task of this run has seen to
         self._most: int | None = None  # padded cost that memory is known to hold, once it ran out
 
@@ -134,33 +135,34 @@ class Encoder:
         """
         began = time.monotonic()
         self.images.gather(items)
-        entries: dict[bytes, Entry] = {}
-        keys = []
-        for item in map(self.images.known, items):
-            key = vector_key(self.loaded.fingerprint, self.dtype, side, content_digest(item))
-            keys.append(key)
-            if key not in entries:
-                facts = None if item.image is None else self.images.facts(item.image)
-                entries[key] = Entry(key, item, facts, estimate(self.loaded.embedder, item, facts))
-        self.progress.expect(len(entries))
-        here = self.store.existing(list(entries))
-        # The plan covers what is in the store already, so that a run that goes on after a kill makes the
-        # batches that an undisturbed one makes: a vector's last bits may depend on its batch.
-        batches = plan(
-            [entry for key, entry in entries.items() if key not in self._finished], self.batch_tokens
-        )
-        batches += plan(
-            [e for key, e in entries.items() if key in self._finished and key not in here], self.batch_tokens
-        )
-        self.progress.advance(sum(key in here for key in entries))
-        self._run([[entry for entry in batch if entry.key not in here] for batch in batches], side)
-        self._finished.update(entries)
+        known = [self.images.known(item) for item in items]
+        keys = [vector_key(self.loaded.fingerprint, self.dtype, side, content_digest(item)) for item in known]
+        distinct = dict(zip(keys, known, strict=True))
+        here = self.store.existing(list(distinct))
+        self.progress.expect(len(distinct))
+        self.progress.advance(len(here))
+        self._embed_missing(distinct, here, side)
+        self._finished.update(distinct)
         vectors = self.store.get(keys, self.loaded.info.dimension, self.dtype)
         self.stats.items += len(items)
-        self.stats.distinct += len(entries)
+        self.stats.distinct += len(distinct)
         self.stats.reused += len(here)
         self.stats.seconds += time.monotonic() - began
         return vectors
+
+    def _embed_missing(self, distinct: dict[bytes, Item], here: set[bytes], side: Side) -> None:
+        if len(here) == len(distinct):
+            return
+        # The plan covers what is in the store already, too, so that a run that goes on after a kill makes
+        # the batches that an undisturbed one makes: a vector's last bits may depend on its batch. Only
+        # what an earlier task has seen to is left out, as it is in an undisturbed run.
+        entries = [self._entry(key, item) for key, item in distinct.items() if key not in here or key not in self._finished]
+        batches = plan(entries, self.batch_tokens)
+        self._run([[entry for entry in batch if entry.key not in here] for batch in batches], side)
+
+    def _entry(self, key: bytes, item: Item) -> Entry:
+        facts = None if item.image is None else self.images.facts(item.image)
+        return Entry(key, item, facts, self._estimate(item, facts))
 
     def take_stats(self) -> EncodingStats:
         """The counts since the last call."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 
 from evalkit.items import Box, Item, Point, Region, Side
 
@@ -19,14 +18,8 @@ def content_digest(item: Item) -> str:
     Raises:
         ImageError: an image that cannot be read.
     """
-    content = [
-        item.prompt,
-        item.text,
-        item.instruction,
-        None if item.image is None else [item.image.sha256(), item.image.upright],
-        _region(item.region),
-    ]
-    return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()
+    image = "" if item.image is None else f"{item.image.sha256()} {item.image.upright}"
+    return _digest(item.prompt, item.text, item.instruction, image, _region(item.region)).hex()
 
 
 def vector_key(fingerprint: str, dtype: str, side: Side, content: str) -> bytes:
@@ -38,14 +31,19 @@ def vector_key(fingerprint: str, dtype: str, side: Side, content: str) -> bytes:
         side: of the item.
         content: :func:`content_digest` of the item.
     """
-    return hashlib.sha256(json.dumps([KEY_VERSION, fingerprint, dtype, side, content]).encode()).digest()
+    return _digest(str(KEY_VERSION), fingerprint, dtype, side, content)
 
 
-def _region(region: Region | None) -> list[object] | None:
+def _region(region: Region | None) -> str:
     if region is None:
-        return None
+        return ""
     if isinstance(region, Box):
-        return ["box", *map(float, region.corners)]
+        return f"box {' '.join(repr(float(corner)) for corner in region.corners)}"
     if isinstance(region, Point):
-        return ["point", float(region.x), float(region.y)]
-    return ["mask", region.image.sha256()]
+        return f"point {float(region.x)!r} {float(region.y)!r}"
+    return f"mask {region.image.sha256()}"
+
+
+def _digest(*parts: str) -> bytes:
+    # Each part with its length before it, so that no two lists of parts read the same.
+    return hashlib.sha256("".join([f"{len(part)}:{part}" for part in parts]).encode("utf-8", "surrogatepass")).digest()

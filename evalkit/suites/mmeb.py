@@ -53,8 +53,10 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
     """
     subset = card.name.rsplit("/", 1)[-1]
     files = rows.find(folder.root, (f"{subset}/test-*.parquet", f"mmeb/{subset}/test-*.parquet"))
-    data = rows.read(files, _V2, options.limit)
-    data.require(*_V1)
+    # The official loaders of tasks with text candidates read no candidate images.
+    unread = {"tgt_img_path"} if card.family in TEXT_CANDIDATES else set()
+    data = rows.read(files, [column for column in _V2 if column not in unread], options.limit)
+    data.require(*(column for column in _V1 if column not in unread))
     layout_v2 = data.has("qry_inst", "tgt_inst")
     if not layout_v2 and (data.has("qry_inst") or data.has("tgt_inst")):
         data.require("qry_inst", "tgt_inst")
@@ -66,7 +68,8 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
         _query(card, text, path, folder, options, data.where(row))
         for row, (text, path) in enumerate(zip(asked, paths, strict=True))
     ]
-    texts, images = data.lists("tgt_text"), data.lists("tgt_img_path", null_is_blank=True)
+    texts = data.lists("tgt_text")
+    images = texts if card.family in TEXT_CANDIDATES else data.lists("tgt_img_path", null_is_blank=True)
     unequal = np.flatnonzero(texts.lengths != images.lengths)
     if unequal.size:
         row = int(unequal[0])
@@ -89,13 +92,15 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
     identity = _codes(keys)
     starts = np.cumsum(texts.lengths) - texts.lengths
     labels = [names[number] for number in flat[starts]]
+    pools = rows.split_rows(flat, texts.lengths)
+    contents = zip(paths, (text.content for text in asked), labels, strict=True)
     return Task(
         card=card,
         queries=queries,
-        ids=rows.sample_ids(zip(paths, (text.content for text in asked), labels, strict=True)),
+        ids=rows.sample_ids(contents, lambda row: (keys[number] for number in pools[row])),
         candidates=items,
         names=names,
-        pools=rows.split_rows(flat, texts.lengths),
+        pools=pools,
         relevant=rows.relevant_rows(flat, texts.lengths, identity),
         labels=labels,
         options=options,

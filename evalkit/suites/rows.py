@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,11 +40,13 @@ class Rows:
 
     Attributes:
         files: the files, and below ``starts`` the number of the first row of each.
-        table: the columns that were found.
+        columns: names of all columns of the files, those that were not read included.
+        table: the columns that were read.
     """
 
     files: tuple[Path, ...]
     starts: tuple[int, ...]
+    columns: tuple[str, ...]
     table: pa.Table
 
     def __len__(self) -> int:
@@ -66,7 +67,7 @@ class Rows:
         if missing:
             raise DataError(
                 f"{self.files[0]}: column {', '.join(missing)} is missing; "
-                f"there are {', '.join(self.table.column_names) or 'none'}"
+                f"there are {', '.join(self.columns) or 'none'}"
             )
 
     def strings(self, column: str) -> list[str]:
@@ -119,9 +120,18 @@ class Rows:
     def _cast(self, column: str, kind: pa.DataType) -> pa.ChunkedArray:
         data = self.table.column(column)
         try:
-            return data.cast(kind)
+            # A number would be cast to its digits in silence.
+            if not (_is_text_list if pa.types.is_list(kind) else _is_text)(data.type):
+                raise pa.ArrowTypeError
+            text = data.cast(kind)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
             raise DataError(f"{self.files[0]}: column {column} is of type {data.type}, not {kind}") from None
+        try:
+            text.validate(full=True)  # parquet files are not checked for UTF-8 when they are read
+        except pa.ArrowInvalid as error:
+            row = next((row for row in range(len(self)) if not _is_utf8(text.slice(row, 1))), 0)
+            raise DataError(f"{self.where(row)}: {column} is not UTF-8 text: {error}") from None
+        return text
 
 
 def find(root: Path, patterns: Iterable[str]) -> tuple[Path, ...]:
@@ -148,16 +158,22 @@ def read(files: Sequence[Path], columns: Iterable[str], limit: int | None) -> Ro
     Raises:
         DataError: a file that is not whole parquet, or files whose columns differ.
     """
-    tables, starts = [], [0]
+    tables: list[pa.Table] = []
+    present: tuple[str, ...] = ()
+    starts = [0]
     wanted = set(columns)
     for file in files:
         try:
             with pq.ParquetFile(file, memory_map=True) as parquet:
-                tables.append(parquet.read([name for name in parquet.schema_arrow.names if name in wanted]))
-        except (pa.ArrowInvalid, pa.ArrowIOError, pa.ArrowNotImplementedError) as error:
+                present = tuple(parquet.schema_arrow.names)
+                tables.append(parquet.read([name for name in present if name in wanted]))
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            if isinstance(error, OSError) and error.errno:  # Arrow raises OSError for a broken file, too
+                raise DataError(f"{file} cannot be read: {error.strerror}") from None
             raise DataError(f"{file} is not a whole parquet file: {error} (fetch it again)") from None
-        except OSError as error:
-            raise DataError(f"{file} cannot be read: {error}") from error
+        names, first = tables[-1].column_names, tables[0].column_names
+        if set(names) != set(first):
+            raise DataError(f"{file} has the columns {', '.join(names)}, but {files[0]} has {', '.join(first)}")
         starts.append(starts[-1] + tables[-1].num_rows)
     try:
         table = pa.concat_tables(tables, promote_options="permissive")
@@ -169,20 +185,28 @@ def read(files: Sequence[Path], columns: Iterable[str], limit: int | None) -> Ro
         table = table.slice(0, limit)
     if table.num_rows == 0:
         raise DataError(f"{files[0]} has no rows")
-    return Rows(tuple(files), tuple(starts[:-1]), table)
+    return Rows(tuple(files), tuple(starts[:-1]), present, table)
 
 
-def sample_ids(contents: Iterable[Sequence[object]]) -> list[str]:
+def sample_ids(contents: Iterable[Sequence[object]], pool: Callable[[int], Iterable[str]]) -> list[str]:
     """Identifiers of rows by their content: 16 hexadecimal digits, repeats numbered ``-2``, ``-3``, …
 
-    They hold still when rows move, when more rows come, and when the prompt is built another way.
+    They hold still when rows move, when other rows come, and when the prompt is built another way.
+
+    Args:
+        contents: of each row, what tells it apart.
+        pool: the candidates of a row, by its number. Repeats are numbered in the order of their pools, so
+            that they, too, hold still when rows move.
     """
-    seen: Counter[str] = Counter()
-    ids = []
-    for content in contents:
-        digest = hashlib.sha256("\0".join(map(str, content)).encode()).hexdigest()[:16]
-        seen[digest] += 1
-        ids.append(digest if seen[digest] == 1 else f"{digest}-{seen[digest]}")
+    ids = [hashlib.sha256("\0".join(map(str, content)).encode()).hexdigest()[:16] for content in contents]
+    rows: dict[str, list[int]] = {}
+    for row, id_ in enumerate(ids):
+        rows.setdefault(id_, []).append(row)
+    for id_, repeats in rows.items():
+        if len(repeats) > 1:
+            repeats.sort(key=lambda row: sorted(set(pool(row))))
+            for number, row in enumerate(repeats[1:], start=2):
+                ids[row] = f"{id_}-{number}"
     return ids
 
 
@@ -206,3 +230,22 @@ def relevant_rows(
     rows = np.searchsorted(starts, same, side="right") - 1
     bounds = np.searchsorted(rows, np.arange(1, len(lengths)))
     return [np.unique(part).astype(np.int32) for part in np.split(flat[same], bounds)]
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return str(kind) in ("string", "large_string", "string_view", "null")
+
+
+def _is_text_list(kind: pa.DataType) -> bool:
+    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return listed and _is_text(kind.value_type)
+
+
+def _is_utf8(data: pa.ChunkedArray) -> bool:
+    try:
+        data.to_pylist()
+    except UnicodeDecodeError:
+        return False
+    return True

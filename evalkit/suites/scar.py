@@ -60,13 +60,15 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
     flat = captions.codes.astype(np.int32)
     starts = np.cumsum(captions.lengths) - captions.lengths
     labels = [captions.values[number] for number in flat[starts]]
+    pools = rows.split_rows(flat, captions.lengths)
+    contents = zip(paths, boxes, labels, strict=True)
     return Task(
         card=card,
         queries=queries,
-        ids=rows.sample_ids(zip(paths, boxes, labels, strict=True)),
+        ids=rows.sample_ids(contents, lambda row: (captions.values[number] for number in pools[row])),
         candidates=[Item(prompt=caption, text=caption) for caption in captions.values],
         names=captions.values,
-        pools=rows.split_rows(flat, captions.lengths),
+        pools=pools,
         relevant=rows.relevant_rows(flat, captions.lengths, np.arange(len(captions.values))),
         labels=labels,
         options=options,
