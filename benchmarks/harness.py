@@ -118,7 +118,9 @@ def plain_side(folder: Path) -> float:
     queries, distinct, seen = [], [], set()
     for row in rows:
         instruction = row["qry_inst"].replace("<|image_1|>", "")
-        queries.append((f"<|image_pad|> {instruction} {row['qry_text']}".replace(" \n", "\n") + "\n", row["qry_img_path"]))
+        queries.append(
+            (f"<|image_pad|> {instruction} {row['qry_text']}".replace(" \n", "\n") + "\n", row["qry_img_path"])
+        )
         for name in row["tgt_text"]:
             if name not in seen:
                 seen.add(name)
@@ -180,7 +182,9 @@ def main() -> None:
             for side in results:
                 results[side].append(timed(side, folder))
     print(f"{QUERIES} queries, own pools of {POOL} out of {CANDIDATES:,} candidates, dimension {DIMENSION}")
-    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, best of {arguments.repeat}")
+    print(
+        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, best of {arguments.repeat}"
+    )
     best = {side: min(runs, key=lambda run: run["seconds"]) for side, runs in results.items()}
     for side, run in best.items():
         peak = max(r["peak_mib"] for r in results[side])

@@ -96,7 +96,5 @@ def _plugins(found: Diagnosis) -> None:
     from evalkit.embedders.registry import families
     from evalkit.task import suites
 
-    found.facts["suites"] = ", ".join(
-        f"{name} ({len(suite.cards())} tasks)" for name, suite in suites().items()
-    )
+    found.facts["suites"] = ", ".join(f"{name} ({len(suite.cards())} tasks)" for name, suite in suites().items())
     found.facts["embedders"] = ", ".join(families())

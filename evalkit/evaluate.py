@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import platform
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from evalkit import __version__
 from evalkit.embedders.registry import LoadedEmbedder
 from evalkit.encoding.encode import Encoder
-from evalkit.errors import EvalkitError, ResultsError, StoreError
+from evalkit.errors import DataError, EvalkitError, ResultsError, StoreError
 from evalkit.items import Box, Point
 from evalkit.metrics import METRICS, measure
 from evalkit.ranking import Ranking, rank
@@ -51,10 +52,11 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What one task gave: its result, and the samples table where it succeeded."""
+    """What one task gave: its result, and the samples table where it succeeded, the error where it failed."""
 
     result: TaskResult
     samples: pa.Table | None = None
+    error: EvalkitError | None = None
 
 
 def evaluate(
@@ -68,7 +70,7 @@ def evaluate(
     """Run one embedder over tasks, writing each result as soon as it is there.
 
     A task that fails is recorded as failed and the others go on; a store or a results folder that cannot
-    be written ends the run, and what was written stays valid.
+    be written ends the run as failed, and what was written stays valid.
 
     Args:
         encoder: the embedder with its store.
@@ -83,16 +85,19 @@ def evaluate(
     """
     run, timing = open_run(encoder.loaded, runs, settings, device), Timing(device, encoder.batch_tokens)
     progress = encoder.progress
-    failed = False
     try:
         with progress.run(encoder.loaded.info.name, len(cards)):
             for card in cards:
                 with progress.task(card.name), timing.of(card.name) as clock:
                     evaluated = evaluate_task(encoder, card, folder, settings, clock)
                     run.record(evaluated.result, evaluated.samples)
-                failed |= evaluated.result.status == "failed"
-                progress.say(summary(evaluated.result))
-        run.finish("failed" if failed else "done")
+                progress.say(
+                    f"{card.name}: failed: {evaluated.error}" if evaluated.error else summary(evaluated.result)
+                )
+        run.finish("done")
+    except StoreError:
+        run.finish("failed")
+        raise
     except KeyboardInterrupt:
         run.finish("interrupted")
         raise
@@ -101,9 +106,7 @@ def evaluate(
     return run.folder, run.manifest
 
 
-def evaluate_task(
-    encoder: Encoder, card: TaskCard, folder: DataFolder, settings: Settings, clock: Clock
-) -> Evaluated:
+def evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, settings: Settings, clock: Clock) -> Evaluated:
     """One task: load, embed, rank, measure."""
     try:
         task = load_task(card, folder, settings)
@@ -118,8 +121,9 @@ def evaluate_task(
     except (StoreError, ResultsError):
         raise
     except EvalkitError as error:
-        failure = Failure(type=type(error).__name__, message=str(error))
-        return Evaluated(TaskResult(**_facts(card), status="failed", complete=False, error=failure))
+        clock.count(encoder.take_stats())
+        failure = Failure(type=type(error).__name__, message=without_places(str(error), folder))
+        return Evaluated(TaskResult(**_facts(card), status="failed", complete=False, error=failure), error=error)
 
     prompting = prompting_of(task, encoder.loaded)
     line = signature(task, encoder.images, encoder.loaded, prompting, settings)
@@ -148,9 +152,19 @@ def evaluate_task(
 
 
 def load_task(card: TaskCard, folder: DataFolder, settings: Settings) -> Task:
-    """Read a task with the user's choices."""
+    """Read a task with the user's choices.
+
+    Raises:
+        DataError: rows that cannot be read as this task.
+    """
     options = LoadOptions(settings.limit, settings.official_dedup, upright=settings.exif == "apply")
-    return suites()[card.suite].load(card, folder, options)
+    try:
+        return suites()[card.suite].load(card, folder, options)
+    except EvalkitError:
+        raise
+    # A suite may be other people's code; the other tasks go on all the same.
+    except Exception as error:
+        raise DataError(f"task {card.name} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 def prompting_of(task: Task, loaded: LoadedEmbedder) -> Literal["native", "text"] | None:
@@ -234,6 +248,18 @@ def environment(device: str) -> Environment:
         device=device,
         packages=packages,
     )
+
+
+def without_places(message: str, folder: DataFolder) -> str:
+    """An error's message for the record: where files lie is nobody's business, and no part of the result.
+
+    The data folder becomes ``DATA``, the images folder ``IMAGES``; of any other absolute path the name stays.
+    """
+    places = {folder.images: "IMAGES", folder.root: "DATA"}
+    for place, name in places.items():
+        for path in {str(place), str(place.absolute()), str(place.resolve())}:
+            message = re.sub(rf"(?<![^\s'\"(\[=:]){re.escape(path)}(?=/|[^\w/.-]|$)", name, message)
+    return re.sub(r"(?<![\w:/.~-])/(?:[^\s/'\":,;]+/)+(?=[^\s/])", "…/", message)
 
 
 def summary(result: TaskResult) -> str:

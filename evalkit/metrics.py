@@ -150,9 +150,7 @@ def measure(metric: Metric, ranking: Ranking, *, seed: int = 0) -> Value:
     none = np.zeros_like(above)
     scores = metric.score(above, tied, right)
     mean = float(scores.mean())
-    low, high = (
-        wilson(min(mean, 1.0), len(scores)) if metric.interval == "wilson" else bootstrap(scores, seed=seed)
-    )
+    low, high = wilson(min(mean, 1.0), len(scores)) if metric.interval == "wilson" else bootstrap(scores, seed=seed)
     return Value(
         metric=metric.name,
         value=mean,

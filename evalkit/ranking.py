@@ -205,9 +205,7 @@ def _shortlists(
     return [proposals[row] for row in range(len(sets))]
 
 
-def _search_all(
-    index: Any, queries: NDArray[np.float32], k: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def _search_all(index: Any, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Search the whole index, on the first GPU where the installed FAISS and the machine have one."""
     import faiss
 

@@ -26,7 +26,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class MetricResult(_Record):
@@ -159,7 +159,7 @@ class Environment(_Record):
 class Manifest(_Record):
     """``run.json``: one embedder over some tasks."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     schema_: Annotated[Literal["evalkit.run"], Field(alias="schema")] = "evalkit.run"
     """What this file is."""
@@ -168,12 +168,15 @@ class Manifest(_Record):
     run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
     """Digest of model, settings and version: the same command goes on with the same run."""
     status: Literal["running", "done", "failed", "interrupted"]
-    """``failed`` if any task failed; a run that was killed stays ``running``."""
+    """``failed`` if any task failed or vectors could not be kept; a run that was killed stays ``running``."""
     evalkit_version: str
     """Version of evalkit."""
     model: ModelRecord
+    """The embedder."""
     settings: Settings
+    """Choices of the user that change numbers."""
     environment: Environment
+    """What the numbers were computed with."""
     tasks: tuple[TaskResult, ...] = ()
     """In the order of the suites' tables."""
     averages: tuple[Average, ...] = ()
@@ -221,43 +224,58 @@ class RunFolder:
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder
         self.manifest = manifest
-        self._update(())
+        with _locked(self.folder):
+            # What a killed process was writing; whoever writes here now waits for the lock.
+            for file in self.folder.rglob(".*.*.*"):
+                file.unlink(missing_ok=True)
+            self._update(())
 
     def record(self, result: TaskResult, samples: Any = None) -> None:
         """Write a task's samples (a pyarrow table), then the manifest that names them."""
-        if samples is not None and result.samples is not None:
-            write_samples(self.folder / result.samples, samples)
-        self._update((result,))
+        with _locked(self.folder):
+            if samples is not None and result.samples is not None:
+                write_samples(self.folder / result.samples, samples)
+            self._update((result,))
 
     def finish(self, status: Literal["done", "failed", "interrupted"]) -> None:
-        """Say how the run ended."""
+        """Say how the run ended; a run with a task that failed is not done, whichever command failed at it."""
         self.manifest = self.manifest.model_copy(update={"status": status})
-        self._update(())
+        with _locked(self.folder):
+            self._update(())
 
     def write_timing(self, timing: dict[str, Any]) -> None:
         """Write ``timing.json``: when, how fast, on what; not reproducible, and apart for that reason."""
-        write_atomically(
-            self.folder / "timing.json",
-            json_bytes({"schema": "evalkit.timing", "schema_version": 1} | timing),
-        )
+        with _locked(self.folder):
+            write_atomically(
+                self.folder / "timing.json",
+                json_bytes({"schema": "evalkit.timing", "schema_version": 1} | timing),
+            )
 
     def _update(self, results: Sequence[TaskResult]) -> None:
-        """Merge results into the manifest on disk, which another process may be writing, too."""
+        """Merge results into the manifest on disk, which another process may have written."""
         path = self.folder / "run.json"
-        with _locked(self.folder):
-            tasks = {result.task: result for result in self.manifest.tasks}
-            if path.exists():
-                tasks |= {result.task: result for result in read_run(self.folder).tasks}
-            tasks |= {result.task: result for result in results}
-            order = {card.name: place for place, card in enumerate(all_cards())}
-            merged = tuple(sorted(tasks.values(), key=lambda r: (order.get(r.task, len(order)), r.task)))
-            self.manifest = self.manifest.model_copy(update={"tasks": merged, "averages": averages(merged)})
-            write_atomically(path, json_bytes(self.manifest.model_dump(mode="json", by_alias=True)))
+        tasks = {result.task: result for result in self.manifest.tasks}
+        if path.exists():
+            tasks |= {result.task: result for result in read_run(self.folder).tasks}
+        tasks |= {result.task: result for result in results}
+        order = {card.name: place for place, card in enumerate(all_cards())}
+        merged = tuple(sorted(tasks.values(), key=lambda r: (order.get(r.task, len(order)), r.task)))
+        update: dict[str, Any] = {"tasks": merged, "averages": averages(merged)}
+        if self.manifest.status == "done" and any(result.status == "failed" for result in merged):
+            update["status"] = "failed"
+        self.manifest = self.manifest.model_copy(update=update)
+        write_atomically(path, json_bytes(self.manifest.model_dump(mode="json", by_alias=True)))
 
 
 def json_bytes(data: Any) -> bytes:
     """JSON as evalkit writes it: indented, UTF-8, keys in the order of the schema, no NaN."""
     return (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of ``run.json``, as ``docs/run.schema.json`` has it."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return head | Manifest.model_json_schema(mode="serialization")
 
 
 def read_run(folder: Path) -> Manifest:
@@ -311,3 +329,8 @@ def _locked(folder: Path) -> Iterator[None]:
             yield
     except OSError as error:
         raise ResultsError(f"{folder} cannot be written: {error.strerror or error}") from error
+
+
+if __name__ == "__main__":
+    # python -m evalkit.results > docs/run.schema.json
+    print(json_bytes(schema()).decode(), end="")

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 METRIC = "p@1,ties=expected,copies=merged"
 
 
-def signature(
-    task: Task, images: ImageIndex, loaded: LoadedEmbedder, prompting: str | None, settings: Settings
-) -> str:
+def signature(task: Task, images: ImageIndex, loaded: LoadedEmbedder, prompting: str | None, settings: Settings) -> str:
     """The signature of a number.
 
     Args:
@@ -66,18 +64,14 @@ def _data(task: Task, images: ImageIndex) -> str:
         f"{id_}\0{_seen(item, images)}\0{label}"
         for id_, item, label in zip(task.ids, task.queries, task.labels, strict=True)
     )
-    candidates = (
-        f"{name}\0{_seen(item, images)}" for name, item in zip(task.names, task.candidates, strict=True)
-    )
+    candidates = (f"{name}\0{_seen(item, images)}" for name, item in zip(task.names, task.candidates, strict=True))
     return _digest([*queries, *candidates])
 
 
 def _pools(task: Task, images: ImageIndex) -> str:
     candidates = np.array(
         [
-            int.from_bytes(
-                hashlib.sha256(f"{name}\0{item.prompt}\0{_seen(item, images)}".encode()).digest()[:8]
-            )
+            int.from_bytes(hashlib.sha256(f"{name}\0{item.prompt}\0{_seen(item, images)}".encode()).digest()[:8])
             for name, item in zip(task.names, task.candidates, strict=True)
         ],
         dtype=np.uint64,

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
@@ -159,9 +159,7 @@ class Task:
         if n == 0:
             raise DataError(f"task {self.card.name} has no rows")
         if not len(self.ids) == len(self.pools) == len(self.relevant) == len(self.labels) == n:
-            raise DataError(
-                f"task {self.card.name}: queries, ids, pools, relevant and labels differ in number"
-            )
+            raise DataError(f"task {self.card.name}: queries, ids, pools, relevant and labels differ in number")
         if len(set(self.ids)) != n:
             raise DataError(f"task {self.card.name}: query ids are not distinct")
         if len(self.names) != len(self.candidates):
@@ -170,14 +168,10 @@ class Task:
             if len(pool) == 0:
                 raise DataError(f"task {self.card.name}, row {row}: the pool of candidates is empty")
             if pool.min() < 0 or pool.max() >= len(self.candidates):
-                raise DataError(
-                    f"task {self.card.name}, row {row}: the pool names a candidate that does not exist"
-                )
+                raise DataError(f"task {self.card.name}, row {row}: the pool names a candidate that does not exist")
             inside = (pool == right[0]).any() if len(right) == 1 else len(right) and np.isin(right, pool).all()
             if not inside:
-                raise DataError(
-                    f"task {self.card.name}, row {row}: the label {self.labels[row]!r} is not in its pool"
-                )
+                raise DataError(f"task {self.card.name}, row {row}: the label {self.labels[row]!r} is not in its pool")
 
     @property
     def complete(self) -> bool:
@@ -223,18 +217,49 @@ def read_cards(package: str, folder: str) -> tuple[TaskCard, ...]:
     return tuple(sorted(cards, key=lambda card: card.order))
 
 
+def plugins(group: str) -> dict[str, EntryPoint]:
+    """The entry points of a group by name, those of evalkit first; nobody can take one of their names."""
+    points = sorted(entry_points(group=group), key=lambda p: (not p.value.startswith("evalkit."), p.name, p.value))
+    found: dict[str, EntryPoint] = {}
+    for point in points:
+        found.setdefault(point.name, point)
+    return found
+
+
 @cache
 def suites() -> dict[str, Suite]:
-    """All installed suites by name, those of evalkit first."""
-    points = sorted(
-        entry_points(group="evalkit.suites"), key=lambda p: (not p.value.startswith("evalkit."), p.name)
-    )
-    return {point.name: point.load() for point in points}
+    """All installed suites by name, those of evalkit first.
+
+    Raises:
+        UsageError: the suite of another package that cannot be imported.
+    """
+    found: dict[str, Suite] = {}
+    for name, point in plugins("evalkit.suites").items():
+        try:
+            found[name] = point.load()
+        except Exception as error:
+            raise UsageError(
+                f"suite {name!r} ({point.value}) cannot be loaded: {type(error).__name__}: {error}; "
+                "repair or uninstall its package"
+            ) from error
+    return found
 
 
 def all_cards() -> tuple[TaskCard, ...]:
-    """The cards of all installed suites."""
-    return tuple(card for suite in suites().values() for card in suite.cards())
+    """The cards of all installed suites.
+
+    Raises:
+        DataError: a card of another suite's name, or two tasks of one name.
+    """
+    found: dict[str, TaskCard] = {}
+    for name, suite in suites().items():
+        for card in suite.cards():
+            if card.suite != name:
+                raise DataError(f"suite {name!r}: its card {card.name} says that it is of suite {card.suite!r}")
+            if card.name in found:
+                raise DataError(f"suites {found[card.name].suite!r} and {name!r} both have a task {card.name}")
+            found[card.name] = card
+    return tuple(found.values())
 
 
 def select_tasks(selectors: Iterable[str], cards: Sequence[TaskCard] | None = None) -> tuple[TaskCard, ...]:
@@ -248,7 +273,7 @@ def select_tasks(selectors: Iterable[str], cards: Sequence[TaskCard] | None = No
         The chosen cards, in the order of :func:`all_cards` whatever the order of the selectors.
 
     Raises:
-        UsageError: a selector that chooses nothing, with the names nearest to it.
+        UsageError: a selector that chooses nothing, with the names nearest to it, or no selector at all.
     """
     cards = all_cards() if cards is None else cards
     chosen: set[str] = set()
@@ -257,6 +282,8 @@ def select_tasks(selectors: Iterable[str], cards: Sequence[TaskCard] | None = No
         if not found:
             raise UsageError(f"no task, group or suite is called {selector!r}{_near(selector, cards)}")
         chosen.update(found)
+    if not chosen:
+        raise UsageError("no task is named (evalkit tasks lists them)")
     return tuple(card for card in cards if card.name in chosen)
 
 

@@ -301,9 +301,7 @@ def read(package: Path) -> tuple[TaskCard, ...]:
 
 def test_cards_of_another_package(package):
     (package / "Mine.toml").write_text(GOOD)
-    (package / "Another.toml").write_text(
-        GOOD.replace('"Mine"', '"Another"').replace("order = 2", "order = 1")
-    )
+    (package / "Another.toml").write_text(GOOD.replace('"Mine"', '"Another"').replace("order = 2", "order = 1"))
     (package / "notes.txt").write_text("not a card")
     cards = read(package)
     assert [card.name for card in cards] == ["Another", "Mine"]
@@ -375,9 +373,7 @@ def test_a_selector_chooses(selector, count):
 
 
 def test_groups_are_what_their_names_say():
-    assert select_tasks(["mmeb/grounding"], MMEB + SCAR) == tuple(
-        c for c in MMEB if c.meta_task == "grounding"
-    )
+    assert select_tasks(["mmeb/grounding"], MMEB + SCAR) == tuple(c for c in MMEB if c.meta_task == "grounding")
     assert select_tasks(["mmeb/ood"], MMEB + SCAR) == tuple(c for c in MMEB if c.distribution == "ood")
     assert {card.name for card in select_tasks(["ImageNet-*"])} == {"ImageNet-1K", "ImageNet-A", "ImageNet-R"}
 

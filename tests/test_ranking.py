@@ -63,9 +63,7 @@ def problems(draw):
     for _ in queries:
         pool = draw(st.lists(st.integers(0, len(candidates) - 1), min_size=1, max_size=16))
         pools.append(np.array(pool, dtype=np.int32))
-        relevant.append(
-            np.array(draw(st.lists(st.sampled_from(pool), min_size=1, max_size=2)), dtype=np.int32)
-        )
+        relevant.append(np.array(draw(st.lists(st.sampled_from(pool), min_size=1, max_size=2)), dtype=np.int32))
     return queries, candidates, pools, relevant
 
 

@@ -9,9 +9,7 @@ from scipy import stats as scipy_stats
 from evalkit.stats import bootstrap, wilson
 
 
-@pytest.mark.parametrize(
-    ("hits", "n"), [(0, 1), (1, 1), (0, 10), (3, 10), (500, 1000), (1000, 1000), (17, 17903)]
-)
+@pytest.mark.parametrize(("hits", "n"), [(0, 1), (1, 1), (0, 10), (3, 10), (500, 1000), (1000, 1000), (17, 17903)])
 def test_wilson_is_scipys(hits, n):
     oracle = scipy_stats.binomtest(hits, n).proportion_ci(method="wilson")
     assert wilson(hits / n, n) == pytest.approx((oracle.low, oracle.high), abs=1e-12)

@@ -21,12 +21,8 @@ An item is one JSON object a line:
     metavar="MODEL",
     help="Name, FAMILY:PATH[@REVISION][?key=value], FILE.py:Class or package.module:Class.",
 )
-@click.option(
-    "--input", "source", type=click.Path(path_type=Path), required=True, help="Items as JSON lines."
-)
-@click.option(
-    "--output", type=click.Path(path_type=Path), required=True, help="NPZ file with ids and vectors."
-)
+@click.option("--input", "source", type=click.Path(path_type=Path), required=True, help="Items as JSON lines.")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="NPZ file with ids and vectors.")
 @click.option(
     "--images",
     type=click.Path(path_type=Path),

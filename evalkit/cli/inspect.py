@@ -15,18 +15,14 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("task")
-@click.option(
-    "--data", type=click.Path(path_type=Path), required=True, help="Folder with the task's parquet files."
-)
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder with the task's parquet files.")
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
     help="Folder with its images.  [default: DATA/images, then DATA/../images]",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N queries.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="One JSON object per query, image paths relative to DATA."
-)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per query, image paths relative to DATA.")
 @click.option("--items", is_flag=True, help="Each distinct item once, as JSON lines for evalkit embed.")
 @click.option("--official-dedup", is_flag=True, help="Merge candidates by the official key.")
 def command(

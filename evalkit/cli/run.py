@@ -32,9 +32,7 @@ The same command again goes on where it stopped; nothing is embedded twice."""
     metavar="SELECTOR",
     help="Suite, group, task, glob or 'all'; commas and repeats add up.",
 )
-@click.option(
-    "--data", type=click.Path(path_type=Path), required=True, help="Folder with the tasks' parquet files."
-)
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder with the tasks' parquet files.")
 @click.option(
     "--images",
     type=click.Path(path_type=Path),

@@ -16,8 +16,7 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "  ".join(
-            cell.rjust(w) if i in right else cell.ljust(w)
-            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
         )
         for row in rows
     ]
@@ -38,9 +37,7 @@ def run_summary(folder: Path, manifest: Manifest, cards: Sequence[TaskCard]) -> 
         if result.task not in wanted:
             continue
         if result.metrics is None:
-            rows.append(
-                [result.task, "failed", "", "", "", "", "", result.error.type if result.error else ""]
-            )
+            rows.append([result.task, "failed", "", "", "", "", "", result.error.type if result.error else ""])
             continue
         p1 = result.metrics["precision_at_1"]
         interval = f"{percent(p1.low)} to {percent(p1.high)}"

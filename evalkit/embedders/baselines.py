@@ -56,7 +56,5 @@ class Random:
             drawn = np.frombuffer(hashlib.shake_256(seed).digest(2 * self.info.dimension), dtype="<u2")
             rows.append(drawn.astype(np.float64) - 32767.5)
         vectors = np.stack(rows)
-        unit: NDArray[np.float32] = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(
-            np.float32
-        )
+        unit: NDArray[np.float32] = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
         return unit

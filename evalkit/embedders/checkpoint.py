@@ -257,35 +257,3 @@ def read_json(file: Path, *, way_out: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UsageError(f"{file} holds no JSON object: {way_out}")
     return value
-
-
-def pick_device(name: str) -> str:
-    """The device that a model runs on.
-
-    Args:
-        name: ``auto`` (CUDA where there is one, else the CPU), ``cpu``, ``cuda`` or ``cuda:I``.
-
-    Returns:
-        ``cpu``, ``cuda`` or ``cuda:I``, as torch takes it.
-
-    Raises:
-        UsageError: an unknown name, or a CUDA device that this machine has not.
-    """
-    if name == "cpu":
-        return name
-    match = re.fullmatch(r"auto|cuda(?::(\d+))?", name)
-    if match is None:
-        raise UsageError(f"device {name!r} is not known: use auto, cpu, cuda or cuda:I")
-    import torch
-
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
-        return "cuda" if count else "cpu"
-    if not count:
-        raise UsageError(
-            f"device {name} is not available: torch {torch.__version__} sees no CUDA device; use --device "
-            "cpu, or install a build of torch for CUDA (evalkit doctor says what is installed)"
-        )
-    if match[1] is not None and int(match[1]) >= count:
-        raise UsageError(f"device {name} is not available: this machine has cuda:0 to cuda:{count - 1}")
-    return name

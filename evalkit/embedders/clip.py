@@ -23,8 +23,9 @@ from functools import cached_property
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
+from evalkit.device import pick_device
 from evalkit.embedders.base import EmbedderInfo
-from evalkit.embedders.checkpoint import Checkpoint, pick_device, read_json, resolve, weight_files
+from evalkit.embedders.checkpoint import Checkpoint, read_json, resolve, weight_files
 from evalkit.errors import EmbedderError, ImageError, UsageError
 from evalkit.images import MAX_PIXELS
 from evalkit.items import Item, Side

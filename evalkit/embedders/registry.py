@@ -14,14 +14,16 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.machinery import SourceFileLoader
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import unquote
 
 from evalkit.embedders.base import Embedder, EmbedderInfo
 from evalkit.errors import EmbedderError, UsageError
+from evalkit.task import plugins
 
 # Names for checkpoints that papers report; the published CLIP and SigLIP rows use these weights.
 NAMED = {
@@ -73,31 +75,34 @@ class LoadedEmbedder:
 
 def families() -> dict[str, EntryPoint]:
     """The installed families by name, those of evalkit first."""
-    points = sorted(
-        entry_points(group="evalkit.embedders"), key=lambda p: (not p.value.startswith("evalkit."), p.name)
-    )
-    return {point.name: point for point in points}
+    return plugins("evalkit.embedders")
 
 
 def parse_model(text: str) -> ModelSpec:
     """Take a MODEL apart: a name, ``FAMILY:TARGET[@REVISION][?key=value&…]`` or ``FILE.py:Class``.
 
     Raises:
-        UsageError: a name that is not registered, with those nearest to it.
+        UsageError: a name that is not registered, with those nearest to it; options that are not
+            ``key=value``, or an empty revision.
     """
-    written = NAMED.get(text, text)
-    body, _, query = written.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    if query and not options:
-        raise UsageError(f"model {text!r}: options are written ?key=value&key=value, not ?{query}")
+    name, _, query = text.partition("?")
+    body = NAMED.get(name, name)
+    options: dict[str, str] = {}
+    for part in filter(None, query.split("&")):
+        key, equals, value = map(unquote, part.partition("="))
+        if not key or not equals or key in options:
+            raise UsageError(f"model {text!r}: options are written ?key=value&key=value, each key once, not ?{query}")
+        options[key] = value
     source, colon, target = body.partition(":")
     known = families()
     if source in known:
         revision = None
         if "@" in target and not Path(target).exists():
             target, revision = target.rsplit("@", 1)
+            if not target or not revision:
+                raise UsageError(f"model {text!r}: write {source}:PATH@REVISION, or leave the @ out")
         return ModelSpec(text, source, target, revision, options)
-    if colon and target:
+    if colon and source and target:
         return ModelSpec(text, source, target, None, options)
     near = difflib.get_close_matches(source, [*known, *NAMED], n=3, cutoff=0.5)
     hint = f"; near: {', '.join(near)}" if near else ""
@@ -121,10 +126,12 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
         UsageError: nothing is there, or it does not take these options.
         EmbedderError: it fails while it is constructed, or its ``info`` is none.
     """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise UsageError(f"device {device!r} is not known: use auto, cpu, cuda or cuda:I")
     known = families()
     factory: Callable[..., Any]
     if spec.source in known:
-        factory = known[spec.source].load()
+        factory = _loaded(known[spec.source])
         arguments = [spec.target] if spec.target else []
     else:
         factory, arguments = _class_of(spec), []
@@ -134,17 +141,16 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
     if spec.source in known and takes_path != bool(spec.target):
         need = f"{spec.source}:PATH" if takes_path else f"{spec.source} alone"
         raise UsageError(f"model {spec.text!r}: write {need}")
+    options = _options(factory, family=spec.source in known)
     keywords: dict[str, Any] = dict(spec.options)
-    unknown = [name for name in keywords if not takes_any and name not in parameters]
-    if unknown:
-        allowed = sorted(set(parameters) - {"path", "revision", "device"})
-        raise UsageError(
-            f"model {spec.text!r} has no option {unknown[0]!r}; it has {', '.join(allowed) or 'none'}"
-        )
-    if "revision" in parameters:
+    for name in keywords:
+        if name not in options and (not takes_any or name in parameters or name == "device"):
+            has = ", ".join(options) or "none"
+            raise UsageError(f"model {spec.text!r} has no option {name!r}; it has {has}")
+    if spec.revision is not None:
+        if "revision" not in parameters:
+            raise UsageError(f"model {spec.text!r}: {spec.source} has no revisions")
         keywords["revision"] = spec.revision
-    elif spec.revision:
-        raise UsageError(f"model {spec.text!r}: {spec.source} has no revisions")
     if "device" in parameters:
         keywords["device"] = device
     try:
@@ -153,13 +159,13 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
     except (UsageError, EmbedderError):
         raise
     except Exception as error:
-        raise EmbedderError(
-            f"model {spec.text!r} cannot be loaded: {type(error).__name__}: {error}"
-        ) from error
-    if not isinstance(info, EmbedderInfo) or info.dimension < 1 or not info.name:
-        raise EmbedderError(
-            f"model {spec.text!r}: its info is {info!r}, not an EmbedderInfo with name and dimension"
-        )
+        raise EmbedderError(f"model {spec.text!r} cannot be loaded: {type(error).__name__}: {error}") from error
+    if not isinstance(info, EmbedderInfo) or not isinstance(info.dimension, int) or info.dimension < 1:
+        raise EmbedderError(f"model {spec.text!r}: its info is {info!r}, not an EmbedderInfo with name and dimension")
+    # The signature, one line with | between its parts, holds them.
+    for part in (info.name, info.revision or "-"):
+        if not part or not part.isprintable() or "|" in part:
+            raise EmbedderError(f"model {spec.text!r}: {part!r} is no name or revision: printable, without |")
     return LoadedEmbedder(embedder, info, _fingerprint(factory, info, spec), Path(spec.source).name)
 
 
@@ -167,26 +173,46 @@ def describe_families() -> list[dict[str, Any]]:
     """What ``evalkit models`` prints: how a family is written, what it is, and its options."""
     found = []
     for name, point in families().items():
-        factory = point.load()
+        try:
+            factory = _loaded(point)
+        except EmbedderError as error:
+            found.append({"write": name, "what": str(error), "options": [], "from": point.value})
+            continue
         parameters = inspect.signature(factory).parameters
         what = (inspect.getdoc(factory) or "").split("\n\n")[0].replace("\n", " ")
         found.append(
             {
                 "write": f"{name}:PATH" if "path" in parameters else name,
                 "what": what,
-                "options": sorted(set(parameters) - {"path", "revision", "device"}),
+                "options": _options(factory, family=True),
                 "from": point.value,
             }
         )
     return found
 
 
+def _loaded(point: EntryPoint) -> Callable[..., Any]:
+    try:
+        factory: Callable[..., Any] = point.load()
+    except Exception as error:
+        raise EmbedderError(
+            f"family {point.name!r} ({point.value}) cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+    return factory
+
+
+def _options(factory: Callable[..., Any], *, family: bool) -> list[str]:
+    """What may stand after ``?``. A family gets its path and revision by their places in the MODEL."""
+    named = [
+        parameter.name
+        for parameter in inspect.signature(factory).parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
+    return sorted(set(named) - ({"path", "revision", "device"} if family else {"device"}))
+
+
 def _class_of(spec: ModelSpec) -> Callable[..., Any]:
-    module = (
-        _module_at(Path(spec.source))
-        if spec.source.endswith(".py")
-        else _module_named(spec.source, spec.text)
-    )
+    module = _module_at(Path(spec.source)) if spec.source.endswith(".py") else _module_named(spec.source, spec.text)
     found: Any = module
     for part in spec.target.split("."):
         found = getattr(found, part, None)
@@ -205,13 +231,15 @@ def _module_named(name: str, text: str) -> ModuleType:
         raise UsageError(
             f"model {text!r}: {error} (is it a family? near: {', '.join(hint) or 'none'}; evalkit models lists them)"
         ) from None
+    except Exception as error:
+        raise EmbedderError(f"model {text!r}: {name} cannot be imported: {type(error).__name__}: {error}") from error
 
 
 def _module_at(file: Path) -> ModuleType:
     if not file.is_file():
         raise UsageError(f"{file} does not exist")
     name = f"evalkit_model_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, file)
+    spec = importlib.util.spec_from_file_location(name, file, loader=_SourceAlone(name, str(file)))
     if spec is None or spec.loader is None:
         raise UsageError(f"{file} cannot be imported")
     module = importlib.util.module_from_spec(spec)
@@ -222,6 +250,13 @@ def _module_at(file: Path) -> ModuleType:
         del sys.modules[name]
         raise EmbedderError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
     return module
+
+
+class _SourceAlone(SourceFileLoader):
+    """Reads and writes no bytecode: it is found by time and size, and might be that of an older source."""
+
+    def path_stats(self, path: Any) -> Any:
+        raise OSError
 
 
 def _fingerprint(factory: Callable[..., Any], info: EmbedderInfo, spec: ModelSpec) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from evalkit.embedders.base import Costed, Embedder, default_cost
+from evalkit.errors import EmbedderError, EvalkitError
 from evalkit.images import ImageFacts
 from evalkit.items import Item
 
@@ -32,9 +33,24 @@ class Entry:
 
 
 def estimator(embedder: Embedder) -> Callable[[Item, ImageFacts | None], int]:
-    """Tokens of an item by its embedder's own estimate, or by the default; at least 1."""
-    cost = embedder.cost if isinstance(embedder, Costed) else default_cost
-    return lambda item, image: max(1, int(cost(item, image)))
+    """Tokens of an item by its embedder's own estimate, or by the default; at least 1.
+
+    The function raises EmbedderError where the embedder fails to say a number.
+    """
+    if not isinstance(embedder, Costed):
+        return default_cost
+
+    def estimate(item: Item, image: ImageFacts | None) -> int:
+        try:
+            return max(1, int(embedder.cost(item, image)))
+        except EvalkitError:
+            raise
+        except Exception as error:
+            raise EmbedderError(
+                f"{embedder.info.name} cannot say what an item costs ({item.prompt!r}): {type(error).__name__}: {error}"
+            ) from error
+
+    return estimate
 
 
 def plan(entries: Sequence[Entry], batch_tokens: int, batch_pixels: int = BATCH_PIXELS) -> list[list[Entry]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -156,7 +157,9 @@ class Encoder:
         # The plan covers what is in the store already, too, so that a run that goes on after a kill makes
         # the batches that an undisturbed one makes: a vector's last bits may depend on its batch. Only
         # what an earlier task has seen to is left out, as it is in an undisturbed run.
-        entries = [self._entry(key, item) for key, item in distinct.items() if key not in here or key not in self._finished]
+        entries = [
+            self._entry(key, item) for key, item in distinct.items() if key not in here or key not in self._finished
+        ]
         batches = plan(entries, self.batch_tokens)
         self._run([[entry for entry in batch if entry.key not in here] for batch in batches], side)
 
@@ -170,26 +173,27 @@ class Encoder:
         return taken
 
     def _run(self, batches: Sequence[Sequence[Entry]], side: Side) -> None:
-        for entries, items in self._decoded([batch for batch in batches if batch]):
-            self.stats.images += sum(item.image is not None for item in items)
-            start = 0
-            while start < len(entries):
-                start += self._embed(entries[start:], items[start:], side)
+        with closing(self._decoded([batch for batch in batches if batch])) as stream:
+            for entries, items in stream:
+                self.stats.images += sum(item.image is not None for item in items)
+                start = 0
+                while start < len(entries):
+                    start += self._embed(entries[start:], items[start:], side)
+                del items  # before the next batch is read ahead
 
-    def _decoded(self, batches: Sequence[Sequence[Entry]]) -> Iterator[tuple[Sequence[Entry], list[Item]]]:
-        """Batches with their images decoded, a few ahead of the embedder."""
-        ahead: deque[tuple[Sequence[Entry], list[Future[Item]]]] = deque()
+    def _decoded(self, batches: Sequence[Sequence[Entry]]) -> Generator[tuple[Sequence[Entry], list[Item]], None, None]:
+        """Batches with their images decoded, a few ahead of the embedder.
+
+        A batch's images are held by what is yielded alone, so that they go when the caller lets them go.
+        """
+        ahead: deque[list[Future[Item]]] = deque()
         try:
-            for batch in batches:
-                ahead.append((batch, self.images.decode_all(batch)))
-                if len(ahead) > _AHEAD:
-                    entries, futures = ahead.popleft()
-                    yield entries, [future.result() for future in futures]
-            while ahead:
-                entries, futures = ahead.popleft()
-                yield entries, [future.result() for future in futures]
+            for place, batch in enumerate(batches):
+                for later in batches[place + len(ahead) : place + _AHEAD + 1]:
+                    ahead.append(self.images.decode_all(later))
+                yield batch, [future.result() for future in ahead.popleft()]
         finally:
-            for _, futures in ahead:
+            for futures in ahead:
                 for future in futures:
                     future.cancel()
 
@@ -206,18 +210,18 @@ class Encoder:
             except EvalkitError:
                 raise
             except Exception as error:
-                if _out_of_memory(error) and count > 1:
-                    count //= 2
-                    self._most = count * entries[0].cost
-                    self.stats.halved += 1
-                    _free_memory()
-                    continue
-                raise EmbedderError(
-                    f"{self.loaded.info.name} failed on {count} {side} items, the first {describe(items[0])}: "
-                    f"{type(error).__name__}: {error}"
-                ) from error
+                if count == 1 or not _out_of_memory(error):
+                    raise EmbedderError(
+                        f"{self.loaded.info.name} failed on {count} {side} items, the first {describe(items[0])}: "
+                        f"{type(error).__name__}: {error}"
+                    ) from error
             finally:
                 self.stats.embedder_seconds += time.monotonic() - began
+            # Only here, where the error is gone, and with it the arrays that its traceback held.
+            count //= 2
+            self._most = count * entries[0].cost
+            self.stats.halved += 1
+            _free_memory()
         vectors = checked(raw, items[:count], side, self.loaded)
         self.store.put([entry.key for entry in entries[:count]], vectors.astype(self.dtype))
         self.stats.embedded += count
@@ -229,17 +233,20 @@ def checked(raw: Any, items: Sequence[Item], side: Side, loaded: LoadedEmbedder)
     """What an embedder returned, as float32, or an error that names the first item it got wrong.
 
     Args:
-        raw: should be of shape (len(items), dimension), finite, rows of length 1.
+        raw: should be a numpy array of shape (len(items), dimension), of float32 (or float16 or float64),
+            finite, rows of length 1.
     """
     import numpy as np
 
     name, dimension = loaded.info.name, loaded.info.dimension
-    try:
-        vectors = np.asarray(raw, dtype=np.float32)
-    except (TypeError, ValueError, RuntimeError) as error:
+    if not isinstance(raw, np.ndarray) or raw.dtype.kind != "f":
+        kind = f"an array of {raw.dtype}" if isinstance(raw, np.ndarray) else f"a {type(raw).__name__}"
         raise EmbedderError(
-            f"{name} returned {type(raw).__name__}, not an array of float32: {error}"
-        ) from None
+            f"{name} returned {kind}, not a numpy array of float32 (of a tensor: tensor.float().cpu().numpy()), "
+            f"for {len(items)} {side} items, the first {describe(items[0])}"
+        )
+    with np.errstate(over="ignore"):
+        vectors = raw.astype(np.float32, copy=False)
     if vectors.shape != (len(items), dimension):
         raise EmbedderError(
             f"{name} returned shape {vectors.shape} for {len(items)} {side} items of dimension {dimension}; "
@@ -247,18 +254,12 @@ def checked(raw: Any, items: Sequence[Item], side: Side, loaded: LoadedEmbedder)
         )
     wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if wrong.size:
-        raise EmbedderError(
-            f"{name} returned a vector that is not finite for {side} item {describe(items[wrong[0]])}"
-        )
+        raise EmbedderError(f"{name} returned a vector that is not finite for {side} item {describe(items[wrong[0]])}")
     lengths = np.sqrt((vectors.astype(np.float64) ** 2).sum(axis=1))
     wrong = np.flatnonzero(np.abs(lengths - 1) > LENGTH_TOLERANCE)
     if wrong.size:
         length = lengths[wrong[0]]
-        way = (
-            "a zero vector"
-            if length == 0
-            else f"a vector of length {length:.6g} (divide by its length, in float32)"
-        )
+        way = "a zero vector" if length == 0 else f"a vector of length {length:.6g} (divide by its length, in float32)"
         raise EmbedderError(f"{name} returned {way} for {side} item {describe(items[wrong[0]])}")
     return vectors
 
@@ -294,9 +295,11 @@ def _decoded(item: Item) -> Item:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    # torch.OutOfMemoryError is a RuntimeError; on some paths CUDA says so in words alone.
+    # torch.OutOfMemoryError is a RuntimeError; cuBLAS and torch on the CPU say so in words alone.
+    said = str(error).lower()
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and "out of memory" in str(error).lower()
+        isinstance(error, RuntimeError)
+        and any(words in said for words in ("out of memory", "can't allocate memory", "cublas_status_alloc_failed"))
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from evalkit.images import ImageFile
 from evalkit.items import Box, Item, Point, Region, Side
 
 KEY_VERSION = 1
@@ -18,7 +19,7 @@ def content_digest(item: Item) -> str:
     Raises:
         ImageError: an image that cannot be read.
     """
-    image = "" if item.image is None else f"{item.image.sha256()} {item.image.upright}"
+    image = "" if item.image is None else _image(item.image)
     return _digest(item.prompt, item.text, item.instruction, image, _region(item.region)).hex()
 
 
@@ -34,14 +35,23 @@ def vector_key(fingerprint: str, dtype: str, side: Side, content: str) -> bytes:
     return _digest(str(KEY_VERSION), fingerprint, dtype, side, content)
 
 
+def _image(image: ImageFile) -> str:
+    return f"{image.sha256()} {image.upright}"
+
+
 def _region(region: Region | None) -> str:
     if region is None:
         return ""
     if isinstance(region, Box):
-        return f"box {' '.join(repr(float(corner)) for corner in region.corners)}"
+        return f"box {' '.join(map(_number, region.corners))}"
     if isinstance(region, Point):
-        return f"point {float(region.x)!r} {float(region.y)!r}"
-    return f"mask {region.image.sha256()}"
+        return f"point {_number(region.x)} {_number(region.y)}"
+    return f"mask {_image(region.image)}"
+
+
+def _number(value: float) -> str:
+    # 1 and 1.0 apart: a model that writes the region into its text shows them differently.
+    return repr(int(value)) if isinstance(value, int) else repr(float(value))
 
 
 def _digest(*parts: str) -> bytes:

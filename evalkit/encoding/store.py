@@ -65,10 +65,7 @@ class VectorStore:
             for part in _parts(keys):
                 marks = ",".join("?" * len(part))
                 found.update(
-                    row[0]
-                    for row in self._connection.execute(
-                        f"SELECT key FROM vectors WHERE key IN ({marks})", part
-                    )
+                    row[0] for row in self._connection.execute(f"SELECT key FROM vectors WHERE key IN ({marks})", part)
                 )
         return found
 

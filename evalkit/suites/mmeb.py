@@ -74,8 +74,7 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
     if unequal.size:
         row = int(unequal[0])
         raise DataError(
-            f"{data.where(row)}: tgt_text has {texts.lengths[row]} entries, "
-            f"tgt_img_path has {images.lengths[row]}"
+            f"{data.where(row)}: tgt_text has {texts.lengths[row]} entries, tgt_img_path has {images.lengths[row]}"
         )
     empty = np.flatnonzero(texts.lengths == 0)
     if empty.size:
@@ -114,9 +113,7 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
 def _query_texts(card: TaskCard, data: rows.Rows, layout_v2: bool, warnings: list[str]) -> list[_Text]:
     contents = data.strings("qry_text")
     if layout_v2:
-        texts = [
-            _Text(inst, content) for inst, content in zip(data.strings("qry_inst"), contents, strict=True)
-        ]
+        texts = [_Text(inst, content) for inst, content in zip(data.strings("qry_inst"), contents, strict=True)]
     else:
         texts = [_split_v1(content, card.query_instruction) for content in contents]
     unknown = sum(text.verbatim or text.plain_instruction != card.query_instruction for text in texts)
@@ -138,13 +135,9 @@ def _split_v1(text: str, instruction: str) -> _Text:
     return _Text(mark + space + instruction, content.removeprefix(" "))
 
 
-def _query(
-    card: TaskCard, text: _Text, path: str, folder: DataFolder, options: LoadOptions, where: str
-) -> Item:
+def _query(card: TaskCard, text: _Text, path: str, folder: DataFolder, options: LoadOptions, where: str) -> Item:
     image = None
-    if (
-        card.family != "image_t2i"
-    ):  # the official loader gives text-to-image queries no image, whatever the row has
+    if card.family != "image_t2i":  # the official loader gives text-to-image queries no image, whatever the row has
         if not path:
             raise DataError(f"{where}: qry_img_path is empty, and {card.family} queries have an image")
         image = ImageFile(folder.images, path, options.upright)
@@ -209,10 +202,7 @@ class _Candidates:
         captioned = ~blank[texts.codes[starts]]
         kinds: dict[tuple[str, bool], int] = {}
         row_kind = np.array(
-            [
-                kinds.setdefault(kind, len(kinds))
-                for kind in zip(self.instructions, captioned.tolist(), strict=True)
-            ]
+            [kinds.setdefault(kind, len(kinds)) for kind in zip(self.instructions, captioned.tolist(), strict=True)]
         )
         code = np.repeat(row_kind, texts.lengths)
         code = (code * len(texts.values) + texts.codes) * len(images.values) + images.codes
@@ -229,12 +219,8 @@ class _Candidates:
             path, part = images.values[image_code], parts[text_code]
             if not path:
                 row = int(np.searchsorted(starts, position, side="right")) - 1
-                raise DataError(
-                    f"{self.data.where(row)}: tgt_img_path holds an empty path at {position - starts[row]}"
-                )
-            items.append(
-                self._item(part, instruction if self.layout_v2 else part.instruction, has_caption, path)
-            )
+                raise DataError(f"{self.data.where(row)}: tgt_img_path holds an empty path at {position - starts[row]}")
+            items.append(self._item(part, instruction if self.layout_v2 else part.instruction, has_caption, path))
             keys.append(path + ":" + part.content.strip('"'))
             names.append(path if self.card.family == "image_t2i" else keys[-1])
         return numbers.astype(np.int32), items, names, keys

@@ -84,9 +84,7 @@ class Rows:
         self.require(column)
         array = self._cast(column, pa.list_(pa.string())).combine_chunks()
         if array.null_count:
-            raise DataError(
-                f"{self.where(pc.is_null(array).index(True).as_py())}: {column} is null, not a list"
-            )
+            raise DataError(f"{self.where(pc.is_null(array).index(True).as_py())}: {column} is null, not a list")
         lengths = np.asarray(pc.list_value_length(array), dtype=np.int64)
         flat = pc.list_flatten(array)
         if flat.null_count:
@@ -96,9 +94,7 @@ class Rows:
                 raise DataError(f"{self.where(row)}: {column} holds a null among its {lengths[row]} entries")
             flat = pc.fill_null(flat, "")
         encoded = flat.dictionary_encode()
-        return StringLists(
-            np.asarray(encoded.indices, dtype=np.int64), lengths, encoded.dictionary.to_pylist()
-        )
+        return StringLists(np.asarray(encoded.indices, dtype=np.int64), lengths, encoded.dictionary.to_pylist())
 
     def numbers(self, column: str, length: int) -> list[list[float]]:
         """A column of lists of ``length`` numbers each; integers stay Python integers.
@@ -178,9 +174,7 @@ def read(files: Sequence[Path], columns: Iterable[str], limit: int | None) -> Ro
     try:
         table = pa.concat_tables(tables, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise DataError(
-            f"{files[0]} and {len(files) - 1} more have columns of different types: {error}"
-        ) from None
+        raise DataError(f"{files[0]} and {len(files) - 1} more have columns of different types: {error}") from None
     if limit is not None:
         table = table.slice(0, limit)
     if table.num_rows == 0:

@@ -102,6 +102,5 @@ def _label_is_first(data: rows.Rows) -> None:
     for row, code in enumerate(kinds.codes[starts]):
         if kinds.values[code] != "gt":
             raise DataError(
-                f"{data.where(row)}: neg_types begins with {kinds.values[code]!r}; "
-                "the right caption ('gt') comes first"
+                f"{data.where(row)}: neg_types begins with {kinds.values[code]!r}; the right caption ('gt') comes first"
             )

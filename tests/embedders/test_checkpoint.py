@@ -16,7 +16,6 @@ import pytest
 from evalkit.embedders.checkpoint import (
     Checkpoint,
     digest_files,
-    pick_device,
     read_json,
     resolve,
     vector_files,
@@ -239,22 +238,3 @@ def test_json_that_is_no_object(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content, encoding="utf-8")
     with pytest.raises(UsageError, match=r"config\.json .*: do this"):
         read_json(tmp_path / "config.json", way_out="do this")
-
-
-def test_devices() -> None:
-    import torch
-
-    assert pick_device("cpu") == "cpu"
-    for name in ("gpu", "cuda:", "cuda:-1", "cuda:x", "", "CPU"):
-        with pytest.raises(UsageError, match="is not known: use auto, cpu, cuda or cuda:I"):
-            pick_device(name)
-    if torch.cuda.is_available():
-        assert pick_device("auto") == "cuda"
-        assert pick_device("cuda:0") == "cuda:0"
-        with pytest.raises(UsageError, match="this machine has cuda:0 to"):
-            pick_device("cuda:99")
-    else:
-        assert pick_device("auto") == "cpu"
-        for name in ("cuda", "cuda:0"):
-            with pytest.raises(UsageError, match=f"device {name} is not available"):
-                pick_device(name)

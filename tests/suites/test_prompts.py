@@ -87,7 +87,5 @@ def test_layout_v1_gives_the_prompts_of_layout_v2(name, tmp_path):
     assert old.ids == new.ids
     assert [i.text for i in old.queries] == [i.text for i in new.queries]
     assert [i.instruction for i in old.queries] == [i.instruction for i in new.queries]
-    assert [(c.text, c.instruction) for c in old.candidates] == [
-        (c.text, c.instruction) for c in new.candidates
-    ]
+    assert [(c.text, c.instruction) for c in old.candidates] == [(c.text, c.instruction) for c in new.candidates]
     assert old.warnings == ()
