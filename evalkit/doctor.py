@@ -8,7 +8,7 @@ import os
 import platform
 import sqlite3
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.metadata import PackageNotFoundError, entry_points, packages_distributions, version
 
 from evalkit import __version__
 
@@ -58,7 +58,12 @@ def _faiss(found: Diagnosis) -> None:
         found.facts["faiss"] = "missing"
         found.warnings.append("FAISS is not installed: pip install faiss-cpu")
         return
-    import faiss
+    try:
+        import faiss
+    except (ImportError, OSError) as error:
+        found.facts["faiss"] = f"{', '.join(installed)}, broken"
+        found.warnings.append(f"FAISS cannot be imported ({error}): uninstall it, then pip install faiss-cpu")
+        return
 
     gpus = faiss.get_num_gpus() if hasattr(faiss, "StandardGpuResources") else 0
     kind = f"GPU build, {gpus} GPUs" if hasattr(faiss, "StandardGpuResources") else "CPU build"
@@ -94,7 +99,19 @@ def _devices(found: Diagnosis) -> None:
 
 def _plugins(found: Diagnosis) -> None:
     from evalkit.embedders.registry import families
-    from evalkit.task import suites
+    from evalkit.errors import EvalkitError
+    from evalkit.task import all_cards, plugins, suites
 
-    found.facts["suites"] = ", ".join(f"{name} ({len(suite.cards())} tasks)" for name, suite in suites().items())
+    try:
+        all_cards()
+        found.facts["suites"] = ", ".join(f"{name} ({len(suite.cards())} tasks)" for name, suite in suites().items())
+    except EvalkitError as error:
+        found.warnings.append(str(error))
     found.facts["embedders"] = ", ".join(families())
+    for group in ("evalkit.suites", "evalkit.embedders"):
+        used = plugins(group)
+        for point in entry_points(group=group):
+            if point.value != used[point.name].value:
+                found.warnings.append(
+                    f"{point.name} = {point.value} ({group}) is not used: {used[point.name].value} has its name"
+                )

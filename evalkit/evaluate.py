@@ -253,13 +253,13 @@ def environment(device: str) -> Environment:
 def without_places(message: str, folder: DataFolder) -> str:
     """An error's message for the record: where files lie is nobody's business, and no part of the result.
 
-    The data folder becomes ``DATA``, the images folder ``IMAGES``; of any other absolute path the name stays.
+    The data folder becomes ``DATA``, the images folder ``IMAGES``, the home folder ``~``; of any other
+    absolute path the name stays.
     """
-    places = {folder.images: "IMAGES", folder.root: "DATA"}
-    for place, name in places.items():
-        for path in {str(place), str(place.absolute()), str(place.resolve())}:
-            message = re.sub(rf"(?<![^\s'\"(\[=:]){re.escape(path)}(?=/|[^\w/.-]|$)", name, message)
-    return re.sub(r"(?<![\w:/.~-])/(?:[^\s/'\":,;]+/)+(?=[^\s/])", "…/", message)
+    for place, name in ((folder.images, "IMAGES"), (folder.root, "DATA"), (Path.home(), "~")):
+        for path in dict.fromkeys((str(place.resolve()), str(place.absolute()), str(place))):
+            message = re.sub(rf"(?<![\w./~-]){re.escape(path)}(?=/)", name, message)
+    return re.sub(r"(?<![\w:./~-])/(?:[^\s/'\":,;]+/)+(?=[^\s/])", "…/", message)
 
 
 def summary(result: TaskResult) -> str:

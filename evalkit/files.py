@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from evalkit.errors import ResultsError
@@ -15,28 +16,18 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         ResultsError: the disk is full, or the folder cannot be written; nothing is left behind.
     """
-    temporary = None
+    # Not by the tempfile module, whose files are for their owner alone: this one's mode follows the umask.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
         temporary.replace(path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise ResultsError(f"{path} cannot be written: {error.strerror or error}") from error
-    except BaseException:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise ResultsError(f"{path} cannot be written: {error.strerror or error}") from error
         raise
-
-
-def _umask() -> int:
-    # There is no way to read it but to set it; temporary files are made for their owner alone.
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

@@ -127,11 +127,15 @@ class ImageFile:
         """The pixels, mode RGB, 8 bits.
 
         Raises:
-            ImageError: as :meth:`facts`, or the pixels cannot be decoded rightly.
+            ImageError: as :meth:`facts`, or the pixels cannot be decoded rightly, or the file is not the one
+                whose digest is known: its vector would be kept under the wrong key.
         """
         if self.pixels is not None:
             return self.pixels
-        return decode(self.read(), name=self.path, upright=self.upright)
+        data = self.read()
+        if self.digest is not None and hashlib.sha256(data).hexdigest() != self.digest:
+            raise ImageError(f"image {self.path} has changed since it was first read: run again")
+        return decode(data, name=self.path, upright=self.upright)
 
 
 def decode(data: bytes, *, name: str, upright: bool) -> Image:
@@ -146,9 +150,8 @@ def decode(data: bytes, *, name: str, upright: bool) -> Image:
         ImageError: unknown format, truncated, too large, or sample values of unknown range.
     """
     with _opened(data, name) as image:
-        if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
-            kind = "floating-point" if image.mode == "F" else "32-bit"
-            raise ImageError(f"image {name} has {kind} samples of unknown range: convert it to 8 bits")
+        if reason := _not_to_be_had(image):
+            raise ImageError(f"image {name} has {reason}: convert it to RGB of 8 bits")
         try:
             image.load()
             turn = _turn(image) if upright else None
@@ -191,6 +194,24 @@ def _broken(name: str, error: Exception) -> ImageError:
     if isinstance(error, MemoryError):
         return ImageError(f"image {name} does not fit into memory: scale it down or leave its row out")
     return ImageError(f"image {name} is truncated or broken: {error}. Fetch it again or leave its row out")
+
+
+def _not_to_be_had(image: Image) -> str | None:
+    """What keeps Pillow from turning the image into RGB rightly, if anything does."""
+    from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
+
+    if image.mode == "F":
+        return "floating-point samples of unknown range"
+    if not isinstance(image, TiffImageFile):
+        return None
+    if image.mode == "I":
+        return "signed or 32-bit samples of unknown range"
+    if image.mode == "LAB":
+        return "colours in Lab"
+    bits, photometric = image.tag_v2.get(BITSPERSAMPLE), image.tag_v2.get(PHOTOMETRIC_INTERPRETATION)
+    if image.mode.startswith("I;16") and (bits, photometric) != ((16,), 1):
+        return "grey of 12 bits or with white as 0"  # which Pillow hands out as if it were neither
+    return None
 
 
 def _turn(image: Image) -> Transpose | None:

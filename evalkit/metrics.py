@@ -11,6 +11,7 @@ optimistic value, and a constant embedder gets 100 %. Here it gets chance.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -149,17 +150,22 @@ def measure(metric: Metric, ranking: Ranking, *, seed: int = 0) -> Value:
     above, tied, right = ranking.above, ranking.tied, ranking.right
     none = np.zeros_like(above)
     scores = metric.score(above, tied, right)
-    mean = float(scores.mean())
-    low, high = wilson(min(mean, 1.0), len(scores)) if metric.interval == "wilson" else bootstrap(scores, seed=seed)
+    value = _mean(scores)
+    low, high = wilson(value, len(scores)) if metric.interval == "wilson" else bootstrap(scores, seed=seed)
     return Value(
         metric=metric.name,
-        value=mean,
-        optimistic=float(metric.score(above, none, right).mean()),
-        pessimistic=float(metric.score(above + tied, none, right).mean()),
-        chance=float(metric.score(none, ranking.pool - ranking.relevant, ranking.relevant).mean()),
+        value=value,
+        optimistic=_mean(metric.score(above, none, right)),
+        pessimistic=_mean(metric.score(above + tied, none, right)),
+        chance=_mean(metric.score(none, ranking.pool - ranking.relevant, ranking.relevant)),
         n=len(scores),
         n_ties=int((tied > 0).sum()),
-        low=low,
-        high=high,
+        low=min(low, value),  # the mean of equal scores may be off by a bit, and is inside its interval all the same
+        high=max(high, value),
         interval=metric.interval,
     )
+
+
+def _mean(scores: Scores) -> float:
+    """Mean of scores in [0, 1], the same to the bit in whatever order the queries come."""
+    return min(1.0, math.fsum(scores.tolist()) / len(scores))

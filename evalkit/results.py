@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import io
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,13 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        json_schema_serialization_defaults_required=True,
+    )
 
 
 class MetricResult(_Record):
@@ -205,7 +212,7 @@ def averages(results: Sequence[TaskResult]) -> tuple[Average, ...]:
         if "/" in group and tasks == members[group.split("/")[0]]:
             continue  # a suite of one meta-task has no average of its own for it
         done = [scores[task] for task in tasks if task in scores]
-        value = sum(done) / len(done) if len(done) == len(tasks) else None
+        value = math.fsum(done) / len(done) if len(done) == len(tasks) else None
         found.append(Average(group=group, value=value, n_done=len(done), n_tasks=len(tasks)))
     return tuple(found)
 

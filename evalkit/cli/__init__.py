@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
+import traceback
 from typing import Any
 
 import click
@@ -48,6 +51,13 @@ class _Lazy(click.Group):
                 raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
             raise
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # click would exit with 1, which says that the answer is no
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 4
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
@@ -71,6 +81,9 @@ def main(args: list[str] | None = None) -> Any:
     """Entry point of the ``evalkit`` command."""
     from evalkit.errors import EvalkitError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # whatever the locale: JSON lines are UTF-8
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         code = cli.main(args=args, prog_name="evalkit", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -83,6 +96,7 @@ def main(args: list[str] | None = None) -> Any:
     except EvalkitError as error:
         click.echo(f"evalkit: {error}", err=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+    except Exception:  # noqa: BLE001
+        # A fault of evalkit or of an embedder; Python would exit with 1, which says that the answer is no.
+        traceback.print_exc()
+        sys.exit(4)

@@ -52,7 +52,9 @@ def command(
     card = chosen[0]
     folder = DataFolder.at(data, images)
     loaded = suites()[card.suite].load(card, folder, LoadOptions(limit, official_dedup))
-    above = os.path.relpath(folder.images, data)
+    # As links have it: DATA/images is written so even if it is one, and DATA/.. is where DATA really is.
+    inside = folder.images.is_relative_to(data)
+    above = folder.images.relative_to(data) if inside else os.path.relpath(folder.images.resolve(), data.resolve())
 
     def as_item(item: Item, name: str, side: Side) -> dict[str, object]:
         path = None if item.image is None else Path(above, item.image.path).as_posix()

@@ -101,7 +101,7 @@ def command(
     Exits with 4 if a task fails; the other tasks go on.
     """
     from evalkit.cli.tables import run_summary
-    from evalkit.device import device_name
+    from evalkit.device import device_name, pick_device
     from evalkit.embedders.registry import load_embedder, parse_model
     from evalkit.encoding.encode import Encoder, ImageIndex
     from evalkit.encoding.store import VectorStore
@@ -114,6 +114,8 @@ def command(
     cards = select_tasks(selectors)
     folder = DataFolder.at(data, images)
     specs = [parse_model(text) for text in dict.fromkeys(models)]
+    if device != "auto":  # to find out what auto stands for, torch would have to be loaded
+        pick_device(device)
     settings = Settings.model_validate(
         {"limit": limit, "official_dedup": official_dedup, "exif": exif, "vectors": vectors}
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.embedders.base import EmbedderInfo
 from evalkit.encoding.keys import content_digest
+from evalkit.errors import UsageError
 from evalkit.items import Item, Side
 
 if TYPE_CHECKING:
@@ -33,10 +34,15 @@ class Random:
     Args:
         seed: other seeds give other vectors.
         dimension: of the vectors.
+
+    Raises:
+        UsageError: an option that is no number, or no dimension.
     """
 
     def __init__(self, seed: int | str = 0, dimension: int | str = 64) -> None:
-        self._seed, dimension = int(seed), int(dimension)
+        self._seed, dimension = _whole("seed", seed), _whole("dimension", dimension)
+        if dimension < 1:
+            raise UsageError(f"random: dimension={dimension} is less than 1")
         options = {"seed": str(self._seed), "dimension": str(dimension)}
         self.info = EmbedderInfo(
             name="random",
@@ -58,3 +64,10 @@ class Random:
         vectors = np.stack(rows)
         unit: NDArray[np.float32] = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
         return unit
+
+
+def _whole(name: str, value: int | str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise UsageError(f"random: {name}={value} is no whole number") from None

@@ -37,13 +37,11 @@ class _Table:
 
     vectors: NDArray[np.float32]
     rows: dict[_Key, int]
-    modalities: frozenset[str]
-    regions: frozenset[str]
     digest: str
 
 
 class Precomputed:
-    """Vectors from a folder: ``precomputed:DIR[?images=DIR]``.
+    """Vectors from a folder: ``precomputed:DIR[?images=DIR][&regions=box]``.
 
     DIR holds pairs ``NAME.jsonl`` (items, see :mod:`evalkit.itemfile`) and ``NAME.npz`` (``ids`` and
     ``vectors``, as ``evalkit embed`` writes them). The two files of a pair are linked by id. An item to embed
@@ -53,12 +51,17 @@ class Precomputed:
     Args:
         path: the folder DIR.
         images: folder that image paths are relative to; that of the item file where it is ``None``.
+        regions: kinds of region, of ``box``, ``point``, ``mask``, with commas between, that the model behind
+            the vectors took as an input of its own. Only its maker knows; results say ``native`` for these.
 
     Raises:
-        UsageError: there is no such folder, or it holds no pairs.
+        UsageError: there is no such folder, it holds no pairs, or there is no such kind of region.
     """
 
-    def __init__(self, path: str, *, images: str | None = None) -> None:
+    def __init__(self, path: str, *, images: str | None = None, regions: str = "") -> None:
+        self._regions = frozenset(kind for kind in regions.split(",") if kind)
+        if unknown := self._regions - {"box", "point", "mask"}:
+            raise UsageError(f"precomputed option regions={regions!r}: {min(unknown)!r} is none of box, point, mask")
         self._folder = Path(path).expanduser()
         self._images = Path(images).expanduser() if images else None
         if not self._folder.is_dir():
@@ -84,7 +87,7 @@ class Precomputed:
 
     @cached_property
     def info(self) -> EmbedderInfo:
-        """Read from the files; modalities and regions are those of the items that are there.
+        """Read from the files.
 
         Raises:
             UsageError: a file is not what it should be; named with its line and value.
@@ -94,8 +97,8 @@ class Precomputed:
             name=self._folder.resolve().name or "precomputed",
             dimension=int(table.vectors.shape[1]),
             revision=table.digest,
-            modalities=table.modalities,
-            regions=table.regions,
+            regions=self._regions,
+            options={"regions": ",".join(sorted(self._regions))} if self._regions else {},
             fingerprint=hashlib.sha256(f"precomputed-1 {table.digest}".encode()).hexdigest(),
         )
 
@@ -144,7 +147,6 @@ class Precomputed:
         starts = np.cumsum([0, *(len(block) for block in blocks)]).tolist()
         rows: dict[_Key, int] = {}
         places: dict[_Key, str] = {}
-        kinds: set[str] = set()
         seen: dict[tuple[Path, str], str] = {}
         for (file, npz), known, start in zip(pairs, ids, starts, strict=False):
             for row in read_items(file, self._images, digests=True):
@@ -158,12 +160,9 @@ class Precomputed:
                     raise UsageError(
                         f"{place}: it is the same item as {places[key]}, but has another vector: leave one of them out"
                     )
-                kinds |= _kinds(row)
         return _Table(
             vectors,
             rows,
-            modalities=frozenset(kinds & {"text", "image", "image+text"}),
-            regions=frozenset(kinds & {"box", "point", "mask"}),
             digest=_digest(file for pair in pairs for file in pair),
         )
 
@@ -171,15 +170,6 @@ class Precomputed:
 def _same(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
     """Whether two vectors may be of one item: a model's own arithmetic depends on the batch a little."""
     return bool(abs(one - other).max() <= TOLERANCE)
-
-
-def _kinds(row: ItemRow) -> set[str]:
-    """The modality of a row, and the kind of its region."""
-    item = row.item
-    modality = "text"
-    if item.image is not None or row.image_sha256 is not None:
-        modality = "image+text" if item.text else "image"
-    return {modality} | ({type(item.region).__name__.lower()} if item.region is not None else set())
 
 
 def _described(item: Item) -> str:

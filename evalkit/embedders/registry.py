@@ -131,7 +131,7 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
     known = families()
     factory: Callable[..., Any]
     if spec.source in known:
-        factory = _loaded(known[spec.source])
+        factory = _imported(known[spec.source])
         arguments = [spec.target] if spec.target else []
     else:
         factory, arguments = _class_of(spec), []
@@ -174,7 +174,7 @@ def describe_families() -> list[dict[str, Any]]:
     found = []
     for name, point in families().items():
         try:
-            factory = _loaded(point)
+            factory = _imported(point)
         except EmbedderError as error:
             found.append({"write": name, "what": str(error), "options": [], "from": point.value})
             continue
@@ -191,7 +191,7 @@ def describe_families() -> list[dict[str, Any]]:
     return found
 
 
-def _loaded(point: EntryPoint) -> Callable[..., Any]:
+def _imported(point: EntryPoint) -> Callable[..., Any]:
     try:
         factory: Callable[..., Any] = point.load()
     except Exception as error:
@@ -217,7 +217,8 @@ def _class_of(spec: ModelSpec) -> Callable[..., Any]:
     for part in spec.target.split("."):
         found = getattr(found, part, None)
     if not inspect.isclass(found) and not inspect.isfunction(found):
-        classes = sorted(name for name, value in vars(module).items() if inspect.isclass(value))
+        own = vars(module).items()
+        classes = sorted(n for n, v in own if inspect.isclass(v) and v.__module__ == module.__name__)
         raise UsageError(f"{spec.source} has no class {spec.target!r}; it has {', '.join(classes) or 'none'}")
     factory: Callable[..., Any] = found
     return factory

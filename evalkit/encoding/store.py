@@ -7,9 +7,10 @@ over network file systems.
 from __future__ import annotations
 
 import sqlite3
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,11 @@ SCHEMA_VERSION = 1
 _APPLICATION = 0x65766B74  # "evkt"
 _AT_ONCE = 500  # variables per statement, below SQLite's smallest limit
 _WAIT = 120  # seconds for another run's transaction
+_TABLE = "CREATE TABLE vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL, crc INTEGER NOT NULL)"
+
+
+class UnusableStoreError(StoreError):
+    """A store that is corrupt or of another version; ``rebuild`` moves it away."""
 
 
 class VectorStore:
@@ -30,7 +36,7 @@ class VectorStore:
 
     Args:
         path: the file, made where it is missing; ``None`` keeps all in memory.
-        rebuild: move an unreadable or corrupt file away and begin anew.
+        rebuild: read all of it, and where it is corrupt or of another version, move it away and begin anew.
 
     Raises:
         StoreError: the file is no store of this version, or cannot be opened.
@@ -39,10 +45,8 @@ class VectorStore:
     def __init__(self, path: Path | None, *, rebuild: bool = False) -> None:
         self.path = path
         try:
-            self._open()
-            if rebuild:
-                self._check()
-        except StoreError:
+            self._open(check=rebuild)
+        except UnusableStoreError:
             if not rebuild or path is None:
                 raise
             self._move_away(path)
@@ -79,7 +83,7 @@ class VectorStore:
         rows = []
         for key, vector in zip(keys, vectors, strict=True):
             data = vector.astype(vector.dtype.newbyteorder("<")).tobytes()
-            rows.append((key, data, zlib.crc32(data)))
+            rows.append((key, data, _checksum(key, data)))
         with self._errors(), self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?, ?)", rows)
@@ -111,8 +115,8 @@ class VectorStore:
                 marks = ",".join("?" * len(part))
                 query = f"SELECT key, vector, crc FROM vectors WHERE key IN ({marks})"
                 for key, data, crc in self._connection.execute(query, part):
-                    if zlib.crc32(data) != crc or len(data) != dimension * stored.itemsize:
-                        raise self._corrupt(f"vector {key.hex()[:16]} is not what was written")
+                    if key not in left or not _intact(key, data, crc) or len(data) != dimension * stored.itemsize:
+                        raise self._corrupt("a vector is not what was written")
                     vectors[places[key]] = np.frombuffer(data, dtype=stored)
                     left.discard(key)
         if left:
@@ -123,57 +127,100 @@ class VectorStore:
         with self._errors():
             return int(self._connection.execute("SELECT count(*) FROM vectors").fetchone()[0])
 
-    def _open(self) -> None:
+    def _open(self, check: bool = False) -> None:
         with self._errors():
             if self.path is not None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(self.path or ":memory:", timeout=_WAIT, isolation_level=None)
+            try:
+                # What is no text any more must not keep SQLite's own word for the damage from being heard.
+                self._connection.text_factory = lambda data: data.decode(errors="replace")
+                if not self._laid_out():
+                    self._lay_out()
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+                if check:
+                    self._check()
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _laid_out(self) -> bool:
+        """Whether the file is a store; false where it is empty.
+
+        Raises:
+            StoreError: it is something else.
+        """
+        with self._connection:
+            self._connection.execute("BEGIN")  # one look, though another run may be laying the file out
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
             application = self._connection.execute("PRAGMA application_id").fetchone()[0]
-            if version == 0 and application == 0:
-                self._create()
-            elif (version, application) != (SCHEMA_VERSION, _APPLICATION):
-                raise StoreError(
-                    f"{self.path} is not a vector store of this version of evalkit (version {version}): "
-                    "name another file with --store, or begin anew with --rebuild-store"
-                )
-            self._connection.execute("PRAGMA synchronous = NORMAL")
+            tables = [row[0] for row in self._connection.execute("SELECT sql FROM sqlite_master WHERE type = 'table'")]
+        if not (version or application or tables):
+            return False
+        if application != _APPLICATION:
+            raise StoreError(
+                f"{self.path} is an SQLite database, but not a vector store of evalkit: name another file with --store"
+            )
+        if version != SCHEMA_VERSION:
+            raise UnusableStoreError(
+                f"{self.path} is not a vector store of this version of evalkit (version {version}, not "
+                f"{SCHEMA_VERSION}): name another file with --store, or begin anew with --rebuild-store"
+            )
+        if tables != [_TABLE]:
+            raise self._corrupt("its table is not the one that was made")
+        return True
 
-    def _create(self) -> None:
+    def _lay_out(self) -> None:
         # A vector of 1536 float32 fills 6 KiB: pages that hold several are read more than twice as fast.
         self._connection.execute("PRAGMA page_size = 32768")
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("BEGIN IMMEDIATE")
-        # IF NOT EXISTS: another run may have been faster between our look and our lock.
-        self._connection.execute(
-            "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL, crc INTEGER NOT NULL)"
-        )
-        self._connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-        self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        self._connection.execute("COMMIT")
+        give_up = time.monotonic() + _WAIT
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                break
+            except sqlite3.OperationalError as error:
+                # Here SQLite does not wait for another run that does the same.
+                if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > give_up:
+                    raise
+                time.sleep(0.01)
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            # Another run may have been faster between our look and our lock.
+            self._connection.execute(_TABLE.replace("TABLE", "TABLE IF NOT EXISTS"))
+            self._connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+            self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _check(self) -> None:
         """Read everything; raise StoreError where something is not what was written."""
-        with self._errors():
-            said = self._connection.execute("PRAGMA integrity_check").fetchone()[0]
-            if said != "ok":
-                raise self._corrupt(said)
-            for data, crc in self._connection.execute("SELECT vector, crc FROM vectors"):
-                if zlib.crc32(data) != crc:
-                    raise self._corrupt("a vector is not what was written")
+        said = self._connection.execute("PRAGMA integrity_check").fetchone()[0]
+        if said != "ok":
+            raise self._corrupt(said)
+        for key, data, crc in self._connection.execute("SELECT key, vector, crc FROM vectors"):
+            if not _intact(key, data, crc):
+                raise self._corrupt("a vector is not what was written")
 
     def _move_away(self, path: Path) -> None:
-        if hasattr(self, "_connection"):
-            self._connection.close()
-        number = 1
-        while (away := path.with_name(f"{path.name}.broken-{number}")).exists():
-            number += 1
-        path.rename(away)
-        for suffix in ("-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        with self._errors():
+            with closing(sqlite3.connect(path, timeout=0)) as connection:
+                try:
+                    # Only the last connection can do this. Another run would go on with the moved file, and at
+                    # its end delete the new file's log, which it knows by name.
+                    connection.execute("PRAGMA journal_mode = DELETE")
+                except sqlite3.Error as error:
+                    if error.sqlite_errorname.startswith("SQLITE_BUSY"):
+                        raise StoreError(
+                            f"vector store {path} is in use by another run: rebuild it when that has ended"
+                        ) from error
+            number = 1
+            while (away := path.with_name(f"{path.name}.broken-{number}")).exists():
+                number += 1
+            # The log, where SQLite left it, before the file: a new file must not find the log of the old one.
+            for suffix in ("-wal", "-shm", ""):
+                with suppress(FileNotFoundError):
+                    path.with_name(path.name + suffix).rename(away.with_name(away.name + suffix))
 
-    def _corrupt(self, what: str) -> StoreError:
-        return StoreError(
+    def _corrupt(self, what: str) -> UnusableStoreError:
+        return UnusableStoreError(
             f"vector store {self.path} is corrupt: {what}. Run again with --rebuild-store: "
             "the file is moved away and its vectors are computed anew"
         )
@@ -185,21 +232,34 @@ class VectorStore:
             yield
         except sqlite3.Error as error:
             name = getattr(error, "sqlite_errorname", "")
-            if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            # SQLITE_ERROR: our own statements are right, so it is the file that they do not fit.
+            if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR")):
                 raise self._corrupt(str(error)) from error
             if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
                 raise StoreError(
-                    f"vector store {self.path} cannot be written: {error}. Is the disk full? Make room and run "
-                    "again: the batches before this one are kept"
+                    f"vector store {self.path} cannot be read or written: {error}. Is the disk full? Make room and "
+                    "run again: the batches before this one are kept"
                 ) from error
             if name.startswith("SQLITE_BUSY"):
                 raise StoreError(
                     f"vector store {self.path} was locked by another run for {_WAIT} s: wait for it, or name "
                     "another file with --store"
                 ) from error
-            raise StoreError(f"vector store {self.path}: {error}") from error
+            raise StoreError(f"vector store {self.path}: {error}. Name another file with --store") from error
+        except UnicodeDecodeError as error:  # out of SQLite's message
+            raise self._corrupt("a name in it is no text") from error
         except OSError as error:
-            raise StoreError(f"vector store {self.path}: {error.strerror or error}") from error
+            raise StoreError(
+                f"vector store {self.path}: {error.strerror or error}. Name another file with --store"
+            ) from error
+
+
+def _checksum(key: bytes, data: bytes) -> int:
+    return zlib.crc32(data, zlib.crc32(key))
+
+
+def _intact(key: object, data: object, crc: object) -> bool:
+    return isinstance(key, bytes) and isinstance(data, bytes) and _checksum(key, data) == crc
 
 
 def _parts(keys: Sequence[bytes]) -> Iterable[Sequence[bytes]]:

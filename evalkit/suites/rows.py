@@ -166,7 +166,8 @@ def read(files: Sequence[Path], columns: Iterable[str], limit: int | None) -> Ro
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             if isinstance(error, OSError) and error.errno:  # Arrow raises OSError for a broken file, too
                 raise DataError(f"{file} cannot be read: {error.strerror}") from None
-            raise DataError(f"{file} is not a whole parquet file: {error} (fetch it again)") from None
+            what = " ".join(str(error).split())
+            raise DataError(f"{file} is not a whole parquet file: {what} (fetch it again)") from None
         names, first = tables[-1].column_names, tables[0].column_names
         if set(names) != set(first):
             raise DataError(f"{file} has the columns {', '.join(names)}, but {files[0]} has {', '.join(first)}")

@@ -98,8 +98,10 @@ def test_digests_make_images_needless(tmp_path: Path, images: Path) -> None:
     embedder = Precomputed(str(tmp_path / "mine"))
     item = Item("x", image=ImageFile(images, "a.png"), region=Box(1.0, 2.0, 3.0, 4.0))
     assert (embedder.encode([item], "query") == unit(1)).all()
-    assert embedder.info.modalities == {"image"}
-    assert embedder.info.regions == {"box"}
+    assert embedder.info.regions == frozenset()  # whether the model saw the box, only its maker knows
+    assert Precomputed(str(tmp_path / "mine"), regions="box,mask").info.regions == {"box", "mask"}
+    with pytest.raises(UsageError, match="'boxes' is none of box, point, mask"):
+        Precomputed(str(tmp_path / "mine"), regions="boxes")
 
 
 def test_several_pairs_and_info(tmp_path: Path, images: Path, items: list[tuple[Side, Item]]) -> None:
@@ -112,8 +114,6 @@ def test_several_pairs_and_info(tmp_path: Path, images: Path, items: list[tuple[
         assert (embedder.encode([item], side) == vectors[number]).all()
     info = embedder.info
     assert (info.name, info.dimension) == ("my model", DIMENSION)
-    assert info.modalities == {"text", "image"}
-    assert info.regions == {"box", "point", "mask"}
     again = Precomputed(str(folder), images=str(images)).info
     assert (info.fingerprint, info.revision) == (again.fingerprint, again.revision)
     write_pair(folder, "b", rows[4:], -vectors[4:])
@@ -123,7 +123,6 @@ def test_several_pairs_and_info(tmp_path: Path, images: Path, items: list[tuple[
 def test_image_paths_are_relative_to_the_item_file(tmp_path: Path, images: Path) -> None:
     write_pair(images, "items", [{"id": "1", "prompt": "x", "text": "y", "image": "a.png"}], unit(1))
     embedder = Precomputed(str(images))
-    assert embedder.info.modalities == {"image+text"}
     assert (embedder.encode([Item("x", image=ImageFile(images, "a.png"))], "query") == unit(1)).all()
 
 

@@ -1,0 +1,167 @@
+"""The plan: what it must keep, for any items."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evalkit.embedders.base import EmbedderInfo
+from evalkit.encoding.batches import BATCH_PIXELS, Entry, estimator, plan
+from evalkit.errors import EmbedderError
+from evalkit.images import ImageFacts
+from evalkit.items import Item
+
+TEXT = Item("a")
+
+
+@st.composite
+def entries(draw):
+    """Distinct entries, with few distinct costs and sizes so that equal ones are common."""
+    numbers = draw(st.lists(st.integers(0, 255), unique=True, max_size=40))
+    found = []
+    for number in numbers:
+        facts = draw(
+            st.none() | st.builds(ImageFacts, st.just(""), st.sampled_from([1, 10, 50]), st.sampled_from([1, 10]))
+        )
+        found.append(Entry(bytes([number]), TEXT, facts, draw(st.sampled_from([1, 2, 3, 7, 20, 100]))))
+    return found
+
+
+budgets = st.sampled_from([1, 5, 20, 60, 1000])
+pixel_budgets = st.sampled_from([1, 100, 600, 10_000])
+
+
+def pixels(batch: list[Entry]) -> int:
+    return sum(entry.image.width * entry.image.height for entry in batch if entry.image)
+
+
+@given(entries(), budgets, pixel_budgets)
+@settings(deadline=None, max_examples=50)
+def test_every_entry_is_in_one_batch(found, tokens, size):
+    batches = plan(found, tokens, size)
+    assert Counter(entry.key for batch in batches for entry in batch) == Counter(entry.key for entry in found)
+    assert all(batches)
+
+
+@given(entries(), budgets, pixel_budgets)
+@settings(deadline=None, max_examples=50)
+def test_text_and_images_never_meet_and_text_comes_first(found, tokens, size):
+    kinds = []
+    for batch in plan(found, tokens, size):
+        (kind,) = {entry.image is not None for entry in batch}
+        kinds.append(kind)
+    assert kinds == sorted(kinds)
+
+
+@given(entries(), budgets, pixel_budgets)
+@settings(deadline=None, max_examples=50)
+def test_padded_cost_and_pixels_stay_within_the_budgets(found, tokens, size):
+    for batch in plan(found, tokens, size):
+        if len(batch) > 1:
+            assert max(entry.cost for entry in batch) * len(batch) <= tokens
+            assert pixels(batch) <= size
+
+
+@given(entries(), budgets, pixel_budgets)
+@settings(deadline=None, max_examples=50)
+def test_no_batch_ends_before_it_must(found, tokens, size):
+    batches = plan(found, tokens, size)
+    for batch, following in itertools.pairwise(batches):
+        longer = [*batch, following[0]]
+        assert (
+            (batch[0].image is None) != (following[0].image is None)
+            or max(entry.cost for entry in longer) * len(longer) > tokens
+            or pixels(longer) > size
+        )
+
+
+@given(entries(), budgets, pixel_budgets, st.randoms(use_true_random=False))
+@settings(deadline=None, max_examples=50)
+def test_plan_does_not_depend_on_the_order_of_items(found, tokens, size, random):
+    shuffled = random.sample(found, len(found))
+    assert plan(shuffled, tokens, size) == plan(found, tokens, size)
+
+
+@given(entries(), budgets, pixel_budgets)
+@settings(deadline=None, max_examples=50)
+def test_dearest_come_first(found, tokens, size):
+    for with_image in (False, True):
+        costs = [e.cost for batch in plan(found, tokens, size) for e in batch if (e.image is not None) == with_image]
+        assert costs == sorted(costs, reverse=True)
+
+
+def test_one_item_above_the_budgets_is_a_batch_of_its_own():
+    huge = Entry(b"h", TEXT, ImageFacts("", 100_000, 1000), 10**9)
+    small = Entry(b"s", TEXT, ImageFacts("", 1, 1), 1)
+    assert plan([small, huge], 100) == [[huge], [small]]
+
+
+def test_pixels_have_a_budget_of_their_own_by_default():
+    found = [Entry(bytes([number]), TEXT, ImageFacts("", 8000, 4000), 1) for number in range(5)]
+    assert BATCH_PIXELS == 2 * 8000 * 4000
+    assert [len(batch) for batch in plan(found, 10**9)] == [2, 2, 1]
+
+
+def test_even_the_cheapest_items_can_be_interrupted():
+    found = [Entry(number.to_bytes(2, "big"), TEXT, None, 1) for number in range(1100)]
+    assert [len(batch) for batch in plan(found, 10**9)] == [512, 512, 76]
+
+
+def test_nothing_to_do_is_no_batch():
+    assert plan([], 100) == []
+
+
+class Plain:
+    """An embedder that says nothing of costs."""
+
+    info = EmbedderInfo("plain", 2)
+
+    def encode(self, items, side):
+        return np.full((len(items), 2), 0.5**0.5, dtype=np.float32)
+
+
+class WithCost(Plain):
+    """An embedder that says what it was told to say."""
+
+    info = EmbedderInfo("with-cost", 2)
+
+    def __init__(self, says):
+        self.says = says
+
+    def cost(self, item, image):
+        return self.says(item, image)
+
+
+def test_costs_by_default_follow_length_and_pixels():
+    cost = estimator(Plain())
+    assert cost(Item(""), None) == 1
+    assert cost(Item("x" * 400), None) == 101
+    assert cost(Item(""), ImageFacts("", 280, 280)) == 1 + 101
+    assert cost(Item(""), ImageFacts("", 10_000, 8_000)) == 1 + 1280
+
+
+@pytest.mark.parametrize(("says", "cost"), [(7, 7), (7.9, 7), (np.int64(5), 5), (0, 1), (-3, 1), (True, 1)])
+def test_costs_of_the_embedder_count_and_are_at_least_one(says, cost):
+    assert estimator(WithCost(lambda item, image: says))(TEXT, None) == cost
+
+
+def test_costs_of_the_embedder_see_item_and_image():
+    facts = ImageFacts("", 3, 5)
+    cost = estimator(WithCost(lambda item, image: len(item.prompt) * image.width * image.height))
+    assert cost(Item("ab"), facts) == 30
+
+
+@pytest.mark.parametrize("says", [None, "many", float("nan"), float("inf"), [1]])
+def test_cost_that_is_no_number_is_the_embedders_error(says):
+    with pytest.raises(EmbedderError, match=r"with-cost cannot say what an item costs \('the prompt'\)"):
+        estimator(WithCost(lambda item, image: says))(Item("the prompt"), None)
+
+
+def test_cost_that_fails_is_the_embedders_error():
+    with pytest.raises(EmbedderError, match="ZeroDivisionError"):
+        estimator(WithCost(lambda item, image: 1 // 0))(TEXT, None)

@@ -1,0 +1,201 @@
+"""What the documentation says: links lead somewhere, commands exist, examples run."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import click
+import pyarrow.parquet as pq
+import pytest
+
+import evalkit.cli
+from evalkit.example import DATA
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "tasks/README.md", "reports/README.md")] + sorted(
+    (ROOT / "docs").glob("*.md")
+)
+DOCS = ROOT / "docs"
+
+pages = pytest.mark.parametrize("page", PAGES, ids=[page.relative_to(ROOT).as_posix() for page in PAGES])
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced code blocks of a language, without their fences."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def prose(page: Path) -> str:
+    """A page without its fenced code blocks."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub calls the headings of a page."""
+    headings = re.findall(r"^#+ +(.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def commands(block: str) -> Iterator[list[str]]:
+    """The evalkit commands of a block of shell, as arguments, without what redirects their output."""
+    for line in block.replace("\\\n", " ").splitlines():
+        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        words: list[str] = []
+        for word in [*lexer, ";"]:
+            if not set(word) <= set(";&|"):
+                words.append(word)
+                continue
+            if words and Path(words[0]).name == "evalkit":
+                yield words[1 : words.index(">")] if ">" in words else words[1:]
+            words = []
+
+
+def parsed(arguments: list[str]) -> click.Command:
+    """The command, once its options and arguments are known to be ones that it has."""
+    name, *rest = arguments
+    command = evalkit.cli.cli.get_command(click.Context(evalkit.cli.cli), name)
+    assert command is not None, f"there is no command {name}"
+    command.make_context(f"evalkit {name}", rest)
+    return command
+
+
+def run(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> tuple[int, str]:
+    """Exit code and standard output of an evalkit command."""
+    with pytest.raises(SystemExit) as ended:
+        evalkit.cli.main(arguments)
+    return ended.value.code, capsys.readouterr().out
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with the example's data, and the embedder that the page on embedders shows."""
+    (tmp_path / "evalkit/example").mkdir(parents=True)
+    (tmp_path / "evalkit/example/data").symlink_to(DATA)
+    (tmp_path / "my_model.py").write_text(blocks(DOCS / "embedders.md", "python")[0])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pages
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if re.match(r"https?://", target):
+            continue
+        path, _, anchor = unquote(target).partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{target}: there is no {file}"
+        assert not anchor or anchor in anchors(file), f"{target}: {file.name} has no such heading"
+
+
+@pages
+def test_commands_exist(page: Path) -> None:
+    for block in blocks(page, "sh"):
+        for arguments in commands(block):
+            parsed(arguments)
+
+
+@pages
+def test_commands_in_the_text_exist(page: Path) -> None:
+    for name, rest in re.findall(r"`evalkit ([a-z]+)\b([^`]*)`", prose(page)):
+        command = evalkit.cli.cli.get_command(click.Context(evalkit.cli.cli), name)
+        assert command is not None, f"there is no command {name}"
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert set(re.findall(r"--[a-z-]+", rest)) <= options | {"--help"}
+
+
+def test_commands_are_found() -> None:
+    block = """
+.venv/bin/pip install . && .venv/bin/evalkit run --model 'a?b=1&c=2' --tasks x,y \\
+    --data D
+evalkit tasks mmeb/vqa scar   # what there is; evalkit tasks RefCOCO
+evalkit inspect WebQA --items > items.jsonl
+"""
+    assert list(commands(block)) == [
+        ["run", "--model", "a?b=1&c=2", "--tasks", "x,y", "--data", "D"],
+        ["tasks", "mmeb/vqa", "scar"],
+        ["inspect", "WebQA", "--items"],
+    ]
+    with pytest.raises(click.NoSuchOption):
+        parsed(["tasks", "--jason"])
+
+
+def test_readme_begins_with_what_ci_runs() -> None:
+    """``.ci/run`` takes the first line of the first two blocks."""
+    main, tests = blocks(ROOT / "README.md", "sh")[:2]
+    assert main.count("\n") == tests.count("\n") == 1
+    assert [name for name, *_ in commands(main)] == ["run", "report"]
+    assert tests.endswith("-m pytest -q\n")
+
+
+def test_lines_are_short() -> None:
+    for page in sorted(DOCS.glob("*.md")):
+        long = [number for number, line in enumerate(page.read_text().split("\n"), 1) if len(line) > 110]
+        assert not long, f"{page.name}: lines {long}"
+
+
+def test_the_embedder_of_the_page_runs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert len((here / "my_model.py").read_text().splitlines()) <= 30
+    check, evaluate = commands(blocks(DOCS / "embedders.md", "sh")[0])
+    code, said = run(capsys, check)
+    assert code == 0
+    assert said.splitlines()[-1].startswith("mine: 0 of ")
+    code, said = run(capsys, [*evaluate, "--quiet"])
+    assert code == 0
+    assert "not above chance" not in said
+
+    [file] = here.glob("runs/mine/*/run.json")
+    [result] = json.loads(file.read_text())["tasks"]
+    text = (DOCS / "results.md").read_text()
+    parts = re.findall(r"^\| `(\w+)` \|", text.partition("## The signature")[2].partition("## Same inputs")[0], re.M)
+    assert [part.partition(":")[0] for part in result["signature"].split("|")] == parts
+    [shown] = [block for block in blocks(DOCS / "results.md", "text") if block.startswith("task:")]
+    assert [part.partition(":")[0] for part in shown.replace("\n", "").split("|")] == parts
+
+    samples = pq.read_table(file.parent / result["samples"])
+    table = text.partition("## Samples")[2].partition("## The signature")[0]
+    columns = [name for cell in re.findall(r"^\| (`.*?`) \|", table, re.M) for name in re.findall(r"`(\w+)`", cell)]
+    assert columns == samples.column_names
+    [code_block] = blocks(DOCS / "results.md", "python")
+    exec(compile(code_block, "docs/results.md", "exec"), {})  # noqa: S102
+    assert capsys.readouterr().out == f"Shapes 64 {result['metrics']['precision_at_1']['value']}\n"
+
+
+def test_vectors_from_elsewhere(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (DOCS / "embedders.md").read_text().partition("## Vectors from elsewhere")[2]
+    block = re.search(r"^```sh\n(.*?)^```$", page, re.M | re.S)
+    assert block is not None
+    (here / "vectors").mkdir()
+    inspect, embed, evaluate = commands(block[1])
+    (here / "vectors/shapes.jsonl").write_text(run(capsys, inspect)[1])
+    assert run(capsys, [*embed, "--quiet"])[0] == 0
+    direct = ["run", "--model", "my_model.py:Mine", *evaluate[evaluate.index("--tasks") :]]
+    for arguments in (evaluate, direct):
+        assert run(capsys, [*arguments, "--quiet"])[0] == 0
+    one, other = (json.loads(file.read_text())["tasks"][0]["metrics"] for file in here.glob("runs/*/*/run.json"))
+    assert one == other
+
+
+def test_prompts_of_the_page_are_the_official_ones() -> None:
+    golden = json.loads((ROOT / "tests/golden/prompts-a.json").read_text())["golden"]
+    [block] = [block for block in blocks(DOCS / "protocol.md", "text") if block.startswith("image_cls")]
+    built: set[str] = set()
+    shown = 0
+    for line in block.splitlines():
+        name, what = line.split(maxsplit=1)
+        if not line.startswith(" "):
+            rows = golden[what.split()[0]]
+            continue
+        built = {row["query_text"] for row in rows}
+        if name == "candidate":
+            built = {text for row in rows for text in row["candidate_text"]}
+        pattern = ".*".join(map(re.escape, ast.literal_eval(what).split("…")))
+        assert any(re.fullmatch(pattern, text.replace("<|image_pad|>", "<image>"), re.S) for text in built), line
+        shown += 1
+    assert shown == 12

@@ -1,0 +1,629 @@
+"""From rows on disk to a run on disk: exact scores, equal bytes, and what is left when something fails."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from builders import (
+    EXAMPLE,
+    Columns,
+    as_v1,
+    draw_images,
+    files_of,
+    golden,
+    in_order,
+    install,
+    manifest,
+    run,
+    tasks_of,
+    write,
+)
+
+from evalkit.evaluate import without_places
+from evalkit.task import DataFolder, suites
+
+COLOURS = "evalkit.example.colours:Colours"
+SHAPES, ASKED, SEARCH, REGIONS = (
+    f"example/{name}" for name in ("Shapes", "ShapeColours", "ShapeSearch", "ShapeRegions")
+)
+
+
+def p1(task: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = task["metrics"]["precision_at_1"]
+    return found
+
+
+def samples(out: Path, task: str) -> list[dict[str, Any]]:
+    (file,) = out.glob(f"*/*/samples/{task}.parquet")
+    found: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+    return found
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the example by the embedder that sees colours; nobody writes into it."""
+    out = tmp_path_factory.mktemp("colours")
+    assert run(out, COLOURS) == 0
+    return out
+
+
+# --- scores that are known exactly -------------------------------------------------------------------
+
+
+def test_a_constant_scores_one_in_n(tmp_path):
+    assert run(tmp_path, "constant") == 0
+    for name, size in {SHAPES: 32, ASKED: 8, SEARCH: 16, REGIONS: 10}.items():
+        task = tasks_of(tmp_path)[name]
+        score = p1(task)
+        assert score["value"] == score["chance"] == float(Fraction(1, size))
+        assert (score["optimistic"], score["pessimistic"]) == (1, 0)
+        assert score["n_ties"] == score["n"] == task["n_queries"]
+        assert any(warning.startswith("not above chance") for warning in task["warnings"])
+        assert {row["ties"] for row in samples(tmp_path, name)} == {size - 1}
+    assert manifest(tmp_path)["averages"][0]["value"] == pytest.approx((1 / 32 + 1 / 8 + 1 / 16 + 1 / 10) / 4)
+
+
+def test_colours_scores_as_they_are_known(colours):
+    found = tasks_of(colours)
+    scores = {name: Fraction(p1(task)["value"]).limit_denominator(100) for name, task in found.items()}
+    quarter = Fraction(1, 4)
+    assert scores == {SHAPES: quarter, ASKED: Fraction(1, 2), SEARCH: quarter, REGIONS: Fraction(1, 7)}
+    assert all(p1(found[name])["value"] == float(score) for name, score in scores.items())
+    assert [p1(found[name])["optimistic"] for name in (SHAPES, SEARCH, REGIONS)] == [1, 1, 1]
+    assert {name: task["prompting"] for name, task in found.items() if task["prompting"]} == {REGIONS: "native"}
+    average = manifest(colours)["averages"][0]
+    assert average["value"] == pytest.approx(float(sum(scores.values()) / 4))
+    assert (average["group"], average["n_done"], average["n_tasks"]) == ("example", 4, 4)
+
+
+def test_samples_are_the_queries_behind_the_number(colours):
+    for name, task in tasks_of(colours).items():
+        rows = samples(colours, name)
+        assert len(rows) == len({row["id"] for row in rows}) == task["n_queries"]
+        assert sum(row["score"] for row in rows) / len(rows) == pytest.approx(p1(task)["value"])
+        assert sum(row["ties"] > 0 for row in rows) == p1(task)["n_ties"]
+        for row in rows:
+            expected = row["right"] / (row["right"] + row["ties"]) if row["rank"] == 1 else 0
+            assert row["score"] == pytest.approx(expected)
+            assert row["top_scores"] == sorted(row["top_scores"], reverse=True)
+            assert len(row["top"]) == len(row["top_scores"]) == min(5, row["pool"])
+            if row["rank"] == 1:
+                assert row["label_score"] == row["top_scores"][0]
+            assert (row["margin"] < 0) == (row["rank"] > 1)
+        (file,) = colours.glob(f"*/*/samples/{name}.parquet")
+        assert pq.read_schema(file).metadata[b"evalkit.signature"].decode() == task["signature"]
+
+
+def test_a_box_that_the_model_does_not_take_is_text(tmp_path):
+    assert run(tmp_path, "random", tasks=REGIONS) == 0
+    task = tasks_of(tmp_path)[REGIONS]
+    assert task["prompting"] == "text"
+    assert "|prompting:text|" in task["signature"]
+
+
+# --- equal bytes -------------------------------------------------------------------------------------
+
+TASKS = ("WebQA", "OK-VQA", "RefCOCO-Matching", "NIGHTS", "SCaR/RefCOCOg")
+
+
+ROWS = 40
+
+
+def rows_of(name: str) -> Columns:
+    """Forty rows, some of them alike but for their pools, some in everything; pools of two to six."""
+    columns = in_order(golden(name), (row % 3 for row in range(ROWS)))
+    for row in range(ROWS):
+        for column in {"tgt_text", "tgt_img_path"} & columns.keys():
+            columns[column][row] = columns[column][row][: 2 + row * row % 5]
+    return columns
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows of several tasks with their images; nobody writes into it."""
+    folder = tmp_path_factory.mktemp("data")
+    for name in TASKS:
+        write(folder, name, rows_of(name))
+        draw_images(folder, rows_of(name))
+    return folder
+
+
+def metrics_and_signatures(out: Path) -> dict[str, Any]:
+    return {name: (task["metrics"], task["signature"]) for name, task in tasks_of(out).items()}
+
+
+@pytest.mark.parametrize("model", ["random", "constant"])
+def test_both_layouts_give_the_same_run(model, data, tmp_path):
+    tasks = ",".join(TASKS[:4])
+    for name in TASKS[:4]:
+        write(tmp_path / "data", name, as_v1(rows_of(name)))
+    assert run(tmp_path / "v2", model, tasks=tasks, data=data) == 0
+    more = ["--images", data / "images"]
+    assert run(tmp_path / "v1", model, tasks=tasks, data=tmp_path / "data", more=more) == 0
+    files = files_of(tmp_path / "v2")
+    assert len(files) == 5
+    assert files_of(tmp_path / "v1") == files
+
+
+@pytest.mark.parametrize("model", ["random", "constant"])
+def test_the_order_of_rows_does_not_matter(model, data, tmp_path):
+    tasks = ",".join(TASKS)
+    assert run(tmp_path / "first", model, tasks=tasks, data=data) == 0
+    expected = metrics_and_signatures(tmp_path / "first")
+    for seed in range(3):
+        folder, out = tmp_path / f"data-{seed}", tmp_path / f"runs-{seed}"
+        for name in TASKS:
+            write(folder, name, in_order(rows_of(name), random.Random(seed).sample(range(ROWS), ROWS)))
+        assert run(out, model, tasks=tasks, data=folder, more=["--images", data / "images"]) == 0
+        assert metrics_and_signatures(out) == expected
+
+
+def test_the_order_of_candidates_does_not_matter(data, tmp_path):
+    """But for the first, which is the right one."""
+    tasks = ",".join(TASKS)
+    for name in TASKS:
+        columns = rows_of(name)
+        for row in range(ROWS):
+            listed = [c for c in ("tgt_text", "tgt_img_path") if c in columns]
+            order = [0, *range(len(columns["tgt_text"][row]) - 1, 0, -1)]
+            for column in listed:
+                columns[column][row] = [columns[column][row][place] for place in order]
+        write(tmp_path / "data", name, columns)
+    assert run(tmp_path / "first", "random", tasks=tasks, data=data) == 0
+    more = ["--images", data / "images"]
+    assert run(tmp_path / "other", "random", tasks=tasks, data=tmp_path / "data", more=more) == 0
+    assert metrics_and_signatures(tmp_path / "other") == metrics_and_signatures(tmp_path / "first")
+
+
+def test_the_same_command_again_embeds_nothing_and_writes_the_same_bytes(tmp_path):
+    def counts(key: str) -> int:
+        (file,) = tmp_path.glob("*/*/timing.json")
+        return sum(task[key] for task in json.loads(file.read_text())["tasks"].values())
+
+    assert run(tmp_path, COLOURS) == 0
+    files, embedded = files_of(tmp_path), counts("embedded")
+    assert embedded > 200
+    assert run(tmp_path, COLOURS) == 0
+    assert files_of(tmp_path) == files
+    assert counts("embedded") == counts("images") == 0
+    assert counts("reused") == counts("distinct") > 200
+
+
+def test_batches_do_not_change_a_run(colours, tmp_path):
+    assert run(tmp_path, COLOURS, more=["--batch-tokens", "50"]) == 0
+    assert files_of(tmp_path) == files_of(colours)
+
+
+def test_another_model_or_setting_is_another_run(tmp_path):
+    plain = ["--model", "random"]
+    commands = [
+        plain,
+        ["--model", "random?seed=1"],
+        ["--model", "constant"],
+        *([*plain, *more] for more in (["--limit", "3"], ["--limit", "4"], ["--vectors", "float16"])),
+        *([*plain, *more] for more in (["--official-dedup"], ["--exif", "ignore"])),
+    ]
+    for command in commands:
+        assert run(tmp_path, tasks=SEARCH, more=command) == 0
+    runs = {str(file.parent.relative_to(tmp_path)): file.read_bytes() for file in tmp_path.glob("*/*/run.json")}
+    assert len(runs) == len(commands)
+    signatures = {json.loads(text)["tasks"][0]["signature"] for text in runs.values()}
+    assert len(signatures) == len(commands)
+    assert run(tmp_path, "random", tasks=SEARCH, more=["--batch-tokens", "99", "--device", "cpu"]) == 0
+    again = {str(file.parent.relative_to(tmp_path)): file.read_bytes() for file in tmp_path.glob("*/*/run.json")}
+    assert again == runs
+
+
+def test_selections_add_up_in_one_run(colours, tmp_path):
+    for task in (REGIONS, SHAPES, SEARCH):
+        assert run(tmp_path, COLOURS, tasks=task) == 0
+    assert list(tasks_of(tmp_path)) == [SHAPES, SEARCH, REGIONS], "in the order of the suite's table"
+    assert manifest(tmp_path)["averages"][0] == {"group": "example", "value": None, "n_done": 3, "n_tasks": 4}
+    assert run(tmp_path, COLOURS, tasks=ASKED) == 0
+    assert files_of(tmp_path) == files_of(colours)
+
+
+def test_several_models_in_one_command(tmp_path):
+    assert run(tmp_path, "constant", "random", "constant", tasks=SEARCH) == 0
+    assert sorted(file.parent.parent.name for file in tmp_path.glob("*/*/run.json")) == ["constant", "random"]
+
+
+def test_a_limit_is_no_part_of_an_average(tmp_path):
+    assert run(tmp_path, COLOURS, more=["--limit", "5"]) == 0
+    assert [task["complete"] for task in tasks_of(tmp_path).values()] == [False] * 4
+    assert all(task["n_queries"] == 5 for task in tasks_of(tmp_path).values())
+    assert manifest(tmp_path)["averages"][0] == {"group": "example", "value": None, "n_done": 0, "n_tasks": 4}
+    assert all("5 of " in task["warnings"][-1] for task in tasks_of(tmp_path).values())
+
+
+def test_official_dedup_ranks_merged_candidates(tmp_path):
+    """The right caption is merged into the first one of its image, so the two can no longer be told apart."""
+    columns = {name: values[:2] for name, values in golden("WebQA").items()}
+    columns["tgt_img_path"] = [["x/1.jpg", "x/1.jpg", "x/2.jpg"], ["x/2.jpg", "x/1.jpg"]]
+    columns["tgt_text"] = [["red", "blue", "green"], ["brown", "pink"]]
+    write(tmp_path / "data", "WebQA", columns)
+    draw_images(tmp_path / "data", columns)
+    for name, more in (("apart", []), ("merged", ["--official-dedup"])):
+        assert run(tmp_path / name, "constant", tasks="WebQA", data=tmp_path / "data", more=more) == 0
+    assert [row["pool"] for row in samples(tmp_path / "apart", "WebQA")] == [3, 2]
+    assert [row["pool"] for row in samples(tmp_path / "merged", "WebQA")] == [2, 2]
+    signatures = [tasks_of(tmp_path / name)["WebQA"]["signature"] for name in ("apart", "merged")]
+    assert ["|dedup:content|" in signatures[0], "|dedup:official|" in signatures[1]] == [True, True]
+
+
+# --- two at once -------------------------------------------------------------------------------------
+
+SLOW = """\
+import time
+import numpy as np
+from evalkit.embedders.base import EmbedderInfo
+from evalkit.embedders.baselines import Random
+
+class Slow:
+    info = EmbedderInfo(name="slow", dimension=64)
+
+    def encode(self, items, side):
+        time.sleep(0.1)
+        return Random().encode(items, side)
+"""
+
+
+def test_two_processes_at_once_both_end_up_in_the_run(tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW)
+    model, out = f"{tmp_path / 'slow.py'}:Slow", tmp_path / "runs"
+    script = "import sys; sys.path.insert(0, sys.argv.pop(1)); from builders import *; "
+    script += "sys.exit(run(Path(sys.argv[1]), sys.argv[2], tasks=sys.argv[3]))"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", script, str(Path(__file__).parent), out, model, tasks])
+        for tasks in (f"{SHAPES},{SEARCH}", f"{REGIONS},{ASKED}", f"{SEARCH},{REGIONS}")
+    ]
+    assert [process.wait(120) for process in processes] == [0, 0, 0]
+    assert run(tmp_path / "alone", model) == 0
+    assert {t: r["status"] for t, r in tasks_of(out).items()} == dict.fromkeys((SHAPES, ASKED, SEARCH, REGIONS), "done")
+    assert manifest(out)["status"] == "done"
+    assert files_of(out) == files_of(tmp_path / "alone")
+
+
+# --- failures ----------------------------------------------------------------------------------------
+
+FAULTY = """\
+import numpy as np
+from evalkit.embedders.base import EmbedderInfo
+from evalkit.embedders.baselines import Random
+
+class Faulty:
+    info = EmbedderInfo(name="faulty", dimension=64)
+
+    def __init__(self, fault):
+        self.fault = fault
+
+    def encode(self, items, side):
+        vectors = Random().encode(items, side)
+        wrong = [i for i, item in enumerate(items) if item.prompt == "purple square"]
+        if wrong:
+            vectors = FAULTS[self.fault](vectors, wrong[0])
+        return vectors
+
+def put(value):
+    def change(vectors, row):
+        vectors[row] = value
+        return vectors
+    return change
+
+def one(vectors, row):
+    vectors[row, 5] = np.nan
+    return vectors
+
+def stop(error):
+    raise error
+
+FAULTS = {
+    "nan": one, "inf": put(np.inf), "zero": put(0), "long": lambda v, row: v * 1.01, "rows": lambda v, row: v[:-1],
+    "more": lambda v, row: np.concatenate([v, v]), "narrow": lambda v, row: v[:, :-1], "flat": lambda v, row: v.ravel(),
+    "none": lambda v, row: None, "words": lambda v, row: ["a"] * len(v), "ragged": lambda v, row: [[1.0], [1.0, 2.0]],
+    "value": lambda v, row: stop(ValueError("something broke at /home/someone/secret/weights.bin")),
+    "key": lambda v, row: stop(KeyError("hidden")), "exit": lambda v, row: stop(RuntimeError("no such layer")),
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> str:
+    file = tmp_path_factory.mktemp("faulty") / "faulty.py"
+    file.write_text(FAULTY)
+    return f"{file}:Faulty"
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("nan", r"a vector that is not finite for candidate item 'purple square'"),
+        ("inf", r"a vector that is not finite for candidate item 'purple square'"),
+        ("zero", r"a zero vector for candidate item 'purple square'"),
+        ("long", r"a vector of length 1\.01 .*for candidate item '"),
+        ("rows", r"shape \(31, 64\) for 32 candidate items of dimension 64; the first is '"),
+        ("more", r"shape \(64, 64\) for 32 candidate items"),
+        ("narrow", r"shape \(32, 63\) for 32 candidate items of dimension 64"),
+        ("flat", r"shape \(2048,\) for 32 candidate items"),
+        ("none", r"returned .*None.* candidate items, the first '"),
+        ("words", r"returned a list, not .* candidate items, the first '"),
+        ("ragged", r"returned a list, not .* candidate items, the first '"),
+        ("value", r"failed on 32 candidate items, the first '.*': ValueError: something broke at …/weights\.bin$"),
+        ("key", r"failed on 32 candidate items, the first '.*': KeyError: 'hidden'"),
+        ("exit", r"RuntimeError: no such layer"),
+    ],
+)
+def test_a_faulty_embedder_fails_its_task_alone(fault, says, faulty, tmp_path):
+    assert run(tmp_path, f"{faulty}?fault={fault}", tasks=f"{SHAPES},{SEARCH}") == 4
+    failed, done = tasks_of(tmp_path)[SHAPES], tasks_of(tmp_path)[SEARCH]
+    assert failed["status"] == "failed"
+    assert failed["error"]["type"] == "EmbedderError"
+    assert re.search(rf"^faulty .*{says}", failed["error"]["message"])
+    assert (failed["complete"], failed["samples"], failed["signature"], failed["metrics"]) == (False, None, None, None)
+    assert done["status"] == "done"
+    assert p1(done)["n"] == 32
+    assert manifest(tmp_path)["status"] == "failed"
+    assert manifest(tmp_path)["averages"][0] == {"group": "example", "value": None, "n_done": 1, "n_tasks": 4}
+    assert len(files_of(tmp_path)) == 2, "no samples of what failed"
+    (timing,) = tmp_path.glob("*/*/timing.json")
+    embedded = {name: task["embedded"] for name, task in json.loads(timing.read_text())["tasks"].items()}
+    assert embedded == {SHAPES: 64, SEARCH: 64 + 32}, "each task's own items"
+
+
+@pytest.fixture
+def half(data: Path, tmp_path: Path) -> Iterator[Path]:
+    """Two tasks, of which one may be broken."""
+    folder = tmp_path / "data"
+    for name in ("WebQA", "OK-VQA"):
+        shutil.copytree(data / name, folder / name)
+        shutil.copytree(data / "images" / name, folder / "images" / name)
+    yield folder
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("../../outside.png", "image path '../../outside.png' leaves the images folder"),
+        ("/etc/hostname", "image path '…/hostname' leaves the images folder"),
+        ("WebQA/../../secret.png", "leaves the images folder"),
+        ("WebQA\\c1.jpg", "leaves the images folder"),
+        ("WebQA/link.png", "is a link that leads out of the images folder"),
+        ("WebQA/missing.png", "missing.png is missing"),
+        ("WebQA/" + "x" * 300 + ".png", "cannot be read: File name too long"),
+        ("WebQA/text.png", "is not one of JPEG, PNG"),
+        ("WebQA/cut.png", "truncated"),
+    ],
+)
+def test_an_image_that_cannot_be_read_fails_its_task_alone(path, says, half, tmp_path):
+    images = half / "images" / "WebQA"
+    for outside in (tmp_path / "outside.png", tmp_path / "secret.png"):
+        shutil.copy(images / "c0.jpg", outside)
+    (images / "link.png").symlink_to(tmp_path / "secret.png")
+    (images / "text.png").write_text("not an image")
+    (images / "cut.png").write_bytes((EXAMPLE / "images/Shapes/red-circle-1.png").read_bytes()[:70])
+    columns = rows_of("WebQA")
+    columns["tgt_img_path"][3][1] = path
+    write(half, "WebQA", columns)
+    assert run(tmp_path / "runs", "random", tasks="WebQA,OK-VQA", data=half) == 4
+    found = tasks_of(tmp_path / "runs")
+    assert found["WebQA"]["error"]["type"] == "ImageError"
+    assert says in found["WebQA"]["error"]["message"]
+    assert "(item " in found["WebQA"]["error"]["message"]
+    assert found["OK-VQA"]["status"] == "done"
+
+
+def test_rows_that_cannot_be_read_fail_their_task_alone(half, tmp_path, capsys):
+    file = half / "WebQA" / "test-00000-of-00001.parquet"
+    file.write_bytes(file.read_bytes()[:200])
+    assert run(tmp_path / "runs", "random", tasks="WebQA,OK-VQA,CIRR", data=half) == 4
+    found = tasks_of(tmp_path / "runs")
+    assert {name: task["status"] for name, task in found.items()} == {
+        "WebQA": "failed",
+        "OK-VQA": "done",
+        "CIRR": "failed",
+    }
+    assert found["WebQA"]["error"]["message"].startswith(f"DATA/WebQA/{file.name} is not a whole parquet file")
+    assert found["CIRR"]["error"] == {
+        "type": "DataError",
+        "message": "no file DATA/CIRR/test-*.parquet or DATA/mmeb/CIRR/test-*.parquet",
+    }
+
+
+def test_the_terminal_names_the_whole_path(half, tmp_path, capsys):
+    args = ["--model", "random", "--tasks", "CIRR", "--data", half, "--out", tmp_path / "runs"]
+    from builders import command
+
+    assert command("run", *args) == 4
+    assert f"CIRR: failed: no file {half / 'CIRR'}/test-*.parquet" in capsys.readouterr().err
+
+
+def test_a_task_that_failed_and_then_does_not(half, tmp_path):
+    """The run is failed as long as one of its tasks is, whichever command it failed in."""
+    out = tmp_path / "runs"
+    image = half / "images" / "WebQA" / "c8.jpg"
+    image.rename(tmp_path / "away")
+    assert run(out, "random", tasks="WebQA", data=half) == 4
+    assert manifest(out)["status"] == "failed"
+    assert run(out, "random", tasks="OK-VQA", data=half) == 0
+    assert manifest(out)["status"] == "failed"
+    (tmp_path / "away").rename(image)
+    assert run(out, "random", tasks="WebQA", data=half) == 0
+    assert manifest(out)["status"] == "done"
+    assert run(tmp_path / "straight", "random", tasks="WebQA,OK-VQA", data=half) == 0
+    assert files_of(out) == files_of(tmp_path / "straight")
+
+
+def test_a_store_that_breaks_ends_the_run_and_leaves_it_valid(tmp_path, capsys):
+    breaking = """\
+import sqlite3
+from evalkit.embedders.base import EmbedderInfo
+from evalkit.embedders.baselines import Random
+
+class Breaking:
+    info = EmbedderInfo(name="breaking", dimension=64)
+
+    def __init__(self, store):
+        self.store = store
+
+    def encode(self, items, side):
+        if any("shape is" in item.prompt or "colour is" in item.prompt for item in items):
+            with sqlite3.connect(self.store) as store:
+                store.execute("DROP TABLE vectors")
+        return Random().encode(items, side)
+"""
+    (tmp_path / "breaking.py").write_text(breaking)
+    out = tmp_path / "runs"
+    model = f"{tmp_path / 'breaking.py'}:Breaking?store={out / 'vectors.sqlite'}"
+    assert run(out, model, "constant") == 4
+    assert "no such table" in capsys.readouterr().err
+    assert manifest(out)["status"] == "failed"
+    assert list(tasks_of(out)) == [SHAPES], "what was done before"
+    assert tasks_of(out)[SHAPES]["status"] == "done"
+    assert run(out, "random", more=["--store", tmp_path / "other.sqlite"]) == 0
+
+
+def test_a_store_that_is_none_is_left_alone(tmp_path, capsys):
+    store = tmp_path / "notes.txt"
+    store.write_text("not a store, " * 100)
+    assert run(tmp_path / "runs", "constant", more=["--store", store]) == 4
+    assert str(store) in capsys.readouterr().err
+    assert store.read_text().startswith("not a store")
+    assert not list(tmp_path.glob("runs/*/*/run.json"))
+
+
+def test_a_runs_folder_that_cannot_be_written(tmp_path, capsys):
+    (tmp_path / "constant").write_text("a file where a folder should be")
+    assert run(tmp_path, "constant") == 4
+    assert f"{tmp_path / 'constant'}" in capsys.readouterr().err
+
+
+def test_a_run_that_is_none_is_left_alone(tmp_path, capsys):
+    assert run(tmp_path, "constant", tasks=SEARCH) == 0
+    (file,) = tmp_path.glob("*/*/run.json")
+    file.write_text('{"mine": true}')
+    assert run(tmp_path, "constant", tasks=SEARCH) == 4
+    assert f"{file} is not a run of schema version 1" in capsys.readouterr().err
+    assert file.read_text() == '{"mine": true}'
+
+
+def test_a_model_that_cannot_be_loaded_leaves_the_others(faulty, tmp_path, capsys):
+    file = faulty.partition(":")[0]
+    assert run(tmp_path, f"{file}:Nothing", f"{faulty}", "constant", tasks=SEARCH) == 4
+    errors = capsys.readouterr().err
+    assert "has no class 'Nothing'; it has Faulty" in errors
+    assert "missing 1 required positional argument: 'fault'" in errors
+    assert tasks_of(tmp_path)[SEARCH]["status"] == "done"
+    assert run(tmp_path / "usage", f"{file}:Nothing", "constant", tasks=SEARCH) == 2
+
+
+def test_another_packages_suite_that_fails_fails_its_task_alone(tmp_path, monkeypatch):
+    source = """\
+from evalkit.task import read_cards
+
+class Odd:
+    name = "odd"
+
+    def cards(self):
+        card = read_cards("evalkit.tasks", "mmeb")[0]
+        return [card.model_copy(update={"name": "odd/One", "suite": "odd"})]
+
+    def load(self, card, folder, options):
+        return {}["nothing"]
+
+SUITE = Odd()
+"""
+    install(tmp_path / "site", "odd", "[evalkit.suites]\nodd = odd_suite:SUITE\n", odd_suite=source)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    suites.cache_clear()
+    try:
+        assert run(tmp_path / "runs", "constant", tasks=f"odd,{SEARCH}") == 4
+    finally:
+        suites.cache_clear()
+    assert [task["status"] for task in manifest(tmp_path / "runs")["tasks"]] == ["done", "failed"]
+    assert "odd/One cannot be loaded: KeyError: 'nothing'" in manifest(tmp_path / "runs")["tasks"][1]["error"]["message"]
+
+
+# --- what is not recorded ----------------------------------------------------------------------------
+
+
+def test_no_place_machine_or_person_is_recorded(half, faulty, tmp_path, monkeypatch):
+    """Not in a number's record, and not in an error's either."""
+    monkeypatch.setenv("SECRET_OF_A_TEST", "hunter2-of-a-test")
+    (half / "images" / "OK-VQA" / "q1.png").unlink()
+    out = tmp_path / "runs"
+    for model, tasks, data in (
+        ("random", "WebQA,OK-VQA,CIRR", half),
+        (f"{faulty}?fault=value", "example", EXAMPLE),
+        (f"precomputed:{tmp_path / 'vectors'}", "WebQA", half),
+    ):
+        if model.startswith("precomputed"):
+            write_vectors(tmp_path / "vectors")
+        run(out, model, tasks=tasks, data=data)
+    texts = {}
+    for file in (file for file in out.glob("*/*/**/*") if file.is_file()):
+        text = file.read_bytes().decode("utf-8", errors="replace")
+        if file.suffix == ".parquet":
+            table = pq.read_table(file)
+            text += repr(table.to_pylist()) + repr(table.schema.metadata)
+        texts[file] = text
+    assert sum(file.name == "run.json" for file in texts) == 3
+    assert any("CIRR" in text and "failed" in text for text in texts.values())
+    places = {str(tmp_path), str(Path(faulty).parent), str(Path.cwd()), str(Path.home()), str(EXAMPLE), "/home/someone"}
+    for file, text in texts.items():
+        for place in (*places, "hunter2-of-a-test"):
+            assert place not in text, file
+        for word in (socket.gethostname(), getpass.getuser()):
+            assert not re.search(rf"\b{re.escape(word)}\b", text), file
+
+
+def write_vectors(folder: Path) -> None:
+    import numpy as np
+
+    folder.mkdir()
+    np.savez(folder / "a.npz", ids=np.array(["1"]), vectors=np.float32([[1, 0]]))
+    (folder / "a.jsonl").write_text('{"id": "1", "prompt": "nothing"}\n')
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("no file {data}/a b/x.parquet or {data}/y", "no file DATA/a b/x.parquet or DATA/y"),
+        ("image {images}/a.png is missing", "image IMAGES/a.png is missing"),
+        ("'{images}/a.png'", "'IMAGES/a.png'"),
+        ("see ({data}/a)", "see (DATA/a)"),
+        ("{data}er/a", "…/a"),
+        ("open('/opt/models/x/weights.bin') failed", "open('…/weights.bin') failed"),
+        ("/opt/models/x: no such folder", "…/x: no such folder"),
+        ("{home}/my models/x.bin", "~/my models/x.bin"),
+        ("row 3 of a/b/c.parquet, 1/2 of it", "row 3 of a/b/c.parquet, 1/2 of it"),
+        ("https://example.org/a/b", "https://example.org/a/b"),
+        ("and/or", "and/or"),
+    ],
+)
+def test_places_in_messages(message, expected, tmp_path, monkeypatch):
+    data = tmp_path / "data of mine"
+    (data / "images").mkdir(parents=True)
+    folder = DataFolder.at(data)
+    text = message.format(data=data, images=data / "images", home=Path.home())
+    if "data of mineer" in text:
+        text = text.replace("data of mineer", "data-of-mine-er").replace(str(tmp_path), "/x/y")
+    assert without_places(text, folder) == expected
+    monkeypatch.chdir(data)
+    relative = DataFolder.at(Path("../data of mine"))
+    assert without_places("no file ../data of mine/x", relative) == "no file DATA/x"
+    assert without_places(f"no file {data}/x", relative) == "no file DATA/x"
+    assert without_places("no file x", DataFolder.at(Path())) == "no file x"
