@@ -7,7 +7,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import PIL.Image
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from evalkit.example import DATA as EXAMPLE
 from evalkit.task import DataFolder, LoadOptions, Task, select_tasks, suites
@@ -94,6 +96,19 @@ def install(site: Path, name: str, entry_points: str, **modules: str) -> None:
     (info / "entry_points.txt").write_text(entry_points)
     for module, source in modules.items():
         (site / f"{module}.py").write_text(source)
+
+
+@contextmanager
+def site_packages(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for packages that this process finds, and forgets afterwards."""
+    monkeypatch.syspath_prepend(folder)
+    suites.cache_clear()
+    before = set(sys.modules)
+    yield folder
+    for name in set(sys.modules) - before:
+        if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+    suites.cache_clear()
 
 
 def evalkit(

@@ -9,20 +9,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from builders import command, evalkit, install
+from builders import command, evalkit, install, site_packages
 
 from evalkit import __version__
 from evalkit.doctor import PACKAGES, diagnose, faiss_distributions
-from evalkit.task import suites
 
 
 @pytest.fixture
 def site(tmp_path, monkeypatch):
-    """A folder for packages that this process finds, and forgets afterwards."""
-    monkeypatch.syspath_prepend(tmp_path / "site")
-    suites.cache_clear()
-    yield tmp_path / "site"
-    suites.cache_clear()
+    with site_packages(tmp_path / "site", monkeypatch) as folder:
+        yield folder
 
 
 def test_facts():

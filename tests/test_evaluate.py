@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
 import random
 import re
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -29,12 +27,13 @@ from builders import (
     install,
     manifest,
     run,
+    site_packages,
     tasks_of,
     write,
 )
 
 from evalkit.evaluate import without_places
-from evalkit.task import DataFolder, suites
+from evalkit.task import DataFolder
 
 COLOURS = "evalkit.example.colours:Colours"
 SHAPES, ASKED, SEARCH, REGIONS = (
@@ -385,13 +384,13 @@ def test_a_faulty_embedder_fails_its_task_alone(fault, says, faulty, tmp_path):
 
 
 @pytest.fixture
-def half(data: Path, tmp_path: Path) -> Iterator[Path]:
+def half(data: Path, tmp_path: Path) -> Path:
     """Two tasks, of which one may be broken."""
     folder = tmp_path / "data"
     for name in ("WebQA", "OK-VQA"):
         shutil.copytree(data / name, folder / name)
         shutil.copytree(data / "images" / name, folder / "images" / name)
-    yield folder
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -546,15 +545,13 @@ class Odd:
 
 SUITE = Odd()
 """
-    install(tmp_path / "site", "odd", "[evalkit.suites]\nodd = odd_suite:SUITE\n", odd_suite=source)
-    monkeypatch.syspath_prepend(tmp_path / "site")
-    suites.cache_clear()
-    try:
+    with site_packages(tmp_path / "site", monkeypatch) as site:
+        install(site, "odd", "[evalkit.suites]\nodd = odd_suite:SUITE\n", odd_suite=source)
         assert run(tmp_path / "runs", "constant", tasks=f"odd,{SEARCH}") == 4
-    finally:
-        suites.cache_clear()
     assert [task["status"] for task in manifest(tmp_path / "runs")["tasks"]] == ["done", "failed"]
-    assert "odd/One cannot be loaded: KeyError: 'nothing'" in manifest(tmp_path / "runs")["tasks"][1]["error"]["message"]
+    assert (
+        "odd/One cannot be loaded: KeyError: 'nothing'" in manifest(tmp_path / "runs")["tasks"][1]["error"]["message"]
+    )
 
 
 # --- what is not recorded ----------------------------------------------------------------------------

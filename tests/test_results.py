@@ -7,7 +7,7 @@ import json
 import multiprocessing
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def empty(**changes: Any) -> Manifest:
 
 def test_the_schema_on_file_is_that_of_the_models():
     """``python -m evalkit.results > docs/run.schema.json`` writes it again."""
-    assert SCHEMA == schema()
+    assert schema() == SCHEMA
     printed = subprocess.run([sys.executable, "-m", "evalkit.results"], capture_output=True, check=True).stdout
     assert SCHEMA_FILE.read_bytes() == printed
 
@@ -318,11 +318,11 @@ def test_what_a_killed_process_was_writing_is_removed(tmp_path):
 
 
 @pytest.fixture
-def some(tmp_path: Path) -> Iterator[Path]:
+def some(tmp_path: Path) -> Path:
     for model, run_id in (("b", "1" * 12), ("a", "2" * 12), ("a", "1" * 12)):
         record = empty().model.model_copy(update={"name": model})
         RunFolder(tmp_path / model / run_id, empty(run_id=run_id, model=record))
-    yield tmp_path
+    return tmp_path
 
 
 def test_runs_are_found_at_every_level(some):

@@ -85,8 +85,9 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
     flat, items, names, keys = target.distinct(texts, images)
     warnings += target.warnings
     if options.official_dedup:
-        first = _first_of(names)
-        flat = first[flat].astype(np.int32)
+        kept, merged = np.unique(_first_of(names)[flat], return_inverse=True)
+        flat = merged.astype(np.int32)
+        items, names = [items[number] for number in kept], [names[number] for number in kept]
         keys = names
     identity = _codes(keys)
     starts = np.cumsum(texts.lengths) - texts.lengths

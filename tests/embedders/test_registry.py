@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from builders import evalkit, install
+from builders import evalkit, install, site_packages
 
 from evalkit.embedders.base import EmbedderInfo
 from evalkit.embedders.baselines import Constant, Random
@@ -382,11 +382,8 @@ def test_a_package_brings_an_embedder_and_a_suite(tmp_path):
 
 @pytest.fixture
 def site(tmp_path, monkeypatch):
-    """A folder for packages that this process finds, and forgets afterwards."""
-    monkeypatch.syspath_prepend(tmp_path / "site")
-    suites.cache_clear()
-    yield tmp_path / "site"
-    suites.cache_clear()
+    with site_packages(tmp_path / "site", monkeypatch) as folder:
+        yield folder
 
 
 def test_nobody_takes_the_name_of_a_suite_or_a_family(site):

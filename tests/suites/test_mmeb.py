@@ -136,6 +136,7 @@ def test_official_dedup_is_that_of_the_official_loaders(name, pools, tmp_path_fa
     folder = tmp_path_factory.mktemp("rows")
     write(folder, name, rows_of(name, pools))
     task = load(folder, name, official_dedup=True)
+    assert len(task.candidates) == len({key for _, candidates in official_pools(name, pools) for key in candidates})
     for row, (label, candidates) in enumerate(official_pools(name, pools)):
         assert task.labels[row] == label
         assert [task.names[c] for c in task.pools[row]] == [key for key, _, _ in official_items(name, pools[row])]
