@@ -14,7 +14,7 @@ from evalkit import __version__
 
 PACKAGES = (
     "numpy", "pyarrow", "pydantic", "click", "jinja2", "tqdm", "pillow", "torch", "transformers", "tokenizers",
-    "safetensors", "huggingface_hub", "pandas",
+    "safetensors", "huggingface_hub",
 )  # fmt: skip
 
 

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import platform
-import re
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit import __version__
 from evalkit.embedders.registry import LoadedEmbedder
 from evalkit.encoding.encode import Encoder
-from evalkit.errors import DataError, EvalkitError, ResultsError, StoreError
+from evalkit.environment import environment, without_places
+from evalkit.errors import DataError, EmbedderError, EvalkitError, ResultsError, StoreError
 from evalkit.items import Box, Point
 from evalkit.metrics import METRICS, measure
-from evalkit.ranking import Ranking, rank
+from evalkit.ranking import rank
 from evalkit.results import (
-    Environment,
     Failure,
     Manifest,
     MetricResult,
@@ -31,23 +27,13 @@ from evalkit.results import (
     TaskResult,
     json_bytes,
 )
+from evalkit.samples import samples_table
 from evalkit.signature import signature
 from evalkit.task import DataFolder, LoadOptions, Task, TaskCard, suites
+from evalkit.timing import Clock, Timing
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_PACKAGES = (
-    "numpy",
-    "pillow",
-    "torch",
-    "transformers",
-    "tokenizers",
-    "safetensors",
-    "faiss-cpu",
-    "faiss-gpu",
-    "pyarrow",
-)
 
 
 @dataclass(frozen=True)
@@ -110,6 +96,7 @@ def evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, settings
     """One task: load, embed, rank, measure."""
     try:
         task = load_task(card, folder, settings)
+        require_modalities(task, encoder.loaded)
         clock.lap("load_s")
         queries = encoder.encode(task.queries, "query")
         candidates = encoder.encode(task.candidates, "candidate")
@@ -167,6 +154,20 @@ def load_task(card: TaskCard, folder: DataFolder, settings: Settings) -> Task:
         raise DataError(f"task {card.name} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
+def require_modalities(task: Task, loaded: LoadedEmbedder) -> None:
+    """A number that ignores half of the input is worse than none.
+
+    Raises:
+        EmbedderError: the task has items of a modality that the embedder does not say it takes.
+    """
+    needed = {item.modality for items in (task.queries, task.candidates) for item in items}
+    if lacking := sorted(needed - loaded.info.modalities):
+        raise EmbedderError(
+            f"{task.card.name} has items of {' and '.join(lacking)}; {loaded.info.name} takes "
+            f"{', '.join(sorted(loaded.info.modalities))} (info.modalities)"
+        )
+
+
 def prompting_of(task: Task, loaded: LoadedEmbedder) -> Literal["native", "text"] | None:
     """How the task's regions reach the embedder: by its own input, or as a sentence in the prompt."""
     kinds = {
@@ -177,36 +178,6 @@ def prompting_of(task: Task, loaded: LoadedEmbedder) -> Literal["native", "text"
     if not kinds:
         return None
     return "native" if kinds <= loaded.info.regions else "text"
-
-
-def samples_table(task: Task, ranking: Ranking, line: str) -> pa.Table:
-    """One row per query, in the order on disk.
-
-    ``score`` is Precision@1 of the query, ``rank`` counts from 1 and is the label's best place among
-    equals, ``ties`` counts others at its score, ``margin`` is null in a pool without others.
-    """
-    import pyarrow as pa
-
-    from evalkit.metrics import precision_at_1
-
-    margins = [None if margin != margin else margin for margin in ranking.margin.tolist()]
-    table = pa.table(
-        {
-            "id": pa.array(task.ids, pa.string()),
-            "score": pa.array(precision_at_1(ranking.above, ranking.tied, ranking.right), pa.float64()),
-            "rank": pa.array(ranking.above + 1, pa.int32()),
-            "ties": pa.array(ranking.tied, pa.int32()),
-            "right": pa.array(ranking.right, pa.int32()),
-            "relevant": pa.array(ranking.relevant, pa.int32()),
-            "pool": pa.array(ranking.pool, pa.int32()),
-            "label": pa.array(task.labels, pa.string()),
-            "label_score": pa.array(ranking.label_score, pa.float64()),
-            "margin": pa.array(margins, pa.float64()),
-            "top": pa.array([[task.names[c] for c in row] for row in ranking.top], pa.list_(pa.string())),
-            "top_scores": pa.array([row.tolist() for row in ranking.top_scores], pa.list_(pa.float64())),
-        }
-    )
-    return table.replace_schema_metadata({"evalkit.signature": line})
 
 
 def open_run(loaded: LoadedEmbedder, runs: Path, settings: Settings, device: str) -> RunFolder:
@@ -234,87 +205,13 @@ def open_run(loaded: LoadedEmbedder, runs: Path, settings: Settings, device: str
     return RunFolder(runs / loaded.folder / run_id, manifest)
 
 
-def environment(device: str) -> Environment:
-    """What can change a number, and nothing that names a person or a machine."""
-    packages = {}
-    for name in _PACKAGES:
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return Environment(
-        python=platform.python_version(),
-        system=f"{platform.system()} {platform.machine()}",
-        device=device,
-        packages=packages,
-    )
-
-
-def without_places(message: str, folder: DataFolder) -> str:
-    """An error's message for the record: where files lie is nobody's business, and no part of the result.
-
-    The data folder becomes ``DATA``, the images folder ``IMAGES``, the home folder ``~``; of any other
-    absolute path the name stays.
-    """
-    for place, name in ((folder.images, "IMAGES"), (folder.root, "DATA"), (Path.home(), "~")):
-        for path in dict.fromkeys((str(place.resolve()), str(place.absolute()), str(place))):
-            message = re.sub(rf"(?<![\w./~-]){re.escape(path)}(?=/)", name, message)
-    return re.sub(r"(?<![\w:./~-])/(?:[^\s/'\":,;]+/)+(?=[^\s/])", "…/", message)
-
-
 def summary(result: TaskResult) -> str:
     """A task's result in one line."""
     if result.metrics is None:
-        return f"{result.task}: failed: {result.error.message if result.error else 'no reason given'}"
+        return f"{result.task}: failed"
     p1 = result.metrics["precision_at_1"]
     ties = f", {p1.n_ties} ties: optimistic {p1.optimistic:.2%}" if p1.n_ties else ""
     return f"{result.task}: P@1 {p1.value:.2%} [{p1.low:.2%}, {p1.high:.2%}] (chance {p1.chance:.2%}, n {p1.n}{ties})"
-
-
-class Clock:
-    """Seconds of the phases of one task."""
-
-    def __init__(self) -> None:
-        self.record: dict[str, float | int] = {}
-        self._last = time.monotonic()
-
-    def __enter__(self) -> Clock:
-        self._last = time.monotonic()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.lap("write_s")
-
-    def lap(self, phase: str) -> None:
-        """The time since the last lap belongs to this phase."""
-        now = time.monotonic()
-        self.record[phase] = round(now - self._last, 6)
-        self._last = now
-
-    def count(self, stats: Any) -> None:
-        """Counts of what encoding did."""
-        self.record |= dataclasses.asdict(stats)
-
-
-class Timing:
-    """When a command worked on a run, how long its tasks took, and on what."""
-
-    def __init__(self, device: str, batch_tokens: int) -> None:
-        self._head: dict[str, Any] = {"started_at": _now(), "device": device, "batch_tokens": batch_tokens}
-        self._clocks: dict[str, Clock] = {}
-
-    def of(self, task: str) -> Clock:
-        """The clock of a task."""
-        return self._clocks.setdefault(task, Clock())
-
-    def report(self) -> dict[str, Any]:
-        """All that was measured."""
-        tasks = {task: clock.record for task, clock in self._clocks.items()}
-        return self._head | {"finished_at": _now(), "tasks": tasks}
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _facts(card: TaskCard) -> dict[str, Any]:

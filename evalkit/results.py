@@ -7,7 +7,6 @@ command gives the same bytes, whether it was interrupted or not. When and how fa
 from __future__ import annotations
 
 import fcntl
-import io
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -17,9 +16,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from evalkit.errors import ResultsError
+from evalkit.errors import ResultsError, UsageError
 from evalkit.files import write_atomically
 from evalkit.metrics import IntervalMethod
+from evalkit.samples import write_samples
 from evalkit.task import all_cards
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -306,25 +306,17 @@ def find_runs(paths: Sequence[Path]) -> list[tuple[Path, Manifest]]:
     """All runs at or below the paths, sorted by model and run id.
 
     Raises:
-        ResultsError: a path that does not exist or holds no run, or a run that cannot be read.
+        UsageError: a path that does not exist or holds no run.
+        ResultsError: a run that cannot be read.
     """
     found: dict[Path, Manifest] = {}
     for path in paths:
         files = [path / "run.json"] if (path / "run.json").is_file() else sorted(path.glob("*/*/run.json"))
         files = files or sorted(path.glob("*/run.json"))
         if not files:
-            raise ResultsError(f"{path} holds no run (RUNS/<model>/<run id>/run.json)")
+            raise UsageError(f"{path} holds no run (RUNS/<model>/<run id>/run.json)")
         found |= {file.parent: read_run(file.parent) for file in files}
     return sorted(found.items(), key=lambda pair: (pair[1].model.name, pair[1].run_id))
-
-
-def write_samples(path: Path, table: Any) -> None:
-    """Write a per-query table as parquet, atomically."""
-    import pyarrow.parquet as pq
-
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    write_atomically(path, buffer.getvalue())
 
 
 @contextmanager

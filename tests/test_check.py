@@ -14,9 +14,9 @@ from evalkit.check import Finding, check
 from evalkit.embedders.base import EmbedderInfo
 from evalkit.embedders.baselines import Constant, Random
 from evalkit.embedders.clip import Clip
-from evalkit.encoding.keys import content_digest
 from evalkit.images import ImageFacts
 from evalkit.items import Item, Side
+from evalkit.keys import content_digest
 
 Encode = Callable[[Random, Sequence[Item], Side], Any]
 

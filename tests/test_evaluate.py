@@ -32,7 +32,7 @@ from builders import (
     write,
 )
 
-from evalkit.evaluate import without_places
+from evalkit.environment import without_places
 from evalkit.task import DataFolder
 
 COLOURS = "evalkit.example.colours:Colours"
@@ -381,6 +381,25 @@ def test_a_faulty_embedder_fails_its_task_alone(fault, says, faulty, tmp_path):
     (timing,) = tmp_path.glob("*/*/timing.json")
     embedded = {name: task["embedded"] for name, task in json.loads(timing.read_text())["tasks"].items()}
     assert embedded == {SHAPES: 64, SEARCH: 64 + 32}, "each task's own items"
+
+
+TEXT_ALONE = """
+import numpy as np
+from evalkit.embedders.base import EmbedderInfo
+
+class Reader:
+    info = EmbedderInfo(name="reader", dimension=2, modalities=frozenset({"text"}), fingerprint="reader")
+
+    def encode(self, items, side):
+        return np.tile(np.float32([1, 0]), (len(items), 1))
+"""
+
+
+def test_an_embedder_is_not_scored_on_what_it_does_not_take(tmp_path, capsys):
+    """Images that are silently left out would give a number, and a wrong one."""
+    (tmp_path / "reader.py").write_text(TEXT_ALONE)
+    assert run(tmp_path, f"{tmp_path / 'reader.py'}:Reader", tasks=SHAPES) == 4
+    assert "example/Shapes has items of image; reader takes text" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from builders import files_of, run, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.errors import ResultsError
+from evalkit.errors import ResultsError, UsageError
 from evalkit.results import (
     Environment,
     Failure,
@@ -336,7 +336,7 @@ def test_runs_are_found_at_every_level(some):
 @pytest.mark.parametrize("place", ["nowhere", "file"])
 def test_where_no_run_is(place, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ResultsError, match=f"{place} holds no run"):
+    with pytest.raises(UsageError, match=f"{place} holds no run"):
         find_runs([tmp_path / place])
 
 

@@ -66,7 +66,7 @@ class _Lazy(click.Group):
 @click.group(
     cls=_Lazy,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Example:  evalkit run --model random --tasks example --data evalkit/example/data --out runs",
+    epilog="\b\nExample:\n  evalkit run --model random --tasks example --data evalkit/example/data --out runs",
 )
 @click.version_option(__version__, prog_name="evalkit")
 def cli() -> None:

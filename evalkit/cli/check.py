@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from evalkit.cli import options
+
 EPILOG = """\b
 Examples:
   evalkit check random
@@ -13,13 +15,7 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("model")
-@click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="auto|cpu|cuda|cuda:I",
-    help="Where the model runs.",
-)
+@options.device
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def command(model: str, device: str, as_json: bool) -> int:
     """Does this embedder behave?

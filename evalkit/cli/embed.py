@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from evalkit.cli import options
+
 EPILOG = """\b
 Examples:
   evalkit embed --model clip:./clip-vit-large-patch14 --input items.jsonl --output vectors.npz
@@ -19,7 +21,7 @@ An item is one JSON object a line:
     "--model",
     required=True,
     metavar="MODEL",
-    help="Name, FAMILY:PATH[@REVISION][?key=value], FILE.py:Class or package.module:Class.",
+    help=f"{options.MODEL_HELP}.",
 )
 @click.option("--input", "source", type=click.Path(path_type=Path), required=True, help="Items as JSON lines.")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="NPZ file with ids and vectors.")
@@ -28,21 +30,9 @@ An item is one JSON object a line:
     type=click.Path(path_type=Path),
     help="Folder that image paths are relative to.  [default: that of the input]",
 )
-@click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="auto|cpu|cuda|cuda:I",
-    help="Where the model runs.",
-)
-@click.option(
-    "--batch-tokens",
-    type=click.IntRange(min=1),
-    default=16_384,
-    show_default=True,
-    help="Budget of a batch, in tokens as the model counts them.",
-)
-@click.option("--quiet", is_flag=True, help="No progress.")
+@options.device
+@options.batch_tokens
+@options.quiet
 def command(
     model: str, source: Path, output: Path, images: Path | None, device: str, batch_tokens: int, quiet: bool
 ) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from evalkit.cli import options
+
 EPILOG = """\b
 Examples:
   evalkit inspect ImageNet-1K --data DIR --limit 1
@@ -15,16 +17,12 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("task")
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder with the task's parquet files.")
-@click.option(
-    "--images",
-    type=click.Path(path_type=Path),
-    help="Folder with its images.  [default: DATA/images, then DATA/../images]",
-)
+@options.data
+@options.images
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N queries.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per query, image paths relative to DATA.")
 @click.option("--items", is_flag=True, help="Each distinct item once, as JSON lines for evalkit embed.")
-@click.option("--official-dedup", is_flag=True, help="Merge candidates by the official key.")
+@options.official_dedup
 def command(
     task: str,
     data: Path,

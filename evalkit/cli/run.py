@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from evalkit.cli import options
+
 EPILOG = """\b
 Examples:
   evalkit run --model random --model constant --tasks example --data evalkit/example/data --out runs
@@ -22,7 +24,7 @@ The same command again goes on where it stopped; nothing is embedded twice."""
     multiple=True,
     required=True,
     metavar="MODEL",
-    help="Name, FAMILY:PATH[@REVISION][?key=value], FILE.py:Class or package.module:Class; may be repeated.",
+    help=f"{options.MODEL_HELP}; may be repeated.",
 )
 @click.option(
     "--tasks",
@@ -32,32 +34,16 @@ The same command again goes on where it stopped; nothing is embedded twice."""
     metavar="SELECTOR",
     help="Suite, group, task, glob or 'all'; commas and repeats add up.",
 )
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder with the tasks' parquet files.")
-@click.option(
-    "--images",
-    type=click.Path(path_type=Path),
-    help="Folder with their images.  [default: DATA/images, then DATA/../images]",
-)
+@options.data
+@options.images
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="RUNS folder.")
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
     help="Only the first N queries of each task (no part of any average).",
 )
-@click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="auto|cpu|cuda|cuda:I",
-    help="Where the model runs.",
-)
-@click.option(
-    "--batch-tokens",
-    type=click.IntRange(min=1),
-    default=16_384,
-    show_default=True,
-    help="Budget of a batch, in tokens as the model counts them.",
-)
+@options.device
+@options.batch_tokens
 @click.option("--store", type=click.Path(path_type=Path), help="Vector store.  [default: OUT/vectors.sqlite]")
 @click.option("--rebuild-store", is_flag=True, help="Move a corrupt store away and begin anew.")
 @click.option(
@@ -67,11 +53,7 @@ The same command again goes on where it stopped; nothing is embedded twice."""
     show_default=True,
     help="What vectors are kept as.",
 )
-@click.option(
-    "--official-dedup",
-    is_flag=True,
-    help="Merge candidates by the official key even where they differ (WebQA, EDIS: by image alone).",
-)
+@options.official_dedup
 @click.option(
     "--exif",
     type=click.Choice(["apply", "ignore"]),
@@ -79,7 +61,7 @@ The same command again goes on where it stopped; nothing is embedded twice."""
     show_default=True,
     help="The orientation that a camera recorded; the official loaders ignore it.",
 )
-@click.option("--quiet", is_flag=True, help="No progress.")
+@options.quiet
 def command(
     models: tuple[str, ...],
     selectors: tuple[str, ...],

@@ -62,6 +62,11 @@ def run_summary(folder: Path, manifest: Manifest, cards: Sequence[TaskCard]) -> 
         if a.n_done and a.n_tasks > 1
     ]
     parts = [f"\n{manifest.model.name} (P@1 in percent)", aligned(rows, right=(1, 2, 3, 4, 5, 6))]
+    parts += [
+        f"{result.task} failed: {result.error.message}"
+        for result in manifest.tasks
+        if result.task in wanted and result.error is not None
+    ]
     if averages:
         parts.append("averages (only over all tasks of a group):\n" + "\n".join(averages))
     return "\n".join([*parts, f"written to {folder}"])

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from evalkit.embedders.base import EmbedderInfo
-from evalkit.encoding.keys import content_digest
 from evalkit.errors import UsageError
 from evalkit.items import Item, Side
+from evalkit.keys import content_digest
 
 if TYPE_CHECKING:
     import numpy as np

@@ -179,7 +179,7 @@ def describe_families() -> list[dict[str, Any]]:
             found.append({"write": name, "what": str(error), "options": [], "from": point.value})
             continue
         parameters = inspect.signature(factory).parameters
-        what = (inspect.getdoc(factory) or "").split("\n\n")[0].replace("\n", " ")
+        what = re.sub(r":\w+:(?=`)|`", "", (inspect.getdoc(factory) or "").split("\n\n")[0]).replace("\n", " ")
         found.append(
             {
                 "write": f"{name}:PATH" if "path" in parameters else name,

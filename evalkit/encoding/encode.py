@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.embedders.registry import LoadedEmbedder
 from evalkit.encoding.batches import BATCH_TOKENS, Entry, estimator, plan
-from evalkit.encoding.keys import content_digest, vector_key
 from evalkit.encoding.store import VectorStore
 from evalkit.errors import EmbedderError, EvalkitError, ImageError
 from evalkit.images import ImageFacts, ImageFile
 from evalkit.items import Item, Mask, Side
+from evalkit.keys import content_digest, vector_key
 from evalkit.progress import Progress
 
 if TYPE_CHECKING:
@@ -117,7 +117,6 @@ class Encoder:
 
     def __post_init__(self) -> None:
         self._estimate = estimator(self.loaded.embedder)
-        self._finished: set[bytes] = set()  # keys that an earlier task of this run has seen to
         self._most: int | None = None  # padded cost that memory is known to hold, once it ran out
 
     def encode(self, items: Sequence[Item], side: Side) -> NDArray[np.float32]:
@@ -142,26 +141,16 @@ class Encoder:
         here = self.store.existing(list(distinct))
         self.progress.expect(len(distinct))
         self.progress.advance(len(here))
-        self._embed_missing(distinct, here, side)
-        self._finished.update(distinct)
+        # Batches are kept in the order of the plan, so what a killed run left over is planned into the
+        # batches that it would have come to: a vector's last bits may depend on its batch.
+        missing = [self._entry(key, item) for key, item in distinct.items() if key not in here]
+        self._run(plan(missing, self.batch_tokens), side)
         vectors = self.store.get(keys, self.loaded.info.dimension, self.dtype)
         self.stats.items += len(items)
         self.stats.distinct += len(distinct)
         self.stats.reused += len(here)
         self.stats.seconds += time.monotonic() - began
         return vectors
-
-    def _embed_missing(self, distinct: dict[bytes, Item], here: set[bytes], side: Side) -> None:
-        if len(here) == len(distinct):
-            return
-        # The plan covers what is in the store already, too, so that a run that goes on after a kill makes
-        # the batches that an undisturbed one makes: a vector's last bits may depend on its batch. Only
-        # what an earlier task has seen to is left out, as it is in an undisturbed run.
-        entries = [
-            self._entry(key, item) for key, item in distinct.items() if key not in here or key not in self._finished
-        ]
-        batches = plan(entries, self.batch_tokens)
-        self._run([[entry for entry in batch if entry.key not in here] for batch in batches], side)
 
     def _entry(self, key: bytes, item: Item) -> Entry:
         facts = None if item.image is None else self.images.facts(item.image)
@@ -173,7 +162,7 @@ class Encoder:
         return taken
 
     def _run(self, batches: Sequence[Sequence[Entry]], side: Side) -> None:
-        with closing(self._decoded([batch for batch in batches if batch])) as stream:
+        with closing(self._decoded(batches)) as stream:
             for entries, items in stream:
                 self.stats.images += sum(item.image is not None for item in items)
                 start = 0

@@ -123,7 +123,8 @@ class VectorStore:
             raise self._corrupt(f"{len(left)} vectors that were written are gone")
         return vectors
 
-    def __len__(self) -> int:
+    def count(self) -> int:
+        """How many vectors there are."""
         with self._errors():
             return int(self._connection.execute("SELECT count(*) FROM vectors").fetchone()[0])
 

@@ -105,7 +105,7 @@ def test_help_lists_the_commands(capsys):
     assert command("--help") == 0
     text = capsys.readouterr().out
     assert all(re.search(rf"^  {name} ", text, re.MULTILINE) for name in _COMMANDS)
-    assert "Example:  evalkit run" in text
+    assert "Example:\n    evalkit run" in text
     assert command("--version") == 0
     assert capsys.readouterr().out.strip() == f"evalkit, version {__version__}"
 

@@ -13,10 +13,10 @@ from PIL import Image
 
 from evalkit.embedders.baselines import Constant, Random
 from evalkit.embedders.registry import load_embedder, parse_model
-from evalkit.encoding.keys import content_digest
 from evalkit.errors import UsageError
 from evalkit.images import ImageFile
 from evalkit.items import Box, Item
+from evalkit.keys import content_digest
 
 ITEMS = [Item(text) for text in ("", "a", "b", "ab", "a\0b")]
 

@@ -178,7 +178,7 @@ def test_another_fingerprint_or_precision_never_hits_old_vectors():
         recorder = Recorder()
         encoder_of(recorder, store, **options).encode(numbered(3), "query")
         assert recorder.counts == {"p0": 1, "p1": 1, "p2": 1}
-    assert len(store) == 9
+    assert store.count() == 9
 
 
 def test_half_precision_is_kept_and_read_as_such():
@@ -417,7 +417,7 @@ def test_broken_contract_names_the_item_and_keeps_the_batches_before(change, row
     assert f"'p{2 + row}' with image {2 + row}.png" in str(caught.value)
     assert "recorder" in str(caught.value)
 
-    assert len(store) == 2
+    assert store.count() == 2
     later = Recorder()
     got = encoder_of(later, store, batch_tokens=200).encode(items, "query")
     assert later.prompts == [["p2", "p3"], ["p4", "p5"]]
@@ -489,7 +489,7 @@ def test_interrupt_passes_and_keeps_the_batches_before():
     store = VectorStore(None)
     with pytest.raises(KeyboardInterrupt):
         encoder_of(Recorder(interrupt), store, batch_tokens=2).encode(numbered(9), "query")
-    assert len(store) == 4
+    assert store.count() == 4
 
 
 def test_store_that_fails_ends_the_work():
@@ -510,7 +510,7 @@ def test_image_that_breaks_off_is_named_and_the_batches_before_are_kept(tmp_path
     with pytest.raises(ImageError, match=r"image 5\.png is truncated.*\(item 'p5' with image 5\.png\)"):
         encoder_of(recorder, store, batch_tokens=200).encode(items, "query")
     assert recorder.prompts == [["p0", "p1"], ["p2", "p3"]]
-    assert len(store) == 4
+    assert store.count() == 4
 
 
 @pytest.mark.parametrize("as_mask", [False, True])
@@ -688,5 +688,5 @@ def test_two_runs_at_once_end_with_the_same_vectors(tmp_path):
     assert one == other
     assert len(one) > 1000
     with VectorStore(tmp_path / "both.db", rebuild=True) as store:  # which checks all of it
-        assert len(store) > 30
+        assert store.count() > 30
     assert not (tmp_path / "both.db.broken-1").exists()

@@ -105,7 +105,7 @@ def test_a_file_outlives_its_process(tmp_path):
     path = tmp_path / "new" / "folder" / "v.sqlite"
     fill(path, 3).close()
     with VectorStore(path) as store:
-        assert len(store) == 3
+        assert store.count() == 3
         assert (store.get(keys_of([2, 0]), DIMENSION, "float32") == vectors_of([2, 0])).all()
     assert [file.name for file in path.parent.iterdir()] == ["v.sqlite"]
 
@@ -113,7 +113,7 @@ def test_a_file_outlives_its_process(tmp_path):
 def test_the_first_vector_of_a_key_stays(tmp_path):
     with fill(tmp_path / "v.sqlite", 3) as store:
         store.put(keys_of([2, 3, 1]), vectors_of([102, 3, 101]))
-        assert len(store) == 4
+        assert store.count() == 4
         assert (store.get(keys_of(range(4)), DIMENSION, "float32") == vectors_of(range(4))).all()
 
 
@@ -129,7 +129,7 @@ def test_thousands_of_keys_in_any_order_and_more_than_once():
 def test_counts_about_the_size_of_a_statement(count):
     with VectorStore(None) as store:
         store.put(keys_of(range(count)), vectors_of(range(count), 2))
-        assert len(store) == count == len(store.existing(keys_of(range(count))))
+        assert store.count() == count == len(store.existing(keys_of(range(count))))
         got = store.get(keys_of(range(count)), 2, "float32")
         assert got.shape == (count, 2)
         assert (got == vectors_of(range(count), 2)).all()
@@ -139,7 +139,7 @@ def test_keys_and_vectors_must_be_equally_many():
     with VectorStore(None) as store:
         with pytest.raises(ValueError, match="zip"):
             store.put(keys_of([1, 2, 3]), vectors_of([1, 2]))
-        assert len(store) == 0
+        assert store.count() == 0
 
 
 @pytest.mark.parametrize(("missing", "said"), [([7], "1 vectors"), ([7, 8, 7], "2 vectors")])
@@ -205,7 +205,7 @@ def test_damage_is_named_and_rebuilding_helps(damage, tmp_path):
         use_all(path, 400)
     path.write_bytes(data)
     with VectorStore(path, rebuild=True) as store:
-        assert len(store) == 0
+        assert store.count() == 0
     assert (use_all(path, 400) == vectors_of(range(400))).all()
     # Moved, not deleted; the header says that nobody uses it any more.
     assert (tmp_path / "v.sqlite.broken-1").read_bytes()[100:] == data[100:]
@@ -225,7 +225,7 @@ def test_whole_vectors_under_each_other_s_keys_are_found(tmp_path):
     with pytest.raises(StoreError, match="corrupt"):
         use_all(path, 3)
     with VectorStore(path, rebuild=True) as store:
-        assert len(store) == 0
+        assert store.count() == 0
 
 
 def test_any_flipped_byte_is_found_or_does_no_harm(tmp_path):
@@ -254,10 +254,10 @@ def test_any_flipped_byte_is_found_or_does_no_harm(tmp_path):
 def test_rebuilding_leaves_a_healthy_store_alone(tmp_path):
     fill(tmp_path / "v.sqlite", 3).close()
     with VectorStore(tmp_path / "v.sqlite", rebuild=True) as store:
-        assert len(store) == 3
+        assert store.count() == 3
     assert os.listdir(tmp_path) == ["v.sqlite"]
     with VectorStore(tmp_path / "new.sqlite", rebuild=True) as store:
-        assert len(store) == 0
+        assert store.count() == 0
 
 
 def test_rebuilding_twice_keeps_both_broken_files(tmp_path):
@@ -273,7 +273,7 @@ def test_a_new_store_does_not_find_the_log_of_the_broken_one(tmp_path):
     path.write_bytes(b"no database at all")
     (tmp_path / "v.sqlite-wal").write_bytes(b"its log")
     with VectorStore(path, rebuild=True) as store:
-        assert len(store) == 0
+        assert store.count() == 0
         store.put(keys_of([1]), vectors_of([1]))
     assert (use_all(path, 3) == vectors_of(range(3))).all()
 
@@ -290,7 +290,7 @@ def test_a_broken_store_is_not_moved_away_from_under_another_run(tmp_path):
             VectorStore(path, rebuild=True)
         assert (other.get(keys_of([1000]), DIMENSION, "float32") == vectors_of([1000])).all()
     with VectorStore(path, rebuild=True) as store:
-        assert len(store) == 0
+        assert store.count() == 0
     assert sorted(os.listdir(tmp_path)) == ["v.sqlite", "v.sqlite.broken-1"]
 
 
@@ -338,7 +338,7 @@ def test_store_of_another_version_is_refused_until_it_is_rebuilt(tmp_path):
     with pytest.raises(StoreError, match=r"version 99, not 1\).*--store.*--rebuild-store"):
         VectorStore(path)
     with VectorStore(path, rebuild=True) as store:
-        assert len(store) == 0
+        assert store.count() == 0
     assert (tmp_path / "v.sqlite.broken-1").read_bytes()[100:] == before[100:]
 
 
@@ -427,7 +427,7 @@ def test_full_disk_keeps_the_batches_before(then, tmp_path):
     assert int(batch) >= 2  # some fitted
     kept = range((int(batch) + (then == "room")) * 10)
     with VectorStore(path, rebuild=True) as store:  # which checks every page and vector
-        assert len(store) == len(kept)
+        assert store.count() == len(kept)
         assert (store.get(keys_of(kept), 2000, "float32") == vectors_of(kept, 2000)).all()
         store.put(keys_of([5000]), vectors_of([5000], 2000))
     assert not (tmp_path / "v.sqlite.broken-1").exists()
@@ -484,7 +484,7 @@ def test_kill_in_the_middle_of_a_batch_leaves_whole_batches(tmp_path):
     assert first == "first"
     assert int(after) > int(before) + 1_000_000  # a part of the second batch was written
     with VectorStore(path, rebuild=True) as store:
-        assert len(store) == 20
+        assert store.count() == 20
         assert (store.get(keys_of(range(20)), 20_000, "float32") == vectors_of(range(20), 20_000)).all()
         store.put(keys_of(range(20, 220)), vectors_of(range(20, 220), 4))
     assert os.listdir(tmp_path) == ["v.sqlite"]
@@ -516,7 +516,7 @@ def test_processes_at_once_agree_on_every_vector(tmp_path):
     vectors = np.frombuffer(bytes.fromhex(first), dtype=np.float32).reshape(60, 8, 200)
     assert (vectors == vectors[:, :1, :1]).all()  # every batch is of one process
     with VectorStore(tmp_path / "v.sqlite", rebuild=True) as store:
-        assert len(store) == 480
+        assert store.count() == 480
     assert os.listdir(tmp_path) == ["v.sqlite"]
 
 

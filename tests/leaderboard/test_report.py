@@ -8,7 +8,7 @@ import re
 import pytest
 
 from evalkit.cli import main
-from evalkit.errors import ResultsError
+from evalkit.errors import ResultsError, UsageError
 from evalkit.leaderboard.pages import markdown, write_site
 from evalkit.leaderboard.tables import sections
 from evalkit.results import (
@@ -260,5 +260,5 @@ def test_report_refuses_what_is_no_run(tmp_path, content, message):
     folder.mkdir(parents=True)
     if content is not None:
         (folder / "run.json").write_bytes(content)
-    with pytest.raises(ResultsError, match=message):
+    with pytest.raises((ResultsError, UsageError), match=message):
         find_runs([tmp_path])

@@ -8,28 +8,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from builders import as_v1, load, write
 
-from evalkit.task import DataFolder, LoadOptions, Task, select_tasks, suites
+from evalkit.task import Task
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "prompts-a.json").read_text())
 TASKS = sorted(GOLDEN["rows"])
 MMEB = [name for name in TASKS if not name.startswith("SCaR/")]
-
-
-def write(folder: Path, name: str, columns: dict) -> None:
-    file = folder / name / "test-00000-of-00001.parquet"
-    if name.startswith("SCaR/"):
-        file = folder / f"SCaR_eval_{name.removeprefix('SCaR/')}.parquet"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns), file)
-
-
-def load(folder: Path, name: str, **options) -> Task:
-    (card,) = select_tasks([name])
-    return suites()[card.suite].load(card, DataFolder.at(folder), LoadOptions(**options))
 
 
 def rebuilt(task: Task, row: int) -> dict:
@@ -50,23 +36,6 @@ def rebuilt(task: Task, row: int) -> dict:
     if query.region is not None:
         built["sam_bbox"] = list(query.region.corners)
     return built
-
-
-def as_v1(columns: dict) -> dict:
-    """The same rows in layout v1: instruction and content in one text, a newline at the end."""
-
-    def text(instruction: str, content: str) -> str:
-        return f"{instruction} {content}\n" if content else f"{instruction}\n"
-
-    return {
-        "qry_text": [text(i, t) for i, t in zip(columns["qry_inst"], columns["qry_text"], strict=True)],
-        "qry_img_path": columns["qry_img_path"],
-        "tgt_text": [
-            [text(instruction, t) if instruction else t for t in texts]
-            for instruction, texts in zip(columns["tgt_inst"], columns["tgt_text"], strict=True)
-        ],
-        "tgt_img_path": columns["tgt_img_path"],
-    }
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from evalkit.encoding.keys import content_digest, vector_key
 from evalkit.errors import ImageError
 from evalkit.images import ImageFile
 from evalkit.items import Box, Item, Mask, Point
+from evalkit.keys import content_digest, vector_key
 
 ROOT = Path("images")
 DIGESTS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(3)]

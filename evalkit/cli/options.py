@@ -1,0 +1,34 @@
+"""Options that several commands share, each defined once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+MODEL_HELP = "Name, FAMILY:PATH[@REVISION][?key=value], FILE.py:Class or package.module:Class"
+
+device = click.option(
+    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:I", help="Where the model runs."
+)
+batch_tokens = click.option(
+    "--batch-tokens",
+    type=click.IntRange(min=1),
+    default=16_384,
+    show_default=True,
+    help="Budget of a batch, in tokens as the model counts them.",
+)
+quiet = click.option("--quiet", is_flag=True, help="No progress.")
+data = click.option(
+    "--data", type=click.Path(path_type=Path), required=True, help="Folder with the tasks' parquet files."
+)
+images = click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    help="Folder with their images.  [default: DATA/images, then DATA/../images]",
+)
+official_dedup = click.option(
+    "--official-dedup",
+    is_flag=True,
+    help="Merge candidates by the official key even where they differ (WebQA, EDIS: by image alone).",
+)
