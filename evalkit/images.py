@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -78,10 +79,10 @@ class ImageFile:
             )
         place = self.root / self.path
         try:
-            inside = place.resolve().is_relative_to(self.root.resolve())
-        except (OSError, RuntimeError, ValueError) as error:  # links in a circle, characters that no path has
+            real, root = os.path.realpath(place), os.path.realpath(self.root)
+        except (OSError, ValueError) as error:  # characters that no path has
             raise ImageError(f"image {self.path!r} cannot be looked up in {self.root}: {error}") from error
-        if not inside:
+        if os.path.commonpath((real, root)) != root:
             raise ImageError(
                 f"image {self.path!r} is a link that leads out of the images folder {self.root}: refused "
                 "(pass the folder that it leads to with --images)"

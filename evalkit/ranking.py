@@ -12,19 +12,18 @@ whole pool is.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SHORTLIST = 2048  # FAISS on a GPU finds no more; no MMEB or SCaR pool is larger
+SHORTLIST = 2048  # of a shared pool; FAISS on a GPU finds no more, and no MMEB or SCaR pool is larger
 TOP = 5  # candidates listed per query
+_AT_ONCE = 4_000_000  # scores of own pools computed at once: 64 MB with their numbers
 _CHUNK = 2048  # pairs rescored at once: 2048 x 2 x 8 bytes x dimension
 
 
@@ -72,7 +71,7 @@ def rank(
         candidates: shape (m, d), finite.
         pools: n arrays of candidate numbers below m; order and repeats do not matter.
         relevant: n arrays of candidate numbers, each a part of its pool and not empty.
-        shortlist: how many candidates FAISS proposes per query, at least 1.
+        shortlist: how many candidates of a shared pool FAISS proposes, at least 1.
 
     Raises:
         ValueError: shapes that do not fit, values that are not finite, or a label outside its pool.
@@ -87,7 +86,7 @@ def rank(
     queries = np.ascontiguousarray(queries, dtype=np.float32)
     candidates = np.ascontiguousarray(candidates, dtype=np.float32)
 
-    sets, rights = [_distinct(pool) for pool in pools], [_distinct(right) for right in relevant]
+    sets, rights = [distinct(pool) for pool in pools], [distinct(right) for right in relevant]
     for row, (pool, right) in enumerate(zip(sets, rights, strict=True)):
         if not len(right) or not len(pool) or (pool[np.searchsorted(pool[:-1], right)] != right).any():
             raise ValueError(f"query {row}: its label is not in its pool")
@@ -142,8 +141,8 @@ def float32_error(dimension: int) -> float:
     return du / (1 - du)
 
 
-def _distinct(numbers: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Sorted, without repeats; several times faster than numpy.unique on short arrays."""
+def distinct(numbers: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Sorted, without repeats; several times faster than numpy.unique on arrays as short as a pool."""
     ordered = np.sort(numbers).astype(np.int64)
     return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered
 
@@ -182,39 +181,61 @@ def _shortlists(
     shortlist: int,
 ) -> list[tuple[NDArray[np.float64], NDArray[np.int64]]]:
     """FAISS's proposals per query: scores, best first, and candidate numbers."""
+    shared = [row for row, pool in enumerate(sets) if len(pool) == len(candidates)]
+    own: dict[int, list[int]] = {}
+    for row, pool in enumerate(sets):
+        if len(pool) != len(candidates):
+            own.setdefault(len(pool), []).append(row)
+    proposals: dict[int, tuple[NDArray[np.float64], NDArray[np.int64]]] = {}
+    if shared:
+        scores, found = _search_all(queries[shared], candidates, shortlist)
+        proposals |= zip(shared, zip(scores.astype(np.float64), found, strict=True), strict=True)
+    for length, rows in own.items():
+        at_once = max(1, _AT_ONCE // length)
+        for part in (rows[start : start + at_once] for start in range(0, len(rows), at_once)):
+            scores, found = _score_pools(queries[part], candidates, np.stack([sets[row] for row in part]))
+            proposals |= zip(part, zip(scores.astype(np.float64), found, strict=True), strict=True)
+    return [proposals[row] for row in range(len(sets))]
+
+
+def _search_all(
+    queries: NDArray[np.float32], candidates: NDArray[np.float32], shortlist: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The best of all candidates, on the first GPU where the installed FAISS and the machine have one."""
     import faiss
 
     index = faiss.IndexFlatIP(candidates.shape[1])
     index.add(candidates)
-    proposals: dict[int, tuple[NDArray[np.float64], NDArray[np.int64]]] = {}
-
-    def search(row: int) -> None:
-        chosen = faiss.SearchParameters(sel=faiss.IDSelectorArray(sets[row]))
-        scores, found = index.search(queries[row : row + 1], min(len(sets[row]), shortlist), params=chosen)
-        proposals[row] = scores[0].astype(np.float64), found[0]
-
-    everything = [row for row, pool in enumerate(sets) if len(pool) == len(candidates)]
-    if everything:
-        searched = _search_all(index, queries[everything], min(len(candidates), shortlist))
-        for row, scores, found in zip(everything, *searched, strict=True):
-            proposals[row] = scores.astype(np.float64), found
-    with ThreadPoolExecutor(os.cpu_count()) as threads:  # FAISS releases the GIL
-        list(threads.map(search, (row for row, pool in enumerate(sets) if len(pool) != len(candidates))))
-    if any((found < 0).any() for _, found in proposals.values()):
-        raise ValueError("FAISS found fewer candidates than there are")
-    return [proposals[row] for row in range(len(sets))]
-
-
-def _search_all(index: Any, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Search the whole index, on the first GPU where the installed FAISS and the machine have one."""
-    import faiss
-
+    k = min(len(candidates), shortlist)
     if hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0:
         resources = faiss.StandardGpuResources()  # has to outlive the index that uses it
         scores, found = faiss.index_cpu_to_gpu(resources, 0, index).search(queries, k)
     else:
         scores, found = index.search(queries, k)
+    if (found < 0).any():
+        raise ValueError("FAISS found fewer candidates than there are")
     return scores, found
+
+
+def _score_pools(
+    queries: NDArray[np.float32], candidates: NDArray[np.float32], pools: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Each query's own pool, all of it: the inner products behind IndexFlatIP, by candidate number.
+
+    An index would copy the candidates, and search them with a selector for each query: twice the time.
+
+    Args:
+        queries: shape (n, d).
+        candidates: shape (m, d).
+        pools: shape (n, p), candidate numbers.
+    """
+    import faiss
+
+    scores = np.empty(pools.shape, dtype=np.float32)
+    arrays = [faiss.swig_ptr(array) for array in (scores, queries, candidates, pools)]
+    faiss.fvec_inner_products_by_idx(*arrays, queries.shape[1], *pools.shape)
+    order = np.argsort(-scores, axis=1)
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(pools, order, axis=1)
 
 
 @dataclass(frozen=True)

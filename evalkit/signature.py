@@ -14,6 +14,7 @@ import numpy as np
 
 from evalkit import __version__
 from evalkit.items import Item
+from evalkit.ranking import distinct
 
 if TYPE_CHECKING:
     from evalkit.embedders.registry import LoadedEmbedder
@@ -77,7 +78,7 @@ def _pools(task: Task, images: ImageIndex) -> str:
         dtype=np.uint64,
     )
     return _digest(
-        id_ + hashlib.sha256(np.unique(candidates[pool]).astype("<u8").tobytes()).hexdigest()
+        id_ + hashlib.sha256(np.sort(candidates[distinct(pool)]).astype("<u8").tobytes()).hexdigest()
         for id_, pool in zip(task.ids, task.pools, strict=True)
     )
 

@@ -399,7 +399,7 @@ def test_an_embedder_is_not_scored_on_what_it_does_not_take(tmp_path, capsys):
     """Images that are silently left out would give a number, and a wrong one."""
     (tmp_path / "reader.py").write_text(TEXT_ALONE)
     assert run(tmp_path, f"{tmp_path / 'reader.py'}:Reader", tasks=SHAPES) == 4
-    assert "example/Shapes has items of image; reader takes text" in capsys.readouterr().err
+    assert "example/Shapes has items of image; reader takes text" in capsys.readouterr().out
 
 
 @pytest.fixture

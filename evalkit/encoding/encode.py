@@ -33,7 +33,7 @@ class ImageIndex:
 
     def __init__(self) -> None:
         self._facts: dict[ImageFile, ImageFacts] = {}
-        self._threads = ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1)), "evalkit-images")
+        self._threads = ThreadPoolExecutor(min(16, os.cpu_count() or 1), "evalkit-images")
 
     def gather(self, items: Iterable[Item]) -> None:
         """Read the facts of all images and masks of the items.
