@@ -35,16 +35,21 @@ QUERIES, POOL, CANDIDATES, DIMENSION = 1000, 1000, 20_000, 1536
 TASK = "VisualNews_i2t"  # images against captions, own pools
 
 
-def vectors(texts: list[str]) -> np.ndarray:
-    """Made-up unit vectors, the same for the same text."""
-    rows = [np.random.default_rng(hash_of(text)).standard_normal(DIMENSION, dtype=np.float32) for text in texts]
-    return np.stack(rows) / np.linalg.norm(rows, axis=1, keepdims=True)
+def candidate_vectors(captions: list[str]) -> np.ndarray:
+    """Made-up vectors, each by the number that its caption ends in."""
+    return np.stack([drawn(int(caption.rsplit(" ", 1)[1])) for caption in captions])
 
 
-def hash_of(text: str) -> int:
-    import hashlib
+def query_vectors(paths: list[str]) -> np.ndarray:
+    """Vectors near those of their labels, whose numbers the paths carry: about half of them nearest."""
+    numbers = [tuple(map(int, Path(path).stem.split("-"))) for path in paths]
+    mixed = np.stack([drawn(label) + 11 * drawn(CANDIDATES + i) for i, label in numbers])
+    return mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
 
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+
+def drawn(seed: int) -> np.ndarray:
+    vector = np.random.default_rng(seed).standard_normal(DIMENSION, dtype=np.float32)
+    return vector / np.linalg.norm(vector)
 
 
 class Made:
@@ -56,7 +61,9 @@ class Made:
         self.info = EmbedderInfo(name="made", dimension=DIMENSION, fingerprint="made-1")
 
     def encode(self, items, side):
-        return vectors([item.image.path if item.image else item.text for item in items])
+        if side == "query":
+            return query_vectors([item.image.path for item in items])
+        return candidate_vectors([item.text for item in items])
 
 
 def prepare(folder: Path) -> None:
@@ -69,7 +76,7 @@ def prepare(folder: Path) -> None:
     words = np.array(["a", "the", "red", "blue", "small", "large", "dog", "cat", "street", "table", "near", "runs"])
     captions = [f"{' '.join(rng.choice(words, 12))} {i}" for i in range(CANDIDATES)]
     pools = [rng.choice(CANDIDATES, POOL, replace=False) for _ in range(QUERIES)]
-    paths = [f"{TASK}/{i}.png" for i in range(QUERIES)]
+    paths = [f"{TASK}/{i}-{pool[0]}.png" for i, pool in enumerate(pools)]
     (folder / "images" / TASK).mkdir(parents=True)
     for i, path in enumerate(paths):
         Image.new("RGB", (64, 64), (i % 256, i // 256, 0)).save(folder / "images" / path)
@@ -87,9 +94,9 @@ def prepare(folder: Path) -> None:
     (folder / TASK).mkdir()
     pq.write_table(table, folder / TASK / "test-00000-of-00001.parquet")
     with (folder / "queries.pkl").open("wb") as file:
-        pickle.dump((vectors(paths), paths), file, protocol=4)
+        pickle.dump((query_vectors(paths), paths), file, protocol=4)
     with (folder / "candidates.pkl").open("wb") as file:
-        pickle.dump((vectors(captions), captions), file, protocol=4)
+        pickle.dump((candidate_vectors(captions), captions), file, protocol=4)
 
 
 def evalkit_side(folder: Path) -> float:
@@ -127,13 +134,13 @@ def plain_side(folder: Path) -> float:
             if name not in seen:
                 seen.add(name)
                 distinct.append(name)
-    query_vectors, _ = unpickled(folder / "queries.pkl")
-    candidate_vectors, names = unpickled(folder / "candidates.pkl")
-    by_name = dict(zip(names, candidate_vectors, strict=True))
+    asked, _ = unpickled(folder / "queries.pkl")
+    answers, names = unpickled(folder / "candidates.pkl")
+    by_name = dict(zip(names, answers, strict=True))
     if len(distinct) != len(by_name):
         raise SystemExit("the plain loop found other candidates than there are")
     hits, lines = [], []
-    for query, row in zip(query_vectors, rows, strict=True):
+    for query, row in zip(asked, rows, strict=True):
         stacked = np.stack([by_name[name] for name in row["tgt_text"]])
         order = np.argsort(-(stacked @ query))
         ranked = [row["tgt_text"][i] for i in order]

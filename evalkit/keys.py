@@ -54,6 +54,7 @@ def _number(value: float) -> str:
     return repr(int(value)) if isinstance(value, int) else repr(float(value))
 
 
-def _digest(*parts: str) -> bytes:
+def _digest(a: str, b: str, c: str, d: str, e: str) -> bytes:
     # Each part with its length before it, so that no two lists of parts read the same.
-    return hashlib.sha256("".join([f"{len(part)}:{part}" for part in parts]).encode("utf-8", "surrogatepass")).digest()
+    parts = f"{len(a)}:{a}{len(b)}:{b}{len(c)}:{c}{len(d)}:{d}{len(e)}:{e}"
+    return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).digest()

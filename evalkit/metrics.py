@@ -77,14 +77,15 @@ def reciprocal_rank(above: Counts, tied: Counts, right: Counts) -> Scores:
     Returns:
         float64, shape (n,), in (0, 1].
     """
-    scores = 1.0 / (above + 1)
-    for query in np.flatnonzero(tied):
-        a, e, r = int(above[query]), int(tied[query]), int(right[query])
-        # P(first relevant one is behind j of the tied ones) = prod_{i<j} (e-i)/(e+r-i) * r/(e+r-j)
-        j = np.arange(e + 1)
-        behind = np.concatenate([[1.0], np.cumprod((e - j[:-1]) / (e + r - j[:-1]))])
-        scores[query] = float((behind * r / (e + r - j) / (a + 1 + j)).sum())
-    return np.asarray(scores, dtype=np.float64)
+    states, place = np.unique(np.stack([above, tied, right]), axis=1, return_inverse=True)
+    return np.array([_expected_reciprocal(*state) for state in states.T.tolist()])[place]
+
+
+def _expected_reciprocal(above: int, tied: int, right: int) -> float:
+    # P(first relevant one is behind j of the tied ones) = prod_{i<j} (e-i)/(e+r-i) * r/(e+r-j)
+    j = np.arange(tied + 1)
+    behind = np.concatenate([[1.0], np.cumprod((tied - j[:-1]) / (tied + right - j[:-1]))])
+    return float((behind * right / (tied + right - j) / (above + 1 + j)).sum())
 
 
 @dataclass(frozen=True)
