@@ -134,6 +134,17 @@ def test_readme_begins_with_what_ci_runs() -> None:
     assert tests.endswith("-m pytest -q\n")
 
 
+def test_readme_shows_what_comes_out(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All of it but the run id, which follows the version and the embedder's source."""
+    (shown,) = blocks(ROOT / "README.md", "text")
+    arguments = ["--tasks", "example", "--data", str(ROOT / "evalkit/example/data"), "--out", "runs", "--quiet"]
+    code, output = run(capsys, ["run", "--model", "example-colours", *arguments])
+    assert code == 0
+    *table, written = shown.strip().splitlines()
+    assert output.strip().splitlines()[:-1] == table
+    assert re.fullmatch(r"written to runs/example-colours/[0-9a-f]{12}", written)
+
+
 def test_lines_are_short() -> None:
     for page in sorted(DOCS.glob("*.md")):
         long = [number for number, line in enumerate(page.read_text().split("\n"), 1) if len(line) > 110]
