@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MetaTask = Literal["classification", "vqa", "retrieval", "grounding", "visual-interactive"]
+PUBLISHED = ("mmeb", "scar")  # the suites that ``all`` stands for
 Modality = Literal["text", "image", "image+text", "image+region"]
 
 
@@ -228,13 +229,15 @@ def plugins(group: str) -> dict[str, EntryPoint]:
 
 @cache
 def suites() -> dict[str, Suite]:
-    """All installed suites by name, those of evalkit first.
+    """All installed suites by name: the published ones first, then evalkit's others, then other packages'.
 
     Raises:
         UsageError: the suite of another package that cannot be imported.
     """
     found: dict[str, Suite] = {}
-    for name, point in plugins("evalkit.suites").items():
+    points = plugins("evalkit.suites")
+    for name in sorted(points, key=lambda name: name not in PUBLISHED):  # stable: mmeb, scar, then the rest
+        point = points[name]
         try:
             found[name] = point.load()
         except Exception as error:
@@ -289,7 +292,7 @@ def select_tasks(selectors: Iterable[str], cards: Sequence[TaskCard] | None = No
 
 def _answers(card: TaskCard, selector: str) -> bool:
     if selector == "all":
-        return card.suite in ("mmeb", "scar")
+        return card.suite in PUBLISHED
     names = (card.name, f"{card.suite}/{card.name}", *card.groups)
     if any(c in selector for c in "*?["):
         return any(fnmatch.fnmatchcase(name, selector) for name in names[:2])
