@@ -104,7 +104,7 @@ def _tried(name: str, test: Callable[[], tuple[bool, str]]) -> Finding:
     try:
         return Finding(name, *test())
     # An embedder is other people's code and may raise anything: that it does is what the check found.
-    except Exception as error:  # noqa: BLE001
+    except (Exception, SystemExit) as error:  # noqa: BLE001
         return Finding(name, False, f"{type(error).__name__}: {error}")
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evalkit.images import ImageFile
+
 
 class EvalkitError(Exception):
     """Something went wrong that the user can act on; ``exit_code`` is what a command exits with."""
@@ -20,7 +25,11 @@ class DataError(EvalkitError):
 
 
 class ImageError(DataError):
-    """An image that is missing, broken, too large, or outside the data folder."""
+    """An image that is missing, broken, too large, or outside the data folder; ``image`` where it is known."""
+
+    def __init__(self, message: str, image: ImageFile | None = None) -> None:
+        super().__init__(message)
+        self.image = image
 
 
 class EmbedderError(EvalkitError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +14,8 @@ from evalkit import __version__
 from evalkit.embedders.registry import LoadedEmbedder
 from evalkit.encoding.encode import Encoder
 from evalkit.environment import environment, without_places
-from evalkit.errors import DataError, EmbedderError, EvalkitError, ResultsError, StoreError
+from evalkit.errors import DataError, EmbedderError, EvalkitError, ImageError, ResultsError, StoreError
+from evalkit.images import ImageFile
 from evalkit.items import Box, Point
 from evalkit.metrics import METRICS, measure
 from evalkit.ranking import rank
@@ -81,14 +83,13 @@ def evaluate(
                     f"{card.name}: failed: {evaluated.error}" if evaluated.error else summary(evaluated.result)
                 )
         run.finish("done")
-    except StoreError:
-        run.finish("failed")
+    except BaseException as error:
+        with suppress(ResultsError):  # a full disk must not hide why the run ends
+            if isinstance(error, StoreError | KeyboardInterrupt):
+                run.finish("failed" if isinstance(error, StoreError) else "interrupted")
+            run.write_timing(timing.report())
         raise
-    except KeyboardInterrupt:
-        run.finish("interrupted")
-        raise
-    finally:
-        run.write_timing(timing.report())
+    run.write_timing(timing.report())
     return run.folder, run.manifest
 
 
@@ -97,6 +98,7 @@ def evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, settings
     try:
         task = load_task(card, folder, settings)
         require_modalities(task, encoder.loaded)
+        encoder.progress.expect(len(task.queries) + len(task.candidates))
         clock.lap("load_s")
         queries = encoder.encode(task.queries, "query")
         candidates = encoder.encode(task.candidates, "candidate")
@@ -108,16 +110,15 @@ def evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, settings
     except (StoreError, ResultsError):
         raise
     except EvalkitError as error:
+        if isinstance(error, ImageError) and error.image is not None:
+            error = ImageError(f"{error}, {row_of(task, error.image)}")
         clock.count(encoder.take_stats())
         failure = Failure(type=type(error).__name__, message=without_places(str(error), folder))
         return Evaluated(TaskResult(**_facts(card), status="failed", complete=False, error=failure), error=error)
 
     prompting = prompting_of(task, encoder.loaded)
     line = signature(task, encoder.images, encoder.loaded, prompting, settings)
-    p1 = metrics["precision_at_1"]
     warnings = list(task.warnings)
-    if p1.low <= p1.chance:
-        warnings.append(f"not above chance ({p1.chance:.4g}): check the model and its prompts")
     if not task.complete:
         warnings.append(f"{len(task.queries)} of {card.queries} queries: no part of any average")
     result = TaskResult(
@@ -152,6 +153,16 @@ def load_task(card: TaskCard, folder: DataFolder, settings: Settings) -> Task:
     # A suite may be other people's code; the other tasks go on all the same.
     except Exception as error:
         raise DataError(f"task {card.name} cannot be loaded: {type(error).__name__}: {error}") from error
+
+
+def row_of(task: Task, image: ImageFile) -> str:
+    """Where an image comes first in a task: the row, counted from 0, and the side."""
+    for row, (query, pool) in enumerate(zip(task.queries, task.pools, strict=True)):
+        if query.image == image:
+            return f"query of row {row}"
+        if any(task.candidates[number].image == image for number in pool):
+            return f"candidate of row {row}"
+    return "mask of a query"
 
 
 def require_modalities(task: Task, loaded: LoadedEmbedder) -> None:

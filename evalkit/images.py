@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image, Transpose
 
 MAX_PIXELS = 89_478_485  # Pillow's own warning level; Pillow holds RGB in 4 bytes a pixel: 341 MiB
+MAX_BYTES = 1 << 30  # no image within the pixel limit is as large
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")  # JPEG includes the MPO of cameras
 
 
@@ -97,6 +99,14 @@ class ImageFile:
         """
         place = self.location()
         try:
+            status = place.stat()
+            if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
+                raise ImageError(f"image {place} is not a file: put the image there or leave its row out")
+            if status.st_size > MAX_BYTES:
+                raise ImageError(
+                    f"image {place} has {status.st_size:,} bytes, more than the limit of {MAX_BYTES:,}: "
+                    "make it smaller or leave its row out"
+                )
             return place.read_bytes()
         except FileNotFoundError:
             raise ImageError(f"image {place} is missing (images are looked for below --images)") from None

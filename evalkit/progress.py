@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from evalkit.terminal import printable
+
 _EVERY = 30.0  # seconds between plain lines
+_LONGEST = 24  # characters of a name before a bar, so that narrow terminals keep some of the bar
 
 
 class Progress:
@@ -36,7 +39,7 @@ class Progress:
         if self._bars:
             from tqdm import tqdm
 
-            self._run = tqdm(total=tasks, desc=name, unit="task", file=self._stream, position=0)
+            self._run = tqdm(total=tasks, desc=name[:_LONGEST], unit="task", file=self._stream, position=0)
         try:
             yield
         finally:
@@ -52,7 +55,7 @@ class Progress:
         if self._bars:
             from tqdm import tqdm
 
-            self._task = tqdm(total=0, desc=name, unit="item", file=self._stream, position=1, leave=False)
+            self._task = tqdm(total=0, desc=name[:_LONGEST], unit="item", file=self._stream, position=1, leave=False)
         try:
             yield
         finally:
@@ -87,6 +90,7 @@ class Progress:
         """A line of its own, above the bars."""
         if self._quiet:
             return
+        line = printable(line)
         if self._bars and self._run is not None:
             self._run.write(line, file=self._stream)
         else:

@@ -58,6 +58,11 @@ class MetricResult(_Record):
     interval: IntervalMethod
     """How the interval was made: Wilson score interval, or percentile bootstrap (1000 resamples, seed 0)."""
 
+    @property
+    def above_chance(self) -> bool:
+        """Whether the whole interval lies above chance."""
+        return self.low > self.chance
+
 
 class Failure(_Record):
     """Why a task has no result."""
@@ -190,6 +195,16 @@ class Manifest(_Record):
     """Of every suite that the run has a task of."""
 
 
+def as_promised(result: TaskResult) -> TaskResult:
+    """The result, incomplete where its task is not the card's of today: another version, or other queries.
+
+    A run's file says what it counted as when it was written; what is published goes by the cards.
+    """
+    card = next((card for card in all_cards() if card.name == result.task), None)
+    promised = card is not None and (result.task_version, result.n_queries) == (card.version, card.queries)
+    return result if promised or not result.complete else result.model_copy(update={"complete": False})
+
+
 def averages(results: Sequence[TaskResult]) -> tuple[Average, ...]:
     """Averages of the suites that the results belong to, and of their groups.
 
@@ -243,6 +258,8 @@ class RunFolder:
             if samples is not None and result.samples is not None:
                 write_samples(self.folder / result.samples, samples)
             self._update((result,))
+            if result.samples is None:  # those of an earlier command would be taken for this result's
+                (self.folder / f"samples/{result.task}.parquet").unlink(missing_ok=True)
 
     def finish(self, status: Literal["done", "failed", "interrupted"]) -> None:
         """Say how the run ended; a run with a task that failed is not done, whichever command failed at it."""

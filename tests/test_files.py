@@ -93,7 +93,7 @@ def test_folder_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(ResultsError, match=r"file/run\.json cannot be written"):
         write_atomically(tmp_path / "file" / "run.json", b"x")
     (tmp_path / "folder" / "run.json").mkdir(parents=True)
-    with pytest.raises(ResultsError, match=r"run\.json cannot be written: Is a directory"):
+    with pytest.raises(ResultsError, match=r"run\.json cannot be written: it is there and not a file"):
         write_atomically(tmp_path / "folder" / "run.json", b"x")
     assert os.listdir(tmp_path / "folder") == ["run.json"]
 
@@ -138,3 +138,18 @@ def test_path_may_be_relative(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_atomically(Path("run.json"), b"x")
     assert Path("run.json").read_bytes() == b"x"
+
+
+def test_a_link_stays_one(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "file")
+    write_atomically(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "file").read_bytes() == b"new"
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ResultsError, match="it is there and not a file"):
+        write_atomically(tmp_path / "pipe", b"new")
+    assert not (tmp_path / "pipe").is_file()

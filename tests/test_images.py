@@ -538,3 +538,16 @@ def test_decoded_image_is_whole_without_its_file(folder):
     image = ImageFile(folder, "sub/a.png").rgb()
     os.unlink(folder / "sub" / "a.png")
     assert (np.asarray(image) == picture()).all()
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(ImageError, match=r"a\.png is not a file"):
+        ImageFile(tmp_path, "a.png").facts()
+
+
+def test_a_file_too_large_for_an_image_is_not_read(tmp_path):
+    with (tmp_path / "a.png").open("wb") as file:
+        file.truncate(1 << 42)  # sparse: takes no room on disk
+    with pytest.raises(ImageError, match=r"a\.png has 4,398,046,511,104 bytes, more than the limit"):
+        ImageFile(tmp_path, "a.png").facts()

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import evalkit.ranking as ranking_module
 from evalkit.metrics import METRICS, hit_at, measure, precision_at_1, reciprocal_rank
 from evalkit.ranking import exact_scores, float32_error, rank
 
@@ -188,6 +189,87 @@ def test_the_bound_holds_for_float32_sums():
             in_order += a[:, column] * b[:, column]
         lengths = np.linalg.norm(a.astype(np.float64), axis=1) * np.linalg.norm(b.astype(np.float64), axis=1)
         assert (np.abs(in_order - exact_scores(a, b)) <= float32_error(d) * lengths).all()
+
+
+def crowded(n: int = 120, d: int = 8) -> tuple:
+    """Candidates in pairs of equal ones, the pairs 2**-24 apart: far inside FAISS's error bound."""
+    base = np.random.default_rng(0).standard_normal(d).astype(np.float32)
+    base /= np.linalg.norm(base)
+    candidates = np.repeat(base[None], n // 2, axis=0)
+    candidates[:, 0] += np.arange(n // 2, dtype=np.float32) * np.float32(2.0**-24)
+    pool = np.arange(n, dtype=np.int32)
+    return (
+        np.repeat(base[None], 20, 0),
+        np.repeat(candidates, 2, 0),
+        [pool] * 20,
+        [pool[i * 3 : i * 3 + 1] for i in range(20)],
+    )
+
+
+def everything(ranking) -> tuple:
+    return states(ranking), [top.tolist() for top in ranking.top], ranking.margin.tolist()
+
+
+@pytest.mark.parametrize("way", ["up", "down", "by chance", "label down", "label up"])
+@pytest.mark.parametrize("shortlist", [10, 4000])
+def test_no_error_within_the_bound_changes_a_rank(way, shortlist, monkeypatch):
+    """FAISS's own errors are far below the bound; any that keeps it has to lead to the same ranks."""
+    queries, candidates, pools, relevant = crowded()
+    expected = everything(rank(queries, candidates, pools, relevant))
+    assert expected[0] == brute_force(queries, candidates, pools, relevant)
+    exact = np.stack([exact_scores(np.repeat(q[None], len(candidates), 0), candidates) for q in queries])
+    label = np.zeros(exact.shape, dtype=bool)
+    label[np.arange(20), [right[0] for right in relevant]] = True
+    off = {
+        "up": np.where(np.arange(exact.shape[1]) % 2, 1.0, -1.0) * np.ones((20, 1)),
+        "down": np.where(np.arange(exact.shape[1]) % 2, -1.0, 1.0) * np.ones((20, 1)),
+        "by chance": np.random.default_rng(1).uniform(-1, 1, exact.shape),
+        "label down": np.where(label, -1.0, 1.0),
+        "label up": np.where(label, 1.0, -1.0),
+    }[way]
+    said = exact + 0.99 * off * ranking_module._errors(queries, candidates)[:, None]
+
+    def search(_queries, _candidates, k):
+        order = np.argsort(-said, axis=1)[:, : min(k, said.shape[1])]
+        return np.take_along_axis(said, order, axis=1), order
+
+    monkeypatch.setattr(ranking_module, "_search_all", search)
+    assert everything(rank(queries, candidates, pools, relevant, shortlist=shortlist)) == expected
+
+
+def test_a_build_that_breaks_the_bound_is_not_believed(monkeypatch):
+    """As one would that rounds to TF32: all is rescored."""
+    problem = crowded()
+    expected = everything(rank(*problem))
+    noise = np.random.default_rng(1).uniform(-1e-3, 1e-3, (20, 120))
+
+    def search(queries, candidates, k):
+        said = queries.astype(np.float64) @ candidates.T.astype(np.float64) + noise
+        order = np.argsort(-said, axis=1)[:, :k]
+        return np.take_along_axis(said, order, axis=1), order
+
+    monkeypatch.setattr(ranking_module, "_search_all", search)
+    assert everything(rank(*problem)) == expected
+
+
+def test_the_listed_top_is_right_where_the_shortlist_ends_in_a_crowd(monkeypatch):
+    """The label stands clear of all others, so it is decided; the candidates after it are not."""
+    queries, candidates, pools, _ = crowded()
+    candidates[7] = queries[0]
+    candidates[7, 1] += 0.5
+    relevant = [np.array([7], dtype=np.int32)] * 20
+    queries = np.repeat((candidates[7] / np.linalg.norm(candidates[7]))[None], 20, 0)
+    expected = everything(rank(queries, candidates, pools, relevant))
+    errors = ranking_module._errors(queries, candidates)
+    exact = np.stack([exact_scores(np.repeat(q[None], len(candidates), 0), candidates) for q in queries])
+    said = exact - 0.99 * errors[:, None] * np.where(np.arange(120) > 100, 1, -1)  # the best of the crowd look worst
+
+    def search(_queries, _candidates, k):
+        order = np.argsort(-said, axis=1)[:, :k]
+        return np.take_along_axis(said, order, axis=1), order
+
+    monkeypatch.setattr(ranking_module, "_search_all", search)
+    assert everything(rank(queries, candidates, pools, relevant, shortlist=8)) == expected
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import traceback
+import warnings
 from typing import Any
 
 import click
@@ -80,7 +81,10 @@ def cli() -> None:
 def main(args: list[str] | None = None) -> Any:
     """Entry point of the ``evalkit`` command."""
     from evalkit.errors import EvalkitError
+    from evalkit.terminal import printable
 
+    # Pillow's warning at the pixel limit; evalkit refuses such an image with an error of its own.
+    warnings.filterwarnings("ignore", "Image size .* exceeds limit", module="PIL")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # whatever the locale: JSON lines are UTF-8
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -94,7 +98,7 @@ def main(args: list[str] | None = None) -> Any:
         error.show()
         sys.exit(error.exit_code)
     except EvalkitError as error:
-        click.echo(f"evalkit: {error}", err=True)
+        click.echo(f"evalkit: {printable(str(error))}", err=True)
         sys.exit(error.exit_code)
     except Exception:  # noqa: BLE001
         # A fault of evalkit or of an embedder; Python would exit with 1, which says that the answer is no.

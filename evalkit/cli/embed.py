@@ -55,6 +55,7 @@ def command(
     progress = Progress(quiet=quiet)
     sides: tuple[Side, Side] = ("query", "candidate")
     with VectorStore(None) as store, progress.run(loaded.info.name, 1), progress.task(source.name):
+        progress.expect(len(rows))
         encoder = Encoder(loaded, store, ImageIndex(), batch_tokens, progress=progress)
         for side in sides:
             places = [place for place, row in enumerate(rows) if row.side == side]

@@ -92,6 +92,7 @@ def command(
     from evalkit.progress import Progress
     from evalkit.results import Settings
     from evalkit.task import DataFolder, select_tasks
+    from evalkit.terminal import printable
 
     cards = select_tasks(selectors)
     folder = DataFolder.at(data, images)
@@ -112,7 +113,7 @@ def command(
             except (StoreError, ResultsError):
                 raise
             except EvalkitError as error:
-                click.echo(f"evalkit: {error}", err=True)
+                click.echo(f"evalkit: {printable(str(error))}", err=True)
                 exit_code = max(exit_code, error.exit_code)
                 continue
             click.echo(run_summary(path, manifest, cards))

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalkit.terminal import percent, printable
+
 if TYPE_CHECKING:
     from evalkit.results import Manifest
     from evalkit.task import TaskCard
@@ -24,11 +26,6 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def percent(value: float | None) -> str:
-    """A fraction as percent with one decimal; a dash where there is none."""
-    return "–" if value is None else f"{100 * value:.1f}"
-
-
 def run_summary(folder: Path, manifest: Manifest, cards: Sequence[TaskCard]) -> str:
     """What a run found on these tasks, as text."""
     wanted = {card.name for card in cards}
@@ -41,7 +38,7 @@ def run_summary(folder: Path, manifest: Manifest, cards: Sequence[TaskCard]) -> 
             continue
         p1 = result.metrics["precision_at_1"]
         interval = f"{percent(p1.low)} to {percent(p1.high)}"
-        note = "not above chance" if p1.low <= p1.chance else ""
+        note = "" if p1.above_chance else "not above chance"
         if not result.complete:
             note = ", ".join(filter(None, [note, "partial"]))
         rows.append(
@@ -63,7 +60,7 @@ def run_summary(folder: Path, manifest: Manifest, cards: Sequence[TaskCard]) -> 
     ]
     parts = [f"\n{manifest.model.name} (P@1 in percent)", aligned(rows, right=(1, 2, 3, 4, 5, 6))]
     parts += [
-        f"{result.task} failed: {result.error.message}"
+        printable(f"{result.task} failed: {result.error.message}")
         for result in manifest.tasks
         if result.task in wanted and result.error is not None
     ]

@@ -1,4 +1,4 @@
-"""What every checkpoint family shares: finding the folder, naming its state, checking its files, the device.
+"""What every checkpoint family shares: finding the folder, naming its state, checking its files.
 
 Nothing here opens a connection: a checkpoint is a folder, or a repository of the Hugging Face hub that was
 downloaded before (``hf download OWNER/NAME``). Nothing that lies in a checkpoint is executed.

@@ -70,7 +70,7 @@ class LoadedEmbedder:
     @property
     def folder(self) -> str:
         """The model's folder in RUNS: its name in letters, digits, ``.``, ``_`` and ``-``."""
-        return re.sub(r"[^A-Za-z0-9._-]+", "-", self.info.name).strip(".-") or "model"
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", self.info.name).strip(".-")[:100] or "model"
 
 
 def families() -> dict[str, EntryPoint]:
@@ -104,6 +104,9 @@ def parse_model(text: str) -> ModelSpec:
         return ModelSpec(text, source, target, revision, options)
     if colon and source and target:
         return ModelSpec(text, source, target, None, options)
+    if source and Path(source).exists():
+        write = f"{text}:Class" if source.endswith(".py") else f"FAMILY:{text}, such as clip:{text}"
+        raise UsageError(f"{text} is there, but what of it is the model? write {write}")
     near = difflib.get_close_matches(source, [*known, *NAMED], n=3, cutoff=0.5)
     hint = f"; near: {', '.join(near)}" if near else ""
     raise UsageError(
@@ -158,7 +161,7 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
         info = embedder.info
     except (UsageError, EmbedderError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise EmbedderError(f"model {spec.text!r} cannot be loaded: {type(error).__name__}: {error}") from error
     if not isinstance(info, EmbedderInfo) or not isinstance(info.dimension, int) or info.dimension < 1:
         raise EmbedderError(f"model {spec.text!r}: its info is {info!r}, not an EmbedderInfo with name and dimension")
@@ -194,7 +197,7 @@ def describe_families() -> list[dict[str, Any]]:
 def _imported(point: EntryPoint) -> Callable[..., Any]:
     try:
         factory: Callable[..., Any] = point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise EmbedderError(
             f"family {point.name!r} ({point.value}) cannot be loaded: {type(error).__name__}: {error}"
         ) from error
@@ -232,7 +235,7 @@ def _module_named(name: str, text: str) -> ModuleType:
         raise UsageError(
             f"model {text!r}: {error} (is it a family? near: {', '.join(hint) or 'none'}; evalkit models lists them)"
         ) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise EmbedderError(f"model {text!r}: {name} cannot be imported: {type(error).__name__}: {error}") from error
 
 
@@ -247,7 +250,7 @@ def _module_at(file: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses and pickles look classes up there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise EmbedderError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
     return module

@@ -45,7 +45,7 @@ def estimator(embedder: Embedder) -> Callable[[Item, ImageFacts | None], int]:
             return max(1, int(embedder.cost(item, image)))
         except EvalkitError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise EmbedderError(
                 f"{embedder.info.name} cannot say what an item costs ({item.prompt!r}): {type(error).__name__}: {error}"
             ) from error

@@ -48,7 +48,7 @@ class ImageIndex:
                     new.setdefault(image, item)
         for image, facts in zip(new, self._threads.map(_facts_or_error, new), strict=True):
             if isinstance(facts, ImageError):
-                raise ImageError(f"{facts} (item {describe(new[image])})") from facts
+                raise ImageError(f"{facts} (item {describe(new[image])})", image) from facts
             self._facts[image] = facts
 
     def facts(self, image: ImageFile) -> ImageFacts:
@@ -139,8 +139,7 @@ class Encoder:
         keys = [vector_key(self.loaded.fingerprint, self.dtype, side, content_digest(item)) for item in known]
         distinct = dict(zip(keys, known, strict=True))
         here = self.store.existing(list(distinct))
-        self.progress.expect(len(distinct))
-        self.progress.advance(len(here))
+        self.progress.advance(len(items) - len(distinct) + len(here))
         # Batches are kept in the order of the plan, so what a killed run left over is planned into the
         # batches that it would have come to: a vector's last bits may depend on its batch.
         missing = [self._entry(key, item) for key, item in distinct.items() if key not in here]
@@ -198,7 +197,7 @@ class Encoder:
                 break
             except EvalkitError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # a script that is taken for a module may end itself
                 if count == 1 or not _out_of_memory(error):
                     raise EmbedderError(
                         f"{self.loaded.info.name} failed on {count} {side} items, the first {describe(items[0])}: "
@@ -280,10 +279,10 @@ def _decoded(item: Item) -> Item:
     try:
         return replace(item, image=replace(item.image, pixels=item.image.rgb()))
     except ImageError as error:
-        raise ImageError(f"{error} (item {describe(item)})") from error
+        raise ImageError(f"{error} (item {describe(item)})", item.image) from error
 
 
-def _out_of_memory(error: Exception) -> bool:
+def _out_of_memory(error: BaseException) -> bool:
     # torch.OutOfMemoryError is a RuntimeError; cuBLAS and torch on the CPU say so in words alone.
     said = str(error).lower()
     return isinstance(error, MemoryError) or (

@@ -44,6 +44,7 @@ def markdown(sections: Sequence[Section]) -> str:
         parts.append(f"## {_escaped(section.title)}")
         parts += [_markdown_table(table) for table in section.tables]
         parts.append("\n".join(f"- {_escaped(note)}" for note in section.notes))
+        parts += ["<details>\n<summary>All metrics</summary>", _markdown_table(section.details), "</details>"]
     parts.append(f"Made by evalkit {__version__}.")
     return "\n\n".join(parts) + "\n"
 
@@ -73,4 +74,6 @@ def _escaped(text: str) -> str:
     """Text without meaning for Markdown or HTML: names come from strangers."""
     text = re.sub(r"\s+", " ", text).strip()
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_{}\[\]|~#!])", r"\\\1", text)
+    # A colon, an @ or www. would let GitHub make a link of an address.
+    text = re.sub(r"(?<=\w):(?=//)|@(?=\w)|(?<=www)\.", lambda found: f"&#{ord(found[0])};", text)
+    return re.sub(r"([\\`*_{}\[\]|~]|#(?!\d+;)|!)", r"\\\1", text)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evalkit.results import Manifest, MetricResult, TaskResult
+from evalkit.results import Manifest, MetricResult, TaskResult, as_promised, averages
 from evalkit.task import TaskCard, all_cards
+from evalkit.terminal import percent, printable
 
 KNOW_NOTHING = ("random", "constant")  # families that stand at the foot of every table
 
@@ -17,6 +18,7 @@ _SUITES = {
     "scar": "SCaR: five visual-interactive tasks",
     "example": "Example: generated shapes, shipped with evalkit; says nothing about MMEB or SCaR",
 }
+_METRICS = {"precision_at_1": "Precision@1", "hit_at_5": "hit@5", "hit_at_10": "hit@10", "mrr": "MRR"}
 _GROUPS = {
     "classification": "Classification",
     "vqa": "VQA",
@@ -69,6 +71,8 @@ class Section:
     title: str
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
+    details: Table
+    """All metrics of every result: interval, chance, ties."""
     signatures: tuple[tuple[str, str, str], ...]
     """Model, task and signature of every number."""
 
@@ -80,7 +84,7 @@ class _Line:
     label: str
     run: Manifest
     tasks: dict[str, TaskResult]
-    averages: dict[str, float | None]
+    means: dict[str, float | None]
     coverage: str
 
     @property
@@ -98,8 +102,8 @@ def sections(runs: Sequence[Manifest]) -> tuple[Section, ...]:
     found = []
     for suite in dict.fromkeys(card.suite for card in cards):
         own = [card for card in cards if card.suite == suite]
-        there = [run for run in runs if any(result.suite == suite for result in run.tasks)]
-        names = [run.model.name for run in there]
+        there = [run for i, run in enumerate(runs) if run not in runs[:i] and any(r.suite == suite for r in run.tasks)]
+        names = [printable(run.model.name) for run in there]
         lines = [
             _line(run, name if names.count(name) == 1 else f"{name} ({run.run_id})", suite, len(own))
             for run, name in zip(there, names, strict=True)
@@ -110,20 +114,21 @@ def sections(runs: Sequence[Manifest]) -> tuple[Section, ...]:
 
 
 def _line(run: Manifest, label: str, suite: str, n_tasks: int) -> _Line:
-    tasks = {result.task: result for result in run.tasks if result.suite == suite}
-    averages = {a.group: a.value for a in run.averages if a.group.split("/")[0] == suite}
+    # Means are made here of what the cards promise, not taken from the run's file.
+    tasks = {result.task: as_promised(result) for result in run.tasks if result.suite == suite}
+    means = {a.group: a.value for a in averages(list(tasks.values()))}
     done = sum(result.complete for result in tasks.values())
-    return _Line(label, run, tasks, averages, f"{done}/{n_tasks}")
+    return _Line(label, run, tasks, means, f"{done}/{n_tasks}")
 
 
 def _place(line: _Line, suite: str) -> tuple[bool, bool, float, str]:
     """Baselines at the foot, runs without full coverage after those with it, the best mean first."""
-    mean = line.averages.get(suite)
+    mean = line.means.get(suite)
     return (line.knows_nothing, mean is None, -(mean or 0.0), line.label)
 
 
 def _section(suite: str, cards: Sequence[TaskCard], lines: Sequence[_Line]) -> Section:
-    groups = [group for line in lines[:1] for group in line.averages if group != suite]
+    groups = [group for line in lines[:1] for group in line.means if group != suite]
     tables = [_overview(suite, groups, lines)]
     for title, members in _split(cards).items():
         if any(card.name in line.tasks for card in members for line in lines):
@@ -132,6 +137,7 @@ def _section(suite: str, cards: Sequence[TaskCard], lines: Sequence[_Line]) -> S
         title=_SUITES.get(suite, suite),
         tables=tuple(tables),
         notes=tuple(_notes(lines)),
+        details=_details(lines),
         signatures=tuple(
             (line.label, task.task, task.signature)
             for line in lines
@@ -153,14 +159,14 @@ def _split(cards: Sequence[TaskCard]) -> dict[str, list[TaskCard]]:
 
 def _overview(suite: str, groups: Sequence[str], lines: Sequence[_Line]) -> Table:
     names = [group.split("/")[1] for group in groups]
-    columns = [[line.averages.get(group) for line in lines] for group in (suite, *groups)]
+    columns = [[line.means.get(group) for line in lines] for group in (suite, *groups)]
     best = [_best(column, lines) for column in columns]
     place, rows = 0, []
     for i, line in enumerate(lines):
         ranked = columns[0][i] is not None and not line.knows_nothing
         place += ranked
         cells = [Cell(str(place) if ranked else "–")]
-        cells += [Cell(_percent(column[i]), best=i == top) for column, top in zip(columns, best, strict=True)]
+        cells += [Cell(percent(column[i]), best=i == top) for column, top in zip(columns, best, strict=True)]
         cells += [Cell(line.coverage), Cell(_prompting(line), number=False)]
         rows.append(Row(line.label, tuple(cells)))
     header = ("Model", "Rank", "Mean", *(_GROUPS.get(name, name) for name in names), "Tasks", "Regions by")
@@ -183,16 +189,30 @@ def _cell(result: TaskResult | None, best: bool) -> Cell:
     if result is None:
         return Cell("–", "not run")
     if result.metrics is None:
-        return Cell("failed", result.error.message if result.error else "")
+        return Cell("failed", printable(result.error.message) if result.error else "")
     p1 = result.metrics["precision_at_1"]
-    marks = ("*" if p1.low <= p1.chance else "") + ("" if result.complete else "†")
-    optimistic = f" ({_percent(p1.optimistic)})" if _percent(p1.optimistic) != _percent(p1.value) else ""
-    return Cell(_percent(p1.value) + marks + optimistic, _behind(p1), best)
+    marks = ("" if p1.above_chance else "*") + ("" if result.complete else "†")
+    optimistic = f" ({percent(p1.optimistic)})" if percent(p1.optimistic) != percent(p1.value) else ""
+    return Cell(percent(p1.value) + marks + optimistic, _behind(p1), best)
 
 
 def _behind(p1: MetricResult) -> str:
-    ties = f"; {p1.n_ties} ties, {_percent(p1.optimistic)} if the label won them" if p1.n_ties else ""
-    return f"95 % interval {_percent(p1.low)} to {_percent(p1.high)}, n {p1.n}, chance {_percent(p1.chance)}{ties}"
+    ties = f"; {p1.n_ties} ties, {percent(p1.optimistic)} if the label won them" if p1.n_ties else ""
+    return f"95 % interval {percent(p1.low)} to {percent(p1.high)}, n {p1.n}, chance {percent(p1.chance)}{ties}"
+
+
+def _details(lines: Sequence[_Line]) -> Table:
+    rows = []
+    for line in lines:
+        for task in line.tasks.values():
+            for name, m in (task.metrics or {}).items():
+                numbers = (m.value, m.low, m.high, m.optimistic, m.pessimistic, m.chance)
+                cells = [Cell(task.task, number=False), Cell(_METRICS.get(name, name), number=False)]
+                cells += [Cell(percent(number)) for number in numbers]
+                cells += [Cell(str(m.n_ties)), Cell(str(m.n)), Cell(m.interval, number=False)]
+                rows.append(Row(line.label, tuple(cells)))
+    header = ("Model", "Task", "Metric", "Value", "From", "To", "Optimistic", "Pessimistic", "Chance", "Ties", "n")
+    return Table("All metrics in percent, with 95 % intervals", (*header, "Interval"), tuple(rows))
 
 
 def _value(result: TaskResult | None) -> float | None:
@@ -215,23 +235,22 @@ def _notes(lines: Sequence[_Line]) -> list[str]:
     notes = [
         "Precision@1 is the chance that the right candidate comes first when equal scores are put in random order."
     ]
-    if any(_percent(value.optimistic) != _percent(value.value) for value in p1):
+    if any(percent(value.optimistic) != percent(value.value) for value in p1):
         notes.append(
             "(In brackets) the optimistic value, where ties change it: the right candidate first among equals, as the "
             "official ranking has it."
         )
-    if any(value.low <= value.chance for value in p1):
+    if not all(value.above_chance for value in p1):
         notes.append("* not above chance: the 95 % interval reaches down to what an embedder gets that knows nothing.")
     if not all(task.complete for task in shown):
-        notes.append("† only part of the task's queries: no part of any mean.")
+        notes.append("† only part of the task's queries, or another version of the task: no part of any mean.")
     if any(line.knows_nothing for line in lines):
         notes.append("random and constant know nothing; they are there to compare with and have no rank.")
     for line in lines:
-        own = sorted({w for task in line.tasks.values() for w in task.warnings if not w.startswith("not above chance")})
-        notes += [f"{line.label}: {warning}" for warning in own]
-        notes += [
-            f"{line.label}, {task.task}: failed: {task.error.message}" for task in line.tasks.values() if task.error
-        ]
+        own = sorted({warning for task in line.tasks.values() for warning in task.warnings})
+        notes += [f"{line.label}: {printable(warning)}" for warning in own]
+        failed = {task.task: task.error.message for task in line.tasks.values() if task.error}
+        notes += [f"{line.label}, {task}: failed: {printable(message)}" for task, message in failed.items()]
         settings = line.run.settings
         choices = [
             *(["candidates merged by the official key"] if settings.official_dedup else []),
@@ -240,7 +259,3 @@ def _notes(lines: Sequence[_Line]) -> list[str]:
         ]
         notes += [f"{line.label}: {', '.join(choices)}."] if choices else []
     return notes
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}"

@@ -145,7 +145,8 @@ def find(root: Path, patterns: Iterable[str]) -> tuple[Path, ...]:
         files = tuple(sorted(root.glob(pattern)))
         if files:
             return files
-    raise DataError(f"no file {' or '.join(str(root / pattern) for pattern in patterns)}")
+    places = " or ".join(str(root / pattern) for pattern in patterns)
+    raise DataError(f"no file {places} (put the rows there, or name another folder with --data)")
 
 
 def read(files: Sequence[Path], columns: Iterable[str], limit: int | None) -> Rows:
@@ -162,6 +163,8 @@ def read(files: Sequence[Path], columns: Iterable[str], limit: int | None) -> Ro
         try:
             with pq.ParquetFile(file, memory_map=True) as parquet:
                 present = tuple(parquet.schema_arrow.names)
+                if twice := sorted({name for name in present if present.count(name) > 1} & wanted):
+                    raise DataError(f"{file} has two columns called {twice[0]}: leave one of them out")
                 tables.append(parquet.read([name for name in present if name in wanted]))
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             if isinstance(error, OSError) and error.errno:  # Arrow raises OSError for a broken file, too

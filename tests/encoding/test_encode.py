@@ -207,9 +207,10 @@ def test_progress_reaches_its_end_with_what_was_there_already():
     progress = Progress(quiet=True)
     encoder = encoder_of(Recorder(), progress=progress)
     with progress.task("a"):
+        progress.expect(16)
         encoder.encode(numbered(4), "query")
         encoder.encode([*numbered(6), *numbered(6)], "query")
-        assert (progress._done, progress._total) == (10, 10)
+        assert (progress._done, progress._total) == (16, 16)
 
 
 # Batches.

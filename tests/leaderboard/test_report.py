@@ -54,6 +54,7 @@ def result(task: str, p1: MetricResult | None, **changes) -> TaskResult:
         "distribution": card.distribution,
         "status": "done" if p1 else "failed",
         "complete": p1 is not None,
+        "n_queries": card.queries if p1 else None,
         "metrics": {"precision_at_1": p1} if p1 else None,
         "signature": f"task:{task}@1" if p1 else None,
     }
@@ -130,6 +131,37 @@ def test_no_mean_and_no_rank_without_all_tasks(fault):
     assert "35/36" in rows["lacks"]
 
 
+def test_what_a_run_says_of_itself_is_not_believed():
+    """Means come from its tasks, and a task counts only as the card of today has it."""
+    honest = run("one task", [result(MMEB[0], value(0.9))])
+    boasting = honest.model_copy(update={"averages": (honest.averages[0].model_copy(update={"value": 0.99}),)})
+    table = overview([boasting])
+    assert cells(table)["one task"][:2] == ["–", "–"]
+    for changes in ({"n_queries": 3}, {"task_version": 99}):
+        (section,) = sections([run("other", [result(task, value(0.9), **changes) for task in SCAR])])
+        assert cells(section.tables[0])["other"][:2] == ["–", "–"]
+        assert "0/5" in cells(section.tables[0])["other"]
+        assert cells(section.tables[1])["other"][0] == "90.0†"
+
+
+def test_every_number_has_its_interval_chance_and_ties_in_both_forms(tmp_path):
+    runs = [run("good", [result(task, value(0.512, 0.1, ties=7, optimistic=0.6)) for task in SCAR])]
+    (section,) = sections(runs)
+    assert len(section.details.rows) == 5
+    row = dict(zip(section.details.header[1:], [c.text for c in section.details.rows[0].cells], strict=True))
+    assert row["Task"] == SCAR[0]
+    assert (row["Value"], row["From"], row["To"]) == ("51.2", "48.2", "54.2")
+    assert (row["Optimistic"], row["Chance"], row["Ties"], row["n"]) == ("60.0", "10.0", "7", "1000")
+    for text in (markdown(sections(runs)), write_site(sections(runs), tmp_path).read_text()):
+        assert "48.2" in text
+        assert "Pessimistic" in text
+
+
+def test_the_same_run_from_two_folders_stands_once():
+    good = run("good", [result(task, value(0.5)) for task in SCAR])
+    assert list(cells(overview([good, good]))) == ["good"]
+
+
 def test_baselines_stand_at_the_foot_without_a_rank_and_are_never_best():
     lucky = run("random", [result(task, value(0.95)) for task in SCAR], family="random", digit="1")
     good = run("good", [result(task, value(0.5)) for task in SCAR])
@@ -180,7 +212,7 @@ def test_two_runs_of_one_model_are_told_apart():
     assert any("official key" in note and "111111111111" in note for note in section.notes)
 
 
-NASTY = "</script><b onmouseover=alert(1)>\"'|`*_[x](y)\n# h"
+NASTY = "\x1b[31m\u202e</script><b onmouseover=alert(1)>\"'|`*_[x](y)\n# h"
 
 
 def test_nothing_that_a_stranger_wrote_becomes_markup(tmp_path):
@@ -207,8 +239,10 @@ def test_nothing_that_a_stranger_wrote_becomes_markup(tmp_path):
     assert "<b" not in text
     for line in text.splitlines():
         if line.startswith("|"):
-            assert len(re.findall(r"(?<!\\)\|", line)) in {3, 11, 12}
+            assert len(re.findall(r"(?<!\\)\|", line)) in {11, 12, 13}
     assert "\n# h" not in text
+    assert "\x1b" not in text + page
+    assert "\u202e" not in text + page
 
 
 def test_the_page_loads_nothing_and_is_the_same_every_time(tmp_path):

@@ -1,0 +1,16 @@
+"""Text for people: numbers as percent, and strangers' words without what would steer a terminal."""
+
+from __future__ import annotations
+
+
+def percent(value: float | None) -> str:
+    """A fraction as percent with one decimal; a dash where there is none."""
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def printable(text: str) -> str:
+    """Text with everything escaped that is no character to be seen: colours, titles, reversed writing.
+
+    File names, columns, and the words of an embedder's error come from strangers. Line ends stay.
+    """
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
