@@ -75,5 +75,5 @@ def _escaped(text: str) -> str:
     text = re.sub(r"\s+", " ", text).strip()
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     # A colon, an @ or www. would let GitHub make a link of an address.
-    text = re.sub(r"(?<=\w):(?=//)|@(?=\w)|(?<=www)\.", lambda found: f"&#{ord(found[0])};", text)
+    text = re.sub(r"(?<=\w):(?=//)|(?<!\w)@(?=\w)|(?<=www)\.", lambda found: f"&#{ord(found[0])};", text)
     return re.sub(r"([\\`*_{}\[\]|~]|#(?!\d+;)|!)", r"\\\1", text)
