@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from evalkit.images import ImageFile
-
 
 class EvalkitError(Exception):
     """Something went wrong that the user can act on; ``exit_code`` is what a command exits with."""
@@ -25,9 +20,13 @@ class DataError(EvalkitError):
 
 
 class ImageError(DataError):
-    """An image that is missing, broken, too large, or outside the data folder; ``image`` where it is known."""
+    """An image that is missing, broken, too large, or outside the data folder.
 
-    def __init__(self, message: str, image: ImageFile | None = None) -> None:
+    Attributes:
+        image: the :class:`evalkit.images.ImageFile`, where it is known.
+    """
+
+    def __init__(self, message: str, image: object = None) -> None:
         super().__init__(message)
         self.image = image
 

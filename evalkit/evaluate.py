@@ -15,7 +15,6 @@ from evalkit.embedders.registry import LoadedEmbedder
 from evalkit.encoding.encode import Encoder
 from evalkit.environment import environment, without_places
 from evalkit.errors import DataError, EmbedderError, EvalkitError, ImageError, ResultsError, StoreError
-from evalkit.images import ImageFile
 from evalkit.items import Box, Point
 from evalkit.metrics import METRICS, measure
 from evalkit.ranking import rank
@@ -155,7 +154,7 @@ def load_task(card: TaskCard, folder: DataFolder, settings: Settings) -> Task:
         raise DataError(f"task {card.name} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
-def row_of(task: Task, image: ImageFile) -> str:
+def row_of(task: Task, image: object) -> str:
     """Where an image comes first in a task: the row, counted from 0, and the side."""
     for row, (query, pool) in enumerate(zip(task.queries, task.pools, strict=True)):
         if query.image == image:
