@@ -58,14 +58,13 @@ def hit_at(k: int, above: Counts, tied: Counts, right: Counts) -> Scores:
     Returns:
         float64, shape (n,), in [0, 1].
     """
-    missed = np.ones(len(above), dtype=np.float64)
+    hit = np.zeros(len(above), dtype=np.float64)
     for place in range(k):
-        # Chance that the next place, too, goes to a candidate that is not relevant.
+        # The place goes to one of those at the label's score that are left, if all above have theirs.
         filled = place - above
-        open_ = filled >= 0
-        left = np.maximum(tied - np.maximum(filled, 0), 0)
-        missed = np.where(open_, missed * left / np.maximum(left + right, 1), missed)
-    return 1.0 - missed if k > 1 else np.where(above > 0, 0.0, right / (right + tied))
+        left = np.maximum(tied - filled, 0)
+        hit += np.where(filled >= 0, (1.0 - hit) * right / (left + right), 0.0)
+    return hit
 
 
 def reciprocal_rank(above: Counts, tied: Counts, right: Counts) -> Scores:

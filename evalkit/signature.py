@@ -51,7 +51,7 @@ def signature(task: Task, images: ImageIndex, loaded: LoadedEmbedder, prompting:
         "metric": METRIC,
         "embedder": info.name + (f"@{info.revision}" if info.revision else ""),
         "fingerprint": loaded.fingerprint[:12],
-        "prompting": prompting or "none",
+        "prompting": prompting or "-",
         "exif": settings.exif,
         "dedup": "official" if settings.official_dedup else "content",
         "vectors": settings.vectors,

@@ -85,7 +85,7 @@ def test_it_says_what_it_is(images):
     ]  # fmt: skip
     assert (found["task"], found["n"], found["embedder"]) == (f"WebQA@{CARD.version}", "3", "mine@abc")
     assert found["pool"].startswith("own-2-4-")
-    assert (found["fingerprint"], found["prompting"]) == ("0123456789ab", "none")
+    assert (found["fingerprint"], found["prompting"]) == ("0123456789ab", "-")
     assert (found["exif"], found["dedup"], found["vectors"]) == ("apply", "content", "float32")
 
 
