@@ -539,6 +539,11 @@ def test_a_run_that_is_none_is_left_alone(tmp_path, capsys):
     assert file.read_text() == '{"mine": true}'
 
 
+def test_a_model_that_is_none_leaves_no_files(tmp_path):
+    assert run(tmp_path / "runs", "clip:nowhere", tasks=SEARCH) == 2
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("place", ["import", "encode"])
 def test_an_embedder_that_exits_does_not_end_the_command(place, tmp_path, capsys):
     """As a script does that is taken for a module; its 0 would say that all went well."""

@@ -82,6 +82,8 @@ def command(
 
     Exits with 4 if a task fails; the other tasks go on.
     """
+    from contextlib import ExitStack
+
     from evalkit.cli.tables import run_summary
     from evalkit.device import device_name, pick_device
     from evalkit.embedders.registry import load_embedder, parse_model
@@ -104,10 +106,13 @@ def command(
     )
     exit_code = 0
     index = ImageIndex()
-    with VectorStore(store or out / "vectors.sqlite", rebuild=rebuild_store) as kept:
+    with ExitStack() as stack:
+        kept: VectorStore | None = None
         for spec in specs:
             try:
                 loaded = load_embedder(spec, device)
+                if kept is None:  # a command of which no model can be loaded leaves no files
+                    kept = stack.enter_context(VectorStore(store or out / "vectors.sqlite", rebuild=rebuild_store))
                 encoder = Encoder(loaded, kept, index, batch_tokens, vectors, Progress(quiet=quiet))
                 path, manifest = evaluate(encoder, cards, folder, out, settings, device_name(device))
             except (StoreError, ResultsError):
