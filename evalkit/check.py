@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 from evalkit.embedders.base import Costed, Embedder, EmbedderInfo
 from evalkit.errors import EmbedderError
 from evalkit.images import ImageFile
-from evalkit.items import IMAGE_MARK, Box, Item, Mask, Point, Region, Side
+from evalkit.items import IMAGE_MARK, Box, Item, Mask, Point, Points, Region, Side
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 MODALITIES = ("text", "image", "image+text")
-REGIONS = ("box", "point", "mask")
+REGIONS = ("box", "point", "points", "mask")
 
 UNIT_TOLERANCE = 1e-3
 """By how much a vector's length may differ from 1."""
@@ -339,6 +339,10 @@ def _region_pairs(folder: Path) -> dict[str, tuple[Region, Region]]:
     return {
         "box": (Box(16, 16, 96, 96), Box(144, 80, 240, 176)),
         "point": (Point(40, 40), Point(200, 128)),
+        "points": (
+            Points((Point(40, 40), Point(72, 64))),
+            Points((Point(200, 128), Point(168, 152)), negative=(Point(40, 40),)),
+        ),
         "mask": (masks[0], masks[1]),
     }
 

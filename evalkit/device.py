@@ -41,6 +41,26 @@ def pick_device(name: str) -> str:
     return name
 
 
+def pick_dtype(name: str, device: str) -> str:
+    """What a model computes in.
+
+    Args:
+        name: ``auto`` (bfloat16 on CUDA, float32 on the CPU), ``float32`` or ``bfloat16``.
+        device: from :func:`pick_device`.
+
+    Returns:
+        ``float32`` or ``bfloat16``.
+
+    Raises:
+        UsageError: an unknown name.
+    """
+    if name not in ("auto", "float32", "bfloat16"):
+        raise UsageError(f"option dtype={name!r} is not known: use auto, float32 or bfloat16")
+    if name == "auto":
+        return "float32" if device == "cpu" else "bfloat16"
+    return name
+
+
 def device_name(device: str) -> str:
     """The processor or GPU behind a device's name, for the record.
 

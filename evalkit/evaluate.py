@@ -14,8 +14,8 @@ from evalkit import __version__
 from evalkit.embedders.registry import LoadedEmbedder
 from evalkit.encoding.encode import Encoder
 from evalkit.environment import environment, without_places
-from evalkit.errors import DataError, EmbedderError, EvalkitError, ImageError, ResultsError, StoreError
-from evalkit.items import Box, Point
+from evalkit.errors import DataError, EmbedderError, EvalkitError, ItemError, ResultsError, StoreError
+from evalkit.items import region_kind
 from evalkit.metrics import METRICS, measure
 from evalkit.ranking import rank
 from evalkit.results import (
@@ -34,7 +34,9 @@ from evalkit.task import DataFolder, LoadOptions, Task, TaskCard, suites
 from evalkit.timing import Clock, Timing
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,7 @@ def evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, settings
         require_modalities(task, encoder.loaded)
         encoder.progress.expect(len(task.queries) + len(task.candidates))
         clock.lap("load_s")
-        queries = encoder.encode(task.queries, "query")
-        candidates = encoder.encode(task.candidates, "candidate")
+        queries, candidates = encode_task(task, encoder)
         clock.lap("encode_s")
         clock.count(encoder.take_stats())
         ranking = rank(queries, candidates, task.pools, task.relevant)
@@ -109,8 +110,6 @@ def evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, settings
     except (StoreError, ResultsError):
         raise
     except EvalkitError as error:
-        if isinstance(error, ImageError) and error.image is not None:
-            error = ImageError(f"{error}, {row_of(task, error.image)}")
         clock.count(encoder.take_stats())
         failure = Failure(type=type(error).__name__, message=without_places(str(error), folder))
         return Evaluated(TaskResult(**_facts(card), status="failed", complete=False, error=failure), error=error)
@@ -154,14 +153,28 @@ def load_task(card: TaskCard, folder: DataFolder, settings: Settings) -> Task:
         raise DataError(f"task {card.name} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
-def row_of(task: Task, image: object) -> str:
-    """Where an image comes first in a task: the row, counted from 0, and the side."""
+def encode_task(task: Task, encoder: Encoder) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The vectors of a task's queries and of its candidates.
+
+    Raises:
+        ItemError: an image or a region that cannot be used, with its row.
+    """
+    try:
+        return encoder.encode(task.queries, "query"), encoder.encode(task.candidates, "candidate")
+    except ItemError as error:
+        if (row := row_of(task, error)) is None:
+            raise
+        raise type(error)(f"{error}, {row}") from error
+
+
+def row_of(task: Task, error: ItemError) -> str | None:
+    """Where the item that an error concerns comes first in a task: its side and row."""
     for row, (query, pool) in enumerate(zip(task.queries, task.pools, strict=True)):
-        if query.image == image:
-            return f"query of row {row}"
-        if any(task.candidates[number].image == image for number in pool):
-            return f"candidate of row {row}"
-    return "mask of a query"
+        if error.concerns(query):
+            return f"query of {task.where(row)}"
+        if any(error.concerns(task.candidates[number]) for number in pool):
+            return f"candidate of {task.where(row)}"
+    return None
 
 
 def require_modalities(task: Task, loaded: LoadedEmbedder) -> None:
@@ -180,11 +193,7 @@ def require_modalities(task: Task, loaded: LoadedEmbedder) -> None:
 
 def prompting_of(task: Task, loaded: LoadedEmbedder) -> Literal["native", "text"] | None:
     """How the task's regions reach the embedder: by its own input, or as a sentence in the prompt."""
-    kinds = {
-        "box" if isinstance(q.region, Box) else "point" if isinstance(q.region, Point) else "mask"
-        for q in task.queries
-        if q.region is not None
-    }
+    kinds = {region_kind(query.region) for query in task.queries if query.region is not None}
     if not kinds:
         return None
     return "native" if kinds <= loaded.info.regions else "text"

@@ -1,9 +1,10 @@
 """Items as JSON lines: what ``evalkit embed`` reads, ``evalkit inspect`` writes and ``precomputed:`` matches.
 
 One JSON object a line, UTF-8. Keys: ``id``, ``side`` (``query`` where it is absent), ``prompt``, ``text``,
-``instruction``, ``image``, and at most one of ``box`` ``[x0, y0, x1, y1]``, ``point`` ``[x, y]`` and ``mask``
-(path of an image). Paths are relative to the file, or to the images folder where one is given. Coordinates
-are pixels of the stored image.
+``instruction``, ``image``, and at most one of ``box`` ``[x0, y0, x1, y1]``, ``point`` ``[x, y]``, ``points``
+``[[x, y], …]`` and ``mask`` (path of an image). Beside ``point`` or ``points``, ``negative_points``
+``[[x, y], …]`` says where the region is not. Paths are relative to the file, or to the images folder where one
+is given. Coordinates are pixels of the stored image.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from evalkit.errors import UsageError
 from evalkit.images import ImageFile
-from evalkit.items import Box, Item, Mask, Point, Region, Side
+from evalkit.items import Box, Item, Mask, Point, Points, Region, Side
 
 Number = Annotated[int | float, Field(allow_inf_nan=False)]
+Place = tuple[Number, Number]
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,18 @@ class _Row(BaseModel):
     image: Annotated[str, Field(min_length=1)] | None = None
     image_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     box: tuple[Number, Number, Number, Number] | None = None
-    point: tuple[Number, Number] | None = None
+    point: Place | None = None
+    points: tuple[Place, ...] | None = None
+    negative_points: tuple[Place, ...] | None = None
     mask: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _one_region_of_an_image(self) -> Self:
-        regions = [name for name in ("box", "point", "mask") if getattr(self, name) is not None]
+        regions = [name for name in ("box", "point", "points", "mask") if getattr(self, name) is not None]
         if len(regions) > 1:
             raise ValueError(f"{' and '.join(regions)} are given: a row has at most one region")
+        if self.negative_points is not None and regions not in (["point"], ["points"]):
+            raise ValueError("negative_points are given without point or points")
         if regions and self.image is None and self.image_sha256 is None:
             raise ValueError(f"{regions[0]} is given without an image")
         return self
@@ -69,12 +75,18 @@ class _Row(BaseModel):
         """The region.
 
         Raises:
-            ValueError: a box that ends before it begins.
+            ValueError: a box that ends before it begins, or points without a point.
         """
         if self.box is not None:
             return Box(*self.box)
-        if self.point is not None:
+        if self.point is not None and self.negative_points is None:
             return Point(*self.point)
+        positive = self.points if self.point is None else (self.point,)
+        if positive is not None:
+            return Points(
+                tuple(Point(*place) for place in positive),
+                tuple(Point(*place) for place in self.negative_points or ()),
+            )
         # The pixels of a mask are those of the stored image, so no orientation is applied.
         return Mask(ImageFile(root, self.mask, upright=False)) if self.mask is not None else None
 
@@ -179,6 +191,10 @@ def item_json(item: Item, id: str, side: Side, image_path: str | None = None) ->
         row["box"] = list(item.region.corners)
     elif isinstance(item.region, Point):
         row["point"] = [item.region.x, item.region.y]
+    elif isinstance(item.region, Points):
+        row["points"] = [[point.x, point.y] for point in item.region.positive]
+        if item.region.negative:
+            row["negative_points"] = [[point.x, point.y] for point in item.region.negative]
     elif isinstance(item.region, Mask):
         row["mask"] = item.region.image.path
     return row

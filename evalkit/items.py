@@ -49,13 +49,30 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Points:
+    """Several points in pixels, such as clicks on an object: those that lie in the region, and those that do not."""
+
+    positive: tuple[Point, ...]
+    negative: tuple[Point, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.positive:
+            raise ValueError("points need at least one positive point, one that lies in the region")
+
+
+@dataclass(frozen=True, slots=True)
 class Mask:
     """A mask as an image file of the stored image's size; what is not black belongs to the region."""
 
     image: ImageFile
 
 
-Region = Box | Point | Mask
+Region = Box | Point | Points | Mask
+
+
+def region_kind(region: Region) -> str:
+    """``box``, ``point``, ``points`` or ``mask``: what :attr:`EmbedderInfo.regions` calls the region."""
+    return type(region).__name__.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +99,9 @@ class Item:
         if self.image is None:
             return "text"
         return "image+text" if self.text else "image"
+
+    @property
+    def images(self) -> tuple[ImageFile, ...]:
+        """The image files that it is made of: its image, its mask."""
+        mask = self.region.image if isinstance(self.region, Mask) else None
+        return tuple(image for image in (self.image, mask) if image is not None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from evalkit.images import ImageFile
-from evalkit.items import Box, Item, Point, Region, Side
+from evalkit.items import Box, Item, Point, Points, Region, Side
 
 KEY_VERSION = 1
 
@@ -45,8 +45,14 @@ def _region(region: Region | None) -> str:
     if isinstance(region, Box):
         return f"box {' '.join(map(_number, region.corners))}"
     if isinstance(region, Point):
-        return f"point {_number(region.x)} {_number(region.y)}"
+        return f"point {_place(region)}"
+    if isinstance(region, Points):
+        return " ".join(["points", *map(_place, region.positive), "negative", *map(_place, region.negative)])
     return f"mask {_image(region.image)}"
+
+
+def _place(point: Point) -> str:
+    return f"{_number(point.x)} {_number(point.y)}"
 
 
 def _number(value: float) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import numpy as np
 
@@ -51,6 +52,7 @@ def signature(task: Task, images: ImageIndex, loaded: LoadedEmbedder, prompting:
         "metric": METRIC,
         "embedder": info.name + (f"@{info.revision}" if info.revision else ""),
         "fingerprint": loaded.fingerprint[:12],
+        "options": _options(info.options),
         "prompting": prompting or "-",
         "exif": settings.exif,
         "dedup": "official" if settings.official_dedup else "content",
@@ -58,6 +60,11 @@ def signature(task: Task, images: ImageIndex, loaded: LoadedEmbedder, prompting:
         "evalkit": __version__,
     }
     return "|".join(f"{key}:{value}" for key, value in parts.items())
+
+
+def _options(options: dict[str, str]) -> str:
+    # Escaped as in a MODEL's ?key=value, so that the line's own marks stay its own.
+    return ",".join(f"{quote(key)}={quote(value)}" for key, value in sorted(options.items())) or "-"
 
 
 def _data(task: Task, images: ImageIndex) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -140,6 +140,7 @@ class Task:
         relevant: n arrays of the candidate numbers that are right, int32, part of the pool, not empty.
         labels: n names, of the right candidates.
         warnings: what a reader of the number should know.
+        where: where the row of a query is, by its number, for an error: ``FILE, row 3``.
     """
 
     card: TaskCard
@@ -152,6 +153,7 @@ class Task:
     labels: Sequence[str]
     options: LoadOptions = field(default_factory=LoadOptions)
     warnings: tuple[str, ...] = ()
+    where: Callable[[int], str] = "row {}".format
 
     def __post_init__(self) -> None:
         import numpy as np

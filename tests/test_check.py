@@ -58,7 +58,7 @@ def test_random_passes() -> None:
     assert failed(list(found.values())) == set()
     assert found["text: same call twice"].detail == "equal bit for bit"
     assert found["self-retrieval"].detail.startswith("P@1 1.000 of 20 items")
-    for kind in ("box", "point", "mask"):
+    for kind in ("box", "point", "points", "mask"):
         assert found[f"region: {kind}"].passed is None
         assert found[f"region: {kind}"].detail == f"not applicable: the embedder does not take a {kind} as input"
 
@@ -170,7 +170,7 @@ def test_only_declared_modalities_are_tried() -> None:
     assert found["image: shape"].detail == "not applicable: the embedder does not take image"
 
 
-@pytest.mark.parametrize("kind", ["box", "point", "mask"])
+@pytest.mark.parametrize("kind", ["box", "point", "points", "mask"])
 def test_regions_must_move_the_vector(kind: str) -> None:
     def ignores(self: Random, items: Sequence[Item], side: Side) -> np.ndarray:
         return right(self, [dataclasses.replace(item, region=None) for item in items], side)
@@ -189,6 +189,8 @@ def test_regions_must_move_the_vector(kind: str) -> None:
     assert "move by 0.0e+00 with a region" in ignored.detail
     # That there is a region is not enough: which one it is must count.
     assert by_name(check(Broken(sees_presence, regions=regions)))[name].passed is False
+    others = frozenset({"box", "point", "points", "mask"}) - regions
+    assert by_name(check(Broken(right, regions=others)))[name].passed is None
     images_only = Broken(right, regions=regions, modalities=frozenset({"image"}))
     assert by_name(check(images_only))[name].passed is True
 

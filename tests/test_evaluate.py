@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from builders import (
     golden,
     in_order,
     install,
+    load,
     manifest,
     run,
     site_packages,
@@ -33,6 +35,10 @@ from builders import (
 )
 
 from evalkit.environment import without_places
+from evalkit.errors import ImageError, RegionError
+from evalkit.evaluate import row_of
+from evalkit.images import ImageFile
+from evalkit.items import Mask
 from evalkit.task import DataFolder
 
 COLOURS = "evalkit.example.colours:Colours"
@@ -196,9 +202,10 @@ def test_the_same_command_again_embeds_nothing_and_writes_the_same_bytes(tmp_pat
     assert run(tmp_path, COLOURS) == 0
     files, embedded = files_of(tmp_path), counts("embedded")
     assert embedded > 200
+    assert embedded > counts("images_encoded") >= counts("images") > 0
     assert run(tmp_path, COLOURS) == 0
     assert files_of(tmp_path) == files
-    assert counts("embedded") == counts("images") == 0
+    assert counts("embedded") == counts("images") == counts("images_encoded") == 0
     assert counts("reused") == counts("distinct") > 200
 
 
@@ -578,7 +585,52 @@ def test_a_broken_image_is_named_with_its_row(half, tmp_path):
     (half / "images" / "OK-VQA" / "q2.png").unlink()
     assert run(tmp_path / "runs", "random", tasks="OK-VQA", data=half) == 4
     message = tasks_of(tmp_path / "runs")["OK-VQA"]["error"]["message"]
-    assert message.endswith(", query of row 2")
+    assert message.endswith(", query of DATA/OK-VQA/test-00000-of-00001.parquet, row 2")
+
+
+BOXER = """
+from evalkit.embedders.base import EmbedderInfo
+from evalkit.embedders.baselines import Random
+
+class Boxer(Random):
+    def __init__(self):
+        self.info = EmbedderInfo(name="boxer", dimension=64, regions=frozenset({"box"}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("box", "says"),
+    [
+        ([8.0, 1.0, 3.0, 3.0], "box [8.0, 1.0, 11.0, 4.0] lies outside its image of 8 x 6 pixels"),
+        ([2.0, 1.0, 0.0, 3.0], "box [2.0, 1.0, 2.0, 4.0] holds no pixel of its image (8 x 6 pixels)"),
+    ],
+)
+def test_a_box_that_is_not_on_its_image_is_named_with_its_row(box, says, tmp_path):
+    """To an embedder that takes boxes; to others it is no more than words in the prompt."""
+    name = "SCaR/RefCOCOg"
+    columns = golden(name) | {"bbox": [[0.0, 0.0, 9.5, 2.0], box, [1.0, 1.0, 2.0, 2.0]]}
+    write(tmp_path / "data", name, columns)
+    draw_images(tmp_path / "data", columns)
+    (tmp_path / "boxer.py").write_text(BOXER)
+    assert run(tmp_path / "boxer", f"{tmp_path / 'boxer.py'}:Boxer", tasks=name, data=tmp_path / "data") == 4
+    error = tasks_of(tmp_path / "boxer")[name]["error"]
+    assert error["type"] == "RegionError"
+    assert error["message"].startswith(says)
+    assert error["message"].endswith(", query of DATA/SCaR_eval_RefCOCOg.parquet, row 1")
+    assert run(tmp_path / "random", "random", tasks=name, data=tmp_path / "data") == 0
+
+
+def test_a_mask_and_a_candidate_are_found_in_their_rows(tmp_path):
+    task = load(EXAMPLE, SHAPES)
+    mask = Mask(ImageFile(tmp_path, "mask.png"))
+    queries = [replace(item, region=mask if row == 5 else None) for row, item in enumerate(task.queries)]
+    task = replace(task, queries=queries, where="here, row {}".format)
+    assert row_of(task, ImageError("", mask.image)) == "query of here, row 5"
+    assert row_of(task, ImageError("", replace(mask.image, upright=False))) is None
+    assert row_of(task, ImageError("")) is None
+    candidate = task.candidates[task.pools[0][1]]
+    assert row_of(task, RegionError("", replace(candidate))) == "candidate of here, row 0"
+    assert row_of(task, RegionError("", replace(candidate, text="another"))) is None
 
 
 FULL_DISK = """

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from evalkit.errors import UsageError
 from evalkit.images import ImageFile
 from evalkit.itemfile import item_json, read_items
-from evalkit.items import Box, Item, Mask, Point, Side
+from evalkit.items import Box, Item, Mask, Point, Points, Side
 
 PROMPT = "<image>\nFind …\nReferring object bbox: [1, 2, 3, 4]"
 
@@ -68,23 +68,40 @@ def test_regions_and_orientation(tmp_path: Path) -> None:
             {"id": "none", **row},
             {"id": "box", **row, "box": [0, 1.5, 2, 3]},
             {"id": "point", **row, "point": [4, 5.5]},
+            {"id": "points", **row, "points": [[4, 5.5], [6, 7]]},
+            {"id": "not there", **row, "points": [[4, 5.5]], "negative_points": [[0, 1], [2, 3]]},
+            {"id": "one, not there", **row, "point": [4, 5.5], "negative_points": [[0, 1]]},
             {"id": "mask", **row, "mask": "m.png", "side": "candidate"},
         ),
         tmp_path / "elsewhere",
     )
     root = tmp_path / "elsewhere"
-    regions = [None, Box(0, 1.5, 2, 3), Point(4, 5.5), Mask(ImageFile(root, "m.png", upright=False))]
+    point = Point(4, 5.5)
+    regions = [
+        None,
+        Box(0, 1.5, 2, 3),
+        point,
+        Points((point, Point(6, 7))),
+        Points((point,), (Point(0, 1), Point(2, 3))),
+        Points((point,), (Point(0, 1),)),
+        Mask(ImageFile(root, "m.png", upright=False)),
+    ]
     assert [row.item.region for row in rows] == regions
     # The camera's orientation is applied only where no region counts pixels of the stored image.
-    assert [row.item.image.upright for row in rows if row.item.image] == [True, False, False, False]
+    assert [row.item.image.upright for row in rows if row.item.image] == [True] + [False] * 6
     assert {row.item.image.root for row in rows if row.item.image} == {root}
-    assert [row.side for row in rows] == ["query", "query", "query", "candidate"]
+    assert [row.side for row in rows] == ["query"] * 6 + ["candidate"]
+
+
+coordinates = st.integers(-(2**40), 2**40) | st.floats(allow_nan=False, allow_infinity=False)
+points = st.builds(Point, coordinates, coordinates)
 
 
 @given(
     text=st.text(),
     side=st.sampled_from(["query", "candidate"]),
-    region=st.sampled_from([None, Box(0, 0, 7, 8), Box(0.5, 1, 2, 3), Point(3, 4.25), "mask"]),
+    region=st.sampled_from([None, Box(0, 0, 7, 8), Box(0.5, 1, 2, 3), Point(3, 4.25), "mask"])
+    | st.builds(Points, st.lists(points, min_size=1, max_size=3).map(tuple), st.lists(points, max_size=2).map(tuple)),
     image=st.booleans(),
 )
 def test_what_is_written_is_read_back(
@@ -99,6 +116,7 @@ def test_what_is_written_is_read_back(
     item = Item(text, text=text[::-1], instruction=text[:3], image=picture, region=region)
     [row] = read_items(write(folder / "items.jsonl", json.dumps(item_json(item, "id", side))))
     assert (row.item, row.side) == (item, side)
+    assert repr(row.item.region) == repr(item.region), "whole numbers stay whole"
 
 
 def test_another_path_may_be_written(tmp_path: Path) -> None:
@@ -129,6 +147,15 @@ IMAGE = {"id": "1", "prompt": "a", "image": "x"}
         ('{"id": "1", "prompt": "a", "image": "x", "box": [1, 2, NaN, 4]}', r"box\[2\] is nan"),
         ({**IMAGE, "box": [3, 2, 1, 4]}, r"box \[3, 2, 1, 4\] ends before it begins"),
         ({**IMAGE, "box": [1, 2, 3, 4], "point": [1, 2]}, r"box and point are given: .* at most one region"),
+        ({**IMAGE, "points": [[1, 2]], "point": [1, 2]}, r"point and points are given: .* at most one region"),
+        ({**IMAGE, "points": [[1, 2]], "mask": "m.png"}, r"points and mask are given"),
+        ({**IMAGE, "points": []}, r"points need at least one positive point"),
+        ({**IMAGE, "points": [], "negative_points": [[1, 2]]}, r"points need at least one positive point"),
+        ({**IMAGE, "points": [1, 2]}, r"points\[0\] is 1"),
+        ({**IMAGE, "points": [[1, 2], [3, "4"]]}, r"points\[1\]\[1\] is '4'"),
+        ({**IMAGE, "negative_points": [[1, 2]]}, r"negative_points are given without point or points"),
+        ({**IMAGE, "box": [1, 2, 3, 4], "negative_points": []}, r"negative_points are given without point or points"),
+        ({"id": "1", "prompt": "a", "points": [[1, 2]]}, r"points is given without an image"),
         ({"id": "1", "prompt": "a", "image_sha256": "ABC"}, r"image_sha256 is 'ABC'"),
         ({"id": "1", "prompt": "a", "image_sha256": "0" * 64}, r"has an image_sha256 but no image"),
         ({"id": "0", "prompt": "another"}, r"id '0' is that of line 1 too, which is another item"),

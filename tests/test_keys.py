@@ -14,7 +14,7 @@ from PIL import Image
 
 from evalkit.errors import ImageError
 from evalkit.images import ImageFile
-from evalkit.items import Box, Item, Mask, Point
+from evalkit.items import Box, Item, Mask, Point, Points
 from evalkit.keys import content_digest, vector_key
 
 ROOT = Path("images")
@@ -28,8 +28,10 @@ images = st.builds(
     st.booleans(),
 )
 numbers = st.sampled_from([0, 1, 2, 3, 0.5, 2.5])
+points = st.builds(Point, numbers, numbers)
 regions = st.one_of(
-    st.builds(Point, numbers, numbers),
+    points,
+    st.builds(Points, st.lists(points, min_size=1, max_size=2).map(tuple), st.lists(points, max_size=1).map(tuple)),
     st.builds(lambda a, b, c, d: Box(min(a, c), min(b, d), max(a, c), max(b, d)), numbers, numbers, numbers, numbers),
     st.builds(Mask, images),
 )
@@ -98,6 +100,12 @@ def test_regions_of_different_kinds_and_writing_are_apart():
         Point(1, 2),
         Point(1.0, 2),
         Point(2, 1),
+        Points((Point(1, 2),)),
+        Points((Point(1.0, 2),)),
+        Points((Point(1, 2), Point(3, 4))),
+        Points((Point(1, 2),), (Point(3, 4),)),
+        Points((Point(1, 2), Point(3, 4)), (Point(5, 6),)),
+        Points((Point(1, 2),), (Point(3, 4), Point(5, 6))),
         Box(1, 2, 1, 2),
         Box(1, 2, 3, 4),
         Box(1, 2, 3, 4.0),

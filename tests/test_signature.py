@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import PIL.Image
@@ -80,12 +81,12 @@ def put(values: Sequence[object], place: int, value: object) -> list[object]:
 def test_it_says_what_it_is(images):
     found = parts(base(images))
     assert list(found) == [
-        "task", "n", "data", "prompts", "pool", "metric", "embedder", "fingerprint", "prompting", "exif", "dedup",
-        "vectors", "evalkit",
+        "task", "n", "data", "prompts", "pool", "metric", "embedder", "fingerprint", "options", "prompting", "exif",
+        "dedup", "vectors", "evalkit",
     ]  # fmt: skip
     assert (found["task"], found["n"], found["embedder"]) == (f"WebQA@{CARD.version}", "3", "mine@abc")
     assert found["pool"].startswith("own-2-4-")
-    assert (found["fingerprint"], found["prompting"]) == ("0123456789ab", "-")
+    assert (found["fingerprint"], found["options"], found["prompting"]) == ("0123456789ab", "-", "-")
     assert (found["exif"], found["dedup"], found["vectors"]) == ("apply", "content", "float32")
 
 
@@ -145,6 +146,21 @@ def test_embedder_and_settings_show(images):
     named = replace(LOADED, info=replace(INFO, name="yours", revision=None))
     assert differ(parts(task, named)) == {"embedder": "yours"}
     assert differ(parts(task, replace(LOADED, fingerprint="f" * 64))) == {"fingerprint": "f" * 12}
+
+
+def test_options_are_shown_in_order(images):
+    chosen = {"precision": "bfloat16", "frame": "sam"}
+    found = parts(base(images), replace(LOADED, info=replace(INFO, options=chosen)))
+    assert found["options"] == "frame=sam,precision=bfloat16"
+
+
+@settings(max_examples=40, deadline=None)
+@given(options=st.dictionaries(st.text("ab|:,=%\n é/", max_size=3), st.text("ab|:,=%\n é/", max_size=4), max_size=3))
+def test_options_are_read_back_whatever_they_hold(options, images):
+    """So the marks of the line stay its own, and no two sets of options show as one."""
+    shown = parts(base(images), replace(LOADED, info=replace(INFO, options=options)))["options"]
+    pairs = [tuple(map(unquote, pair.split("="))) for pair in shown.split(",")] if shown != "-" else []
+    assert pairs == sorted(options.items())
 
 
 def test_where_an_image_lies_does_not_show(images):

@@ -44,6 +44,7 @@ def command(
     from evalkit.embedders.registry import load_embedder, parse_model
     from evalkit.encoding.encode import Encoder, ImageIndex
     from evalkit.encoding.store import VectorStore
+    from evalkit.errors import ItemError
     from evalkit.files import write_atomically
     from evalkit.itemfile import read_items
     from evalkit.items import Side
@@ -59,8 +60,14 @@ def command(
         encoder = Encoder(loaded, store, ImageIndex(), batch_tokens, progress=progress)
         for side in sides:
             places = [place for place, row in enumerate(rows) if row.side == side]
-            if places:
-                vectors[places] = encoder.encode([rows[place].item for place in places], side)
+            try:
+                if places:
+                    vectors[places] = encoder.encode([rows[place].item for place in places], side)
+            except ItemError as error:
+                line = next((rows[place].line for place in places if error.concerns(rows[place].item)), None)
+                if line is None:
+                    raise
+                raise type(error)(f"{source}, line {line}: {error}") from error
     buffer = io.BytesIO()
     np.savez(buffer, ids=np.array([row.id for row in rows]), vectors=vectors)
     write_atomically(output, buffer.getvalue())

@@ -27,7 +27,9 @@ class EmbedderInfo:
         dimension: length of its vectors.
         revision: the checkpoint's revision (full git hash, or a digest of its files), where there is one.
         modalities: what it can embed, of ``text``, ``image``, ``image+text``.
-        regions: which regions it takes as an input of its own, of ``box``, ``point``, ``mask``.
+        regions: which regions it takes as an input of its own, of ``box``, ``point``, ``points``, ``mask``.
+            Those it gets lie on their image (:mod:`evalkit.regions`); whether a mask marks anything is its own
+            to see, and to raise :class:`evalkit.errors.RegionError` for.
         fingerprint: digest of all that its vectors depend on (weights, revision, options, code version).
             Vectors are kept under it: two embedders that may differ must not share one. Empty means
             that evalkit digests the class's source and its options instead.
@@ -70,6 +72,20 @@ class Costed(Protocol):
 
     def cost(self, item: Item, image: ImageFacts | None) -> int:
         """Estimated tokens (or anything proportional to time and memory), at least 1."""
+        ...
+
+
+@runtime_checkable
+class CountsImages(Protocol):
+    """An embedder that may use what it made of an image for several items, and counts how often it made it.
+
+    Items of one image come one after the other, in the same call or in calls that follow each other. They share
+    ``item.image.digest`` and ``item.image.upright``.
+    """
+
+    @property
+    def images_encoded(self) -> int:
+        """Images that its image encoders ran on since it was made; never goes down."""
         ...
 
 

@@ -176,13 +176,21 @@ def digest_files(folder: Path) -> str:
     """
     total = hashlib.sha256()
     for file in vector_files(folder):
-        try:
-            with file.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        except OSError as error:
-            raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error
-        total.update(f"{digest}  {file.relative_to(folder).as_posix()}\n".encode())
+        total.update(f"{file_digest(file)}  {file.relative_to(folder).as_posix()}\n".encode())
     return total.hexdigest()
+
+
+def file_digest(file: Path) -> str:
+    """SHA-256 of a file, hexadecimal, read in pieces.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error
 
 
 def weight_files(checkpoint: Checkpoint) -> list[Path]:

@@ -20,12 +20,12 @@ import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from evalkit.device import pick_device
+from evalkit.device import pick_device, pick_dtype
 from evalkit.embedders.base import EmbedderInfo
-from evalkit.embedders.checkpoint import Checkpoint, read_json, resolve, weight_files
+from evalkit.embedders.checkpoint import Checkpoint, read_json, resolve
+from evalkit.embedders.loading import load_model, said
 from evalkit.errors import EmbedderError, ImageError, UsageError
 from evalkit.images import MAX_PIXELS
 from evalkit.items import Item, Side
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 CODE_VERSION = "1"  # raise it when this module begins to give other vectors for the same checkpoint
 MODEL_TYPES = ("clip", "siglip")
-DTYPES = ("float32", "bfloat16")
 _YES_NO = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 # Parameters of the loss: no vector depends on them, and some conversions leave them out.
 _LOSS_ONLY = frozenset({"logit_scale", "logit_bias"})
@@ -80,7 +79,7 @@ class Clip:
         dtype: ``float32``, ``bfloat16`` (autocast), or ``auto``: bfloat16 on CUDA, float32 on the CPU.
 
     Raises:
-        UsageError: no such checkpoint, not a CLIP or SigLIP, or an option that is not known.
+        UsageError: no such checkpoint, not a CLIP or SigLIP, no such device, or an option that is not known.
     """
 
     def __init__(
@@ -96,12 +95,10 @@ class Clip:
             if instruction.lower() not in _YES_NO:
                 raise UsageError(f"clip option instruction={instruction!r}: use 1 or 0")
             instruction = _YES_NO[instruction.lower()]
-        if dtype not in (*DTYPES, "auto"):
-            raise UsageError(f"clip option dtype={dtype!r}: use auto, {' or '.join(DTYPES)}")
         self._checkpoint: Checkpoint = resolve(path, revision)
         self._instruction = instruction
-        self._dtype = dtype
-        self._device = device
+        self._device = pick_device(device)
+        self._dtype = pick_dtype(dtype, self._device)
         self._kind = str(self._checkpoint.config().get("model_type"))
         if self._kind not in MODEL_TYPES:
             raise UsageError(
@@ -114,12 +111,11 @@ class Clip:
         """Read from the configuration; reads every file once for the fingerprint, loads no weights.
 
         Raises:
-            UsageError: a file is missing, or the device is not there.
+            UsageError: a file is missing.
         """
-        device, dtype = self._place
-        options = {"dtype": dtype, "instruction": str(int(self._instruction))}
+        options = {"dtype": self._dtype, "instruction": str(int(self._instruction))}
         digest = self._checkpoint.digest
-        depends_on = [CODE_VERSION, digest, device.partition(":")[0], options]
+        depends_on = [CODE_VERSION, digest, self._device.partition(":")[0], options]
         return EmbedderInfo(
             name=self._checkpoint.name,
             dimension=self._shape.dimension,
@@ -151,9 +147,9 @@ class Clip:
         texts = [self._text(item) for item in items]
         pictures = {row: item.image for row, item in enumerate(items) if item.image is not None}
         written = [row for row, text in enumerate(texts) if row not in pictures or text.strip()]
-        device, dtype = self._place
+        device = self._device
         total = torch.zeros(len(items), self._shape.dimension, device=device)
-        half = torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=dtype == "bfloat16")
+        half = torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=self._dtype == "bfloat16")
         with torch.inference_mode(), half:
             if written:
                 total[written] += self._text_features([texts[row] for row in written]).float()
@@ -175,13 +171,6 @@ class Clip:
         return f"{item.instruction} {item.text}".strip() if self._instruction else item.text
 
     @cached_property
-    def _place(self) -> tuple[str, str]:
-        """Device and dtype."""
-        device = pick_device(self._device)
-        automatic = "float32" if device == "cpu" else "bfloat16"
-        return device, automatic if self._dtype == "auto" else self._dtype
-
-    @cached_property
     def _shape(self) -> _Shape:
         from huggingface_hub.errors import StrictDataclassError
         from transformers import CLIPConfig, SiglipConfig
@@ -191,7 +180,7 @@ class Clip:
         try:
             config = kind.from_pretrained(self._checkpoint.folder, local_files_only=True)
         except (OSError, ValueError, TypeError, AttributeError, StrictDataclassError) as error:
-            raise UsageError(f"{file} is no {self._kind} configuration ({_said(error)}): {self._way_out}") from error
+            raise UsageError(f"{file} is no {self._kind} configuration ({said(error)}): {self._way_out}") from error
         text, vision = config.text_config, config.vision_config
         dimension = config.projection_dim if self._kind == "clip" else text.projection_size
         if self._kind == "siglip" and (dimension != vision.hidden_size or not vision.vision_use_head):
@@ -217,34 +206,11 @@ class Clip:
 
     def _load_model(self) -> torch.nn.Module:
         import torch
-        from safetensors import SafetensorError
         from transformers import CLIPModel, SiglipModel
 
-        files = weight_files(self._checkpoint)
-        safe = files[0].suffix == ".safetensors"
         kind = CLIPModel if self._kind == "clip" else SiglipModel
-        try:
-            model, report = kind.from_pretrained(
-                self._checkpoint.folder,
-                local_files_only=True,
-                use_safetensors=safe,
-                weights_only=True,
-                dtype=torch.float32,
-                ignore_mismatched_sizes=True,  # reported below, with the name
-                output_loading_info=True,
-            )
-        except (OSError, ValueError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
-            raise EmbedderError(f"{files[0]} cannot be loaded ({_said(error)}): {self._way_out}") from error
-        # transformers only warns here and goes on with random weights.
-        mismatched = {key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]}
-        names = sorted((set(report["missing_keys"]) | mismatched) - _LOSS_ONLY)
-        if names:
-            raise EmbedderError(
-                f"{files[0]} does not hold the weights that config.json asks for: {len(names)} are missing "
-                f"or of another shape, such as {names[0]}; {self._way_out}"
-            )
-        loaded: torch.nn.Module = model.eval().to(self._place[0])
-        return loaded
+        model: torch.nn.Module = load_model(kind, self._checkpoint, torch.float32, may_lack=_LOSS_ONLY)
+        return model.to(self._device)
 
     def _load_tokenizer(self) -> tuple[Any, Callable[[str], str]]:
         from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -263,11 +229,11 @@ class Clip:
             tokenizer = kind.from_pretrained(folder, local_files_only=True)
         except ImportError as error:
             raise UsageError(
-                f"the tokenizer of {folder} needs a package that is not installed ({_said(error).split('. ')[0]}): "
+                f"the tokenizer of {folder} needs a package that is not installed ({said(error).split('. ')[0]}): "
                 "install sentencepiece and protobuf, or get the checkpoint's tokenizer.json"
             ) from error
         except Exception as error:  # the tokenizers library raises no narrower class
-            raise EmbedderError(f"the tokenizer of {folder} is broken ({_said(error)}): {self._way_out}") from error
+            raise EmbedderError(f"the tokenizer of {folder} is broken ({said(error)}): {self._way_out}") from error
         if self._kind == "clip":
             self._check_end_token(tokenizer)
             return tokenizer, str
@@ -302,7 +268,7 @@ class Clip:
             processor = AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
             probe = processor(images=[PIL.Image.new("RGB", (9, 7))], return_tensors="pt")["pixel_values"]
         except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
-            raise EmbedderError(f"{file} is no image processor ({_said(error)}): {self._way_out}") from error
+            raise EmbedderError(f"{file} is no image processor ({said(error)}): {self._way_out}") from error
         if tuple(probe.shape[-2:]) != self._shape.pixels:
             raise EmbedderError(
                 f"{file} makes images of {tuple(probe.shape[-2:])} pixels (height, width), the model takes "
@@ -320,7 +286,7 @@ class Clip:
             truncation=True,
             max_length=self._shape.text_length,
             return_tensors="pt",
-        ).to(self._place[0])
+        ).to(self._device)
         # SigLIP was trained without a mask: it attends to its padding, and pools at the last position.
         mask = {"attention_mask": tokens["attention_mask"]} if self._kind == "clip" else {}
         return _pooled(parts.model.get_text_features(input_ids=tokens["input_ids"], **mask))
@@ -338,17 +304,12 @@ class Clip:
                     f"short side of {edge} it would have more than {MAX_PIXELS:,} pixels; leave its row out"
                 )
         pixels = parts.processor(images=pictures, return_tensors="pt")["pixel_values"]
-        return _pooled(parts.model.get_image_features(pixel_values=pixels.to(self._place[0])))
+        return _pooled(parts.model.get_image_features(pixel_values=pixels.to(self._device)))
 
 
 def _pair(size: int | Sequence[int]) -> tuple[int, int]:
     """Height and width."""
     return (int(size), int(size)) if isinstance(size, int) else (int(size[0]), int(size[1]))
-
-
-def _said(error: Exception) -> str:
-    """A library's message on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _pooled(features: Any) -> torch.Tensor:

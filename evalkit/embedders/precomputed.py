@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.embedders.base import EmbedderInfo
 from evalkit.errors import EmbedderError, ImageError, UsageError
-from evalkit.items import Box, Item, Mask, Point, Region, Side
+from evalkit.items import Item, Mask, Region, Side
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-3  # by how much a length may differ from 1, and two vectors of one item from each other
 
 # Side, prompt, digest of the image, region: what makes two items the same.
-_Key = tuple[str, str, str, tuple[str | float, ...]]
+_Key = tuple[str, str, str, Region | str | None]
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,9 @@ class Precomputed:
     Args:
         path: the folder DIR.
         images: folder that image paths are relative to; that of the item file where it is ``None``.
-        regions: kinds of region, of ``box``, ``point``, ``mask``, with commas between, that the model behind
-            the vectors took as an input of its own. Only its maker knows; results say ``native`` for these.
+        regions: kinds of region, of ``box``, ``point``, ``points``, ``mask``, with commas between, that the
+            model behind the vectors took as an input of its own. Only its maker knows; results say ``native``
+            for these.
 
     Raises:
         UsageError: there is no such folder, it holds no pairs, or there is no such kind of region.
@@ -60,8 +61,10 @@ class Precomputed:
 
     def __init__(self, path: str, *, images: str | None = None, regions: str = "") -> None:
         self._regions = frozenset(kind for kind in regions.split(",") if kind)
-        if unknown := self._regions - {"box", "point", "mask"}:
-            raise UsageError(f"precomputed option regions={regions!r}: {min(unknown)!r} is none of box, point, mask")
+        if unknown := self._regions - {"box", "point", "points", "mask"}:
+            raise UsageError(
+                f"precomputed option regions={regions!r}: {min(unknown)!r} is none of box, point, mask, points"
+            )
         self._folder = Path(path).expanduser()
         self._images = Path(images).expanduser() if images else None
         if not self._folder.is_dir():
@@ -208,12 +211,9 @@ def _image_digest(image: ImageFile, seen: dict[tuple[Path, str], str]) -> str:
     return seen[place]
 
 
-def _region_key(region: Region | None, seen: dict[tuple[Path, str], str]) -> tuple[str | float, ...]:
-    if isinstance(region, Box):
-        return ("box", *region.corners)
-    if isinstance(region, Point):
-        return ("point", region.x, region.y)
-    return ("mask", _image_digest(region.image, seen)) if isinstance(region, Mask) else ()
+def _region_key(region: Region | None, seen: dict[tuple[Path, str], str]) -> Region | str | None:
+    """The region itself, whose numbers are equal by value; of a mask its file's digest."""
+    return _image_digest(region.image, seen) if isinstance(region, Mask) else region
 
 
 def _read_vectors(file: Path) -> tuple[dict[str, int], NDArray[np.float32]]:

@@ -25,8 +25,10 @@ from evalkit.embedders.base import Embedder, EmbedderInfo
 from evalkit.errors import EmbedderError, UsageError
 from evalkit.task import plugins
 
-# Names for checkpoints that papers report; the published CLIP and SigLIP rows use these weights.
+# Names for checkpoints that papers report; the published rows use these weights.
 NAMED = {
+    "virtue-2b": "virtue:Sony/VIRTUE-2B-SCaR@e98d03976ccbc7738c5ca14fab98d442a06c0530",
+    "virtue-7b": "virtue:Sony/VIRTUE-7B-SCaR@e5280a7cb6a08961782b04a9753aa31351656b66",
     "clip-vit-large-patch14": "clip:openai/clip-vit-large-patch14",
     "siglip-so400m-patch14-384": "clip:google/siglip-so400m-patch14-384",
 }

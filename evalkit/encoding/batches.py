@@ -1,4 +1,4 @@
-"""Items to batches: ordered by cost, filled up to a budget, the same for the same items."""
+"""Items to batches: ordered by cost, those of an image together, filled to a budget, the same for the same items."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ BATCH_TOKENS = 16_384
 BATCH_PIXELS = 64_000_000  # decoded images of one batch: 192 MB as 24-bit RGB
 _BATCH_ITEMS = 512  # what costs next to nothing still has to be interruptible
 
+Picture = tuple[str, bool]  # which pixels: digest of the image file, whether they are turned upright
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -24,12 +26,20 @@ class Entry:
         item: the item.
         image: its image's facts, where it has one.
         cost: in tokens, as the embedder estimates it.
+        image_cost: of its image alone, the same for all items of the image; 0 where it has none.
     """
 
     key: bytes
     item: Item
     image: ImageFacts | None
     cost: int
+    image_cost: int = 0
+
+    @property
+    def picture(self) -> Picture:
+        """Which pixels its image has; all texts have the same."""
+        upright = self.item.image is not None and self.item.image.upright
+        return (self.image.digest if self.image else "", upright)
 
 
 def estimator(embedder: Embedder) -> Callable[[Item, ImageFacts | None], int]:
@@ -58,29 +68,39 @@ def plan(entries: Sequence[Entry], batch_tokens: int, batch_pixels: int = BATCH_
 
     Items without an image come before those with one and never share a batch with them; the dearest come
     first, so that a batch that does not fit into memory shows at once and the padding of a batch is
-    small. The order of equal costs follows the key, so that the plan depends on what is to be embedded
-    and on nothing else.
+    small. Items of one image stand together, so that it is decoded once, and an embedder may look at it once;
+    so images are ordered by what they cost alone, and then the items of each. What is still equal follows
+    digest and key, so that the plan depends on what is to be embedded and on nothing else.
+
+    The place of an entry depends on that entry alone, and a batch on what comes after its beginning: the
+    batches after any one are the plan of their entries.
 
     Args:
         entries: distinct by key.
         batch_tokens: a batch's dearest cost times its size stays at or below it, unless it is one item.
-        batch_pixels: so does the sum of its images' pixels.
+        batch_pixels: so does the sum of its images' pixels, each image counted once.
     """
     batches: list[list[Entry]] = []
     dearest = pixels = 0
-    for entry in sorted(entries, key=lambda e: (e.image is not None, -e.cost, e.key)):
+    for entry in sorted(entries, key=_place):
+        batch = batches[-1] if batches else []
         size = entry.image.width * entry.image.height if entry.image else 0
+        more = 0 if batch and batch[-1].picture == entry.picture else size
         fits = (
-            batches
-            and (batches[-1][0].image is None) == (entry.image is None)
-            and dearest * (len(batches[-1]) + 1) <= batch_tokens
-            and pixels + size <= batch_pixels
-            and len(batches[-1]) < _BATCH_ITEMS
+            batch
+            and (batch[0].image is None) == (entry.image is None)
+            and max(dearest, entry.cost) * (len(batch) + 1) <= batch_tokens
+            and (not more or pixels + more <= batch_pixels)
+            and len(batch) < _BATCH_ITEMS
         )
         if fits:
-            batches[-1].append(entry)
-            pixels += size
+            batch.append(entry)
+            dearest, pixels = max(dearest, entry.cost), pixels + more
         else:
             batches.append([entry])
             dearest, pixels = entry.cost, size
     return batches
+
+
+def _place(entry: Entry) -> tuple[bool, int, Picture, int, bytes]:
+    return (entry.image is not None, -entry.image_cost, entry.picture, -entry.cost, entry.key)

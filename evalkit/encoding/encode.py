@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from evalkit.embedders.base import CountsImages
 from evalkit.embedders.registry import LoadedEmbedder
-from evalkit.encoding.batches import BATCH_TOKENS, Entry, estimator, plan
+from evalkit.encoding.batches import BATCH_TOKENS, Entry, Picture, estimator, plan
 from evalkit.encoding.store import VectorStore
-from evalkit.errors import EmbedderError, EvalkitError, ImageError
+from evalkit.errors import EmbedderError, EvalkitError, ImageError, RegionError
 from evalkit.images import ImageFacts, ImageFile
-from evalkit.items import Item, Mask, Side
+from evalkit.items import IMAGE_MARK, Item, Mask, Side, region_kind
 from evalkit.keys import content_digest, vector_key
 from evalkit.progress import Progress
+from evalkit.regions import fault
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
 LENGTH_TOLERANCE = 1e-3
 _AHEAD = 2  # batches that are decoded while one is embedded
@@ -43,7 +47,7 @@ class ImageIndex:
         """
         new: dict[ImageFile, Item] = {}
         for item in items:
-            for image in _images(item):
+            for image in item.images:
                 if image not in self._facts:
                     new.setdefault(image, item)
         for image, facts in zip(new, self._threads.map(_facts_or_error, new), strict=True):
@@ -63,22 +67,29 @@ class ImageIndex:
             region = Mask(replace(region.image, digest=self._facts[region.image].digest))
         return item if image is None and region is item.region else replace(item, image=image, region=region)
 
-    def decode_all(self, entries: Sequence[Entry]) -> list[Future[Item]]:
-        """Start decoding a batch's images."""
-        return [self._threads.submit(_decoded, entry.item) for entry in entries]
+    def decode_all(self, entries: Sequence[Entry]) -> dict[Picture, Future[Image]]:
+        """Start decoding a batch's images, each once however many items have it."""
+        started: dict[Picture, Future[Image]] = {}
+        for entry in entries:
+            image = entry.item.image
+            if image is not None and entry.picture not in started:
+                started[entry.picture] = self._threads.submit(_pixels, image, entry.item)
+        return started
 
 
 @dataclass
 class EncodingStats:
-    """What encoding did; for the timing of a run.
+    """What encoding did: what ``timing.json`` has of each task.
 
     Attributes:
         items: given.
         distinct: of them, by content.
         reused: vectors that were in the store.
         embedded: vectors that were computed.
-        images: images that were decoded for them.
-        halved: times that a batch was halved because memory ran out.
+        images: images that were decoded for them; the items of one image share it within a batch.
+        images_encoded: images that the embedder's image encoders ran on, where it counts them
+            (:class:`evalkit.embedders.base.CountsImages`), or else the items with an image that it was given.
+        halved: times that memory ran out and the budget of a batch was halved.
         seconds: spent in all.
         embedder_seconds: of these, inside the embedder.
     """
@@ -88,6 +99,7 @@ class EncodingStats:
     reused: int = 0
     embedded: int = 0
     images: int = 0
+    images_encoded: int = 0
     halved: int = 0
     seconds: float = 0.0
     embedder_seconds: float = 0.0
@@ -130,18 +142,22 @@ class Encoder:
 
         Raises:
             ImageError: an image that cannot be read or decoded.
+            RegionError: a region that the embedder takes as an input and that is not on its image; raised
+                before anything is embedded, with the item.
             EmbedderError: the embedder fails or breaks its contract.
             StoreError: the store cannot be read or written.
         """
         began = time.monotonic()
         self.images.gather(items)
+        self._check_regions(items)
         known = [self.images.known(item) for item in items]
         keys = [vector_key(self.loaded.fingerprint, self.dtype, side, content_digest(item)) for item in known]
         distinct = dict(zip(keys, known, strict=True))
         here = self.store.existing(list(distinct))
         self.progress.advance(len(items) - len(distinct) + len(here))
-        # Batches are kept in the order of the plan, so what a killed run left over is planned into the
-        # batches that it would have come to: a vector's last bits may depend on its batch.
+        # Batches are kept in the order of the plan, in which an entry's place depends on that entry alone. So
+        # what a killed run left over, all from some batch's beginning on, is planned into the batches that it
+        # would have come to: a vector's last bits may depend on its batch.
         missing = [self._entry(key, item) for key, item in distinct.items() if key not in here]
         self._run(plan(missing, self.batch_tokens), side)
         vectors = self.store.get(keys, self.loaded.info.dimension, self.dtype)
@@ -151,9 +167,21 @@ class Encoder:
         self.stats.seconds += time.monotonic() - began
         return vectors
 
+    def _check_regions(self, items: Sequence[Item]) -> None:
+        for item in items:
+            region, image = item.region, item.image
+            if region is None or image is None or region_kind(region) not in self.loaded.info.regions:
+                continue
+            mask = self.images.facts(region.image) if isinstance(region, Mask) else None
+            if said := fault(region, self.images.facts(image), mask):
+                raise RegionError(f"{said}; mend it or leave its row out (item {describe(item)})", item)
+
     def _entry(self, key: bytes, item: Item) -> Entry:
-        facts = None if item.image is None else self.images.facts(item.image)
-        return Entry(key, item, facts, self._estimate(item, facts))
+        if item.image is None:
+            return Entry(key, item, None, self._estimate(item, None))
+        facts = self.images.facts(item.image)
+        alone = Item(IMAGE_MARK, image=item.image)
+        return Entry(key, item, facts, self._estimate(item, facts), self._estimate(alone, facts))
 
     def take_stats(self) -> EncodingStats:
         """The counts since the last call."""
@@ -163,7 +191,7 @@ class Encoder:
     def _run(self, batches: Sequence[Sequence[Entry]], side: Side) -> None:
         with closing(self._decoded(batches)) as stream:
             for entries, items in stream:
-                self.stats.images += sum(item.image is not None for item in items)
+                self.stats.images += len({entry.picture for entry in entries if entry.image is not None})
                 start = 0
                 while start < len(entries):
                     start += self._embed(entries[start:], items[start:], side)
@@ -174,26 +202,23 @@ class Encoder:
 
         A batch's images are held by what is yielded alone, so that they go when the caller lets them go.
         """
-        ahead: deque[list[Future[Item]]] = deque()
+        ahead: deque[dict[Picture, Future[Image]]] = deque()
         try:
             for place, batch in enumerate(batches):
                 for later in batches[place + len(ahead) : place + _AHEAD + 1]:
                     ahead.append(self.images.decode_all(later))
-                yield batch, [future.result() for future in ahead.popleft()]
+                yield batch, _with_pixels(batch, ahead.popleft())
         finally:
             for futures in ahead:
-                for future in futures:
+                for future in futures.values():
                     future.cancel()
 
     def _embed(self, entries: Sequence[Entry], items: Sequence[Item], side: Side) -> int:
         """Embed and keep as many of the items as memory holds; return how many."""
-        count = len(items)
-        if self._most is not None:
-            count = max(1, min(count, self._most // entries[0].cost))
+        count = len(items) if self._most is None else _fitting(entries, self._most)
         while True:
-            began = time.monotonic()
             try:
-                raw = self.loaded.embedder.encode(items[:count], side)
+                raw = self._called(items[:count], side)
                 break
             except EvalkitError:
                 raise
@@ -203,11 +228,9 @@ class Encoder:
                         f"{self.loaded.info.name} failed on {count} {side} items, the first {describe(items[0])}: "
                         f"{type(error).__name__}: {error}"
                     ) from error
-            finally:
-                self.stats.embedder_seconds += time.monotonic() - began
             # Only here, where the error is gone, and with it the arrays that its traceback held.
-            count //= 2
-            self._most = count * entries[0].cost
+            self._most = max(entry.cost for entry in entries[:count]) * count // 2
+            count = _fitting(entries, self._most)
             self.stats.halved += 1
             _free_memory()
         vectors = checked(raw, items[:count], side, self.loaded)
@@ -215,6 +238,19 @@ class Encoder:
         self.stats.embedded += count
         self.progress.advance(count)
         return count
+
+    def _called(self, items: Sequence[Item], side: Side) -> Any:
+        """What the embedder returns, with the time and the images that it took counted."""
+        embedder = self.loaded.embedder
+        counting = embedder if isinstance(embedder, CountsImages) else None
+        before = int(counting.images_encoded) if counting is not None else 0
+        began = time.monotonic()
+        try:
+            return embedder.encode(items, side)
+        finally:
+            self.stats.embedder_seconds += time.monotonic() - began
+            given = sum(item.image is not None for item in items)
+            self.stats.images_encoded += given if counting is None else int(counting.images_encoded) - before
 
 
 def checked(raw: Any, items: Sequence[Item], side: Side, loaded: LoadedEmbedder) -> NDArray[np.float32]:
@@ -259,13 +295,6 @@ def describe(item: Item) -> str:
     return f"{prompt!r}{image}"
 
 
-def _images(item: Item) -> Iterator[ImageFile]:
-    if item.image is not None:
-        yield item.image
-    if isinstance(item.region, Mask):
-        yield item.region.image
-
-
 def _facts_or_error(image: ImageFile) -> ImageFacts | ImageError:
     try:
         return image.facts()
@@ -273,13 +302,28 @@ def _facts_or_error(image: ImageFile) -> ImageFacts | ImageError:
         return error
 
 
-def _decoded(item: Item) -> Item:
-    if item.image is None:
-        return item
+def _pixels(image: ImageFile, item: Item) -> Image:
     try:
-        return replace(item, image=replace(item.image, pixels=item.image.rgb()))
+        return image.rgb()
     except ImageError as error:
-        raise ImageError(f"{error} (item {describe(item)})", item.image) from error
+        raise ImageError(f"{error} (item {describe(item)})", image) from error
+
+
+def _with_pixels(entries: Sequence[Entry], decoded: dict[Picture, Future[Image]]) -> list[Item]:
+    """The entries' items with their images' pixels, once these are there."""
+    pixels = {picture: future.result() for picture, future in decoded.items()}
+    return [
+        entry.item
+        if entry.item.image is None
+        else replace(entry.item, image=replace(entry.item.image, pixels=pixels[entry.picture]))
+        for entry in entries
+    ]
+
+
+def _fitting(entries: Sequence[Entry], most: int) -> int:
+    """How many of the entries, from the first on, keep to a padded cost; at least 1."""
+    dearest = itertools.accumulate((entry.cost for entry in entries), max)
+    return max(1, sum(cost * count <= most for count, cost in enumerate(dearest, start=1)))
 
 
 def _out_of_memory(error: BaseException) -> bool:

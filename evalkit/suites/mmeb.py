@@ -105,6 +105,7 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
         labels=labels,
         options=options,
         warnings=tuple(warnings),
+        where=data.places.where,
     )
 
 

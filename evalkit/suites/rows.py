@@ -35,17 +35,31 @@ class StringLists:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The rows of a task's parquet files, in order.
+class Places:
+    """Where the rows of a task's parquet files are; without the rows, so that it may outlive them.
 
     Attributes:
         files: the files, and below ``starts`` the number of the first row of each.
-        columns: names of all columns of the files, those that were not read included.
-        table: the columns that were read.
     """
 
     files: tuple[Path, ...]
     starts: tuple[int, ...]
+
+    def where(self, row: int) -> str:
+        """File and row, for an error."""
+        number = max(i for i, start in enumerate(self.starts) if start <= row)
+        return f"{self.files[number]}, row {row - self.starts[number]}"
+
+
+@dataclass(frozen=True)
+class Rows(Places):
+    """The rows of a task's parquet files, in order.
+
+    Attributes:
+        columns: names of all columns of the files, those that were not read included.
+        table: the columns that were read.
+    """
+
     columns: tuple[str, ...]
     table: pa.Table
 
@@ -56,10 +70,10 @@ class Rows:
         """Whether all these columns are there."""
         return all(column in self.table.column_names for column in columns)
 
-    def where(self, row: int) -> str:
-        """File and row, for an error."""
-        number = max(i for i, start in enumerate(self.starts) if start <= row)
-        return f"{self.files[number]}, row {row - self.starts[number]}"
+    @property
+    def places(self) -> Places:
+        """Where the rows are, alone."""
+        return Places(self.files, self.starts)
 
     def require(self, *columns: str) -> None:
         """Raise DataError where a column is missing, naming those that are there."""

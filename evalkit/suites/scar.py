@@ -72,6 +72,7 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
         relevant=rows.relevant_rows(flat, captions.lengths, np.arange(len(captions.values))),
         labels=labels,
         options=options,
+        where=data.places.where,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from builders import EXAMPLE, Columns, command, draw_images, evalkit, golden, run, tasks_of, write
+from PIL import Image
 
 from evalkit import __version__, doctor
 from evalkit.cli import _COMMANDS
@@ -364,6 +365,7 @@ class Sides:
 @pytest.mark.parametrize(
     ("line", "code", "says"),
     [
+        ('\n{"id": "a", "prompt": "<image>", "image": "missing.png"}', 4, "items.jsonl, line 2: image "),
         ('{"id": "a", "prompt": "<image>", "image": "missing.png"}', 4, "missing.png is missing"),
         ('{"id": "a", "prompt": "<image>", "image": "../up.png"}', 4, "leaves the images folder"),
         ('{"id": "a"}', 2, "line 1: key 'prompt' is missing"),
@@ -376,6 +378,50 @@ def test_embed_leaves_nothing_when_it_fails(line, code, says, tmp_path, capsys):
     assert command("embed", "--model", "random", *args) == code
     assert says in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["items.jsonl"]
+
+
+REGIONS = [
+    {"box": [0, 0, 3, 3]},
+    {"point": [1, 2]},
+    {"points": [[1, 2], [3, 4]]},
+    {"points": [[1, 2], [3, 4]], "negative_points": [[5, 5]]},
+    {"point": [1, 2], "negative_points": [[5, 5]]},
+    {"mask": "mask.png"},
+]
+
+
+@pytest.fixture
+def regions(tmp_path: Path) -> Path:
+    """An item file in which an image has every kind of region."""
+    Image.new("RGB", (8, 6), "red").save(tmp_path / "a.png")
+    Image.new("L", (8, 6), 255).save(tmp_path / "mask.png")
+    rows = [{"id": str(n), "prompt": "<image>", "image": "a.png"} | region for n, region in enumerate(REGIONS)]
+    (tmp_path / "regions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return tmp_path / "regions.jsonl"
+
+
+def test_every_region_has_a_vector_of_its_own_and_is_found_again(regions, tmp_path):
+    """By precomputed:DIR, too, which declares what the model behind it took."""
+    kinds = "box,point,points,mask"
+    found = []
+    for model in ("random", f"precomputed:{tmp_path}?regions={kinds}"):
+        args = ["--input", regions, "--output", tmp_path / "v.npz", "--quiet"]
+        assert command("embed", "--model", model, *args) == 0
+        (tmp_path / "v.npz").rename(regions.with_suffix(".npz"))
+        with np.load(regions.with_suffix(".npz")) as arrays:
+            found.append(arrays["vectors"])
+    assert (found[0] == found[1]).all()
+    assert len(np.unique(found[0], axis=0)) == len(REGIONS)
+
+
+def test_embed_names_the_line_of_a_region_that_is_not_on_its_image(regions, tmp_path, capsys):
+    assert command("embed", "--model", "random", "--input", regions, "--output", regions.with_suffix(".npz")) == 0
+    Image.new("RGB", (5, 6), "red").save(tmp_path / "a.png")
+    model = f"precomputed:{tmp_path}?regions=points"
+    capsys.readouterr()
+    assert command("embed", "--model", model, "--input", regions, "--output", tmp_path / "v.npz") == 4
+    assert f"{regions}, line 4: point [5, 5] lies outside its image of 5 x 6 pixels" in capsys.readouterr().err
+    assert not (tmp_path / "v.npz").exists()
 
 
 def test_an_output_that_cannot_be_written(tmp_path, capsys):

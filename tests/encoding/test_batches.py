@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,22 +14,35 @@ from hypothesis import strategies as st
 from evalkit.embedders.base import EmbedderInfo
 from evalkit.encoding.batches import BATCH_PIXELS, Entry, estimator, plan
 from evalkit.errors import EmbedderError
-from evalkit.images import ImageFacts
+from evalkit.images import ImageFacts, ImageFile
 from evalkit.items import Item
 
 TEXT = Item("a")
 
 
+def picture(number: int, upright: bool = True) -> Item:
+    return Item("a", image=ImageFile(Path("images"), f"{number}.png", upright=upright))
+
+
+costs = st.sampled_from([1, 2, 3, 7, 20, 100])
+
+
 @st.composite
 def entries(draw):
-    """Distinct entries, with few distinct costs and sizes so that equal ones are common."""
-    numbers = draw(st.lists(st.integers(0, 255), unique=True, max_size=40))
+    """Distinct entries, with few distinct images, costs and sizes so that equal ones are common."""
+    keys = draw(st.lists(st.integers(0, 255), unique=True, max_size=40))
+    sides = st.sampled_from([1, 10, 50])
+    images = draw(st.lists(st.tuples(sides, sides, costs), min_size=1, max_size=6))
     found = []
-    for number in numbers:
-        facts = draw(
-            st.none() | st.builds(ImageFacts, st.just(""), st.sampled_from([1, 10, 50]), st.sampled_from([1, 10]))
-        )
-        found.append(Entry(bytes([number]), TEXT, facts, draw(st.sampled_from([1, 2, 3, 7, 20, 100]))))
+    for key in keys:
+        number, cost = draw(st.none() | st.integers(0, len(images) - 1)), draw(costs)
+        if number is None:
+            found.append(Entry(bytes([key]), TEXT, None, cost))
+            continue
+        width, height, alone = images[number]
+        # The digests of two images, and so their places among images of equal cost, say nothing of their numbers.
+        facts = ImageFacts(str(number * 5 % 7), width, height)
+        found.append(Entry(bytes([key]), picture(number, draw(st.booleans())), facts, cost, alone))
     return found
 
 
@@ -37,7 +51,7 @@ pixel_budgets = st.sampled_from([1, 100, 600, 10_000])
 
 
 def pixels(batch: list[Entry]) -> int:
-    return sum(entry.image.width * entry.image.height for entry in batch if entry.image)
+    return sum({entry.picture: entry.image.width * entry.image.height for entry in batch if entry.image}.values())
 
 
 @given(entries(), budgets, pixel_budgets)
@@ -64,7 +78,7 @@ def test_padded_cost_and_pixels_stay_within_the_budgets(found, tokens, size):
     for batch in plan(found, tokens, size):
         if len(batch) > 1:
             assert max(entry.cost for entry in batch) * len(batch) <= tokens
-            assert pixels(batch) <= size
+            assert pixels(batch) <= size or len({entry.picture for entry in batch}) == 1
 
 
 @given(entries(), budgets, pixel_budgets)
@@ -76,7 +90,7 @@ def test_no_batch_ends_before_it_must(found, tokens, size):
         assert (
             (batch[0].image is None) != (following[0].image is None)
             or max(entry.cost for entry in longer) * len(longer) > tokens
-            or pixels(longer) > size
+            or (pixels(longer) > size and following[0].picture != batch[-1].picture)
         )
 
 
@@ -89,20 +103,49 @@ def test_plan_does_not_depend_on_the_order_of_items(found, tokens, size, random)
 
 @given(entries(), budgets, pixel_budgets)
 @settings(deadline=None, max_examples=50)
-def test_dearest_come_first(found, tokens, size):
-    for with_image in (False, True):
-        costs = [e.cost for batch in plan(found, tokens, size) for e in batch if (e.image is not None) == with_image]
-        assert costs == sorted(costs, reverse=True)
+def test_dearest_texts_and_images_come_first_and_of_an_image_the_dearest_item(found, tokens, size):
+    order = list(itertools.chain(*plan(found, tokens, size)))
+    texts = [entry.cost for entry in order if entry.image is None]
+    images = [entry.image_cost for entry in order if entry.image is not None]
+    assert texts == sorted(texts, reverse=True)
+    assert images == sorted(images, reverse=True)
+    for _, same in itertools.groupby(order, key=lambda entry: entry.picture):
+        prices = [entry.cost for entry in same]
+        assert prices == sorted(prices, reverse=True)
+
+
+@given(entries(), budgets, pixel_budgets)
+@settings(deadline=None, max_examples=50)
+def test_items_of_an_image_stand_together(found, tokens, size):
+    order = itertools.chain(*plan(found, tokens, size))
+    pictures = [picture for picture, _ in itertools.groupby(entry.picture for entry in order)]
+    assert len(pictures) == len(set(pictures))
+
+
+@given(entries(), budgets, pixel_budgets, st.data())
+@settings(deadline=None, max_examples=50)
+def test_what_a_killed_run_left_over_comes_to_the_same_batches(found, tokens, size, data):
+    batches = plan(found, tokens, size)
+    done = data.draw(st.integers(0, len(batches)))
+    left = data.draw(st.permutations(list(itertools.chain(*batches[done:]))))
+    assert plan(left, tokens, size) == batches[done:]
+
+
+def test_an_image_above_the_pixel_budget_is_not_decoded_for_each_item():
+    facts = ImageFacts("huge", 100, 100)
+    found = [Entry(bytes([key]), picture(0), facts, 1, 1) for key in range(3)]
+    found += [Entry(b"other", picture(1), ImageFacts("small", 1, 1), 1, 1)]
+    assert [len(batch) for batch in plan(found, 100, 9_999)] == [3, 1]
 
 
 def test_one_item_above_the_budgets_is_a_batch_of_its_own():
-    huge = Entry(b"h", TEXT, ImageFacts("", 100_000, 1000), 10**9)
-    small = Entry(b"s", TEXT, ImageFacts("", 1, 1), 1)
+    huge = Entry(b"h", picture(0), ImageFacts("0", 100_000, 1000), 10**9, 2)
+    small = Entry(b"s", picture(1), ImageFacts("1", 1, 1), 1, 1)
     assert plan([small, huge], 100) == [[huge], [small]]
 
 
 def test_pixels_have_a_budget_of_their_own_by_default():
-    found = [Entry(bytes([number]), TEXT, ImageFacts("", 8000, 4000), 1) for number in range(5)]
+    found = [Entry(bytes([n]), picture(n), ImageFacts(str(n), 8000, 4000), 1) for n in range(5)]
     assert BATCH_PIXELS == 2 * 8000 * 4000
     assert [len(batch) for batch in plan(found, 10**9)] == [2, 2, 1]
 

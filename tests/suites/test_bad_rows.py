@@ -349,6 +349,13 @@ def test_errors_count_rows_in_their_own_file(tmp_path):
     refused(tmp_path, SEARCH, f"{files[1]}, row 2: tgt_text is null")
 
 
+def test_a_task_knows_the_file_of_each_of_its_rows(tmp_path):
+    files = shards(tmp_path, SEARCH, lambda c: None)
+    task = load(tmp_path, SEARCH)
+    assert list(map(task.where, range(9))) == [f"{file}, row {row}" for file in files for row in range(3)]
+    assert load(write(tmp_path, BOXES, golden(BOXES)).parent, BOXES).where(1).endswith("RefCOCOg.parquet, row 1")
+
+
 def test_errors_count_rows_past_a_file_without_rows(tmp_path):
     files = shards(tmp_path, SEARCH, lambda c: c["tgt_img_path"].__setitem__(0, ["one.jpg"]), to=2)
     pq.write_table(pa.table(golden(SEARCH)).slice(0, 0), files[1])

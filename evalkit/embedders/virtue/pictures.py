@@ -1,0 +1,126 @@
+"""An image as Qwen2-VL reads it, and the same pixels as VIRTUE hands them to SAM 2.
+
+As the released code has it (``processor.py``, ``Qwen2_VL_process_fn``; ``eval_collator.py``; ``image_processing_
+qwen2_vl.py``): at ``high`` resolution the image is first squeezed into a square of 1344 pixels; one with a side
+under 28 pixels becomes 56 x 56; then Qwen2-VL's own resize, to multiples of 28 and between the limits below,
+whatever limits the checkpoint's file names. SAM gets what comes out, normalised and all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from evalkit.embedders.loading import said
+from evalkit.errors import EmbedderError, ImageError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from evalkit.images import ImageFile
+
+Resolution = Literal["native", "high"]
+RESOLUTIONS: tuple[Resolution, ...] = get_args(Resolution)
+MIN_PIXELS, MAX_PIXELS = 56 * 56, 28 * 28 * 1280  # resize_min_pixels and resize_max_pixels of arguments.py
+_SMALLEST, _ENLARGED, _HIGH = 28, (56, 56), (1344, 1344)
+_MOST_ASPECT = 200  # of transformers' smart_resize
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image, ready for the vision tower.
+
+    Attributes:
+        patches: float32, shape ``(rows * columns, channels * frames * side * side)``, in the tower's order.
+        rows: patches from top to bottom.
+        columns: patches from left to right.
+        pixels: float32, shape ``(3, rows * side, columns * side)``: the patches put together again.
+    """
+
+    patches: NDArray[np.float32]
+    rows: int
+    columns: int
+    pixels: NDArray[np.float32]
+
+
+class Pictures:
+    """Prepares images; threads may share one.
+
+    Args:
+        folder: of the checkpoint's ``preprocessor_config.json``.
+        resolution: ``native`` or ``high``.
+        way_out: what to do about a broken file.
+
+    Raises:
+        UsageError: the file is missing.
+        EmbedderError: it does not describe Qwen2-VL's image processor.
+    """
+
+    def __init__(self, folder: Path, resolution: Resolution, way_out: str) -> None:
+        from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+        file = folder / "preprocessor_config.json"
+        if not file.is_file():
+            raise UsageError(f"{file} is missing: {way_out}")
+        limits = {"shortest_edge": MIN_PIXELS, "longest_edge": MAX_PIXELS}
+        try:
+            # Pillow's resize is what the released code uses; torchvision's differs and is not needed.
+            self._processor: Any = Qwen2VLImageProcessorPil.from_pretrained(
+                folder, local_files_only=True, size=limits, min_pixels=None, max_pixels=None
+            )
+            self._side, self._merge = int(self._processor.patch_size), int(self._processor.merge_size)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise EmbedderError(f"{file} is no Qwen2-VL image processor ({said(error)}): {way_out}") from error
+        self._resolution = resolution
+
+    def prepare(self, image: ImageFile) -> Picture:
+        """Decode, resize and normalise one image.
+
+        Raises:
+            ImageError: it cannot be decoded, or is more than 200 times as long as it is wide.
+        """
+        decoded = image.rgb()
+        self._check_shape(image, *decoded.size)
+        size = self._before(*decoded.size)
+        if size is not None:
+            decoded = decoded.resize(size)  # Pillow's default for RGB, bicubic, as released
+        made = self._processor(images=[decoded], return_tensors="np")
+        rows, columns = (int(count) for count in made["image_grid_thw"][0][1:])
+        return Picture(made["pixel_values"], rows, columns, self._together(made["pixel_values"], rows, columns))
+
+    def tokens(self, image: ImageFile, width: int, height: int) -> int:
+        """Tokens of an image of this stored size, for batching.
+
+        Raises:
+            ImageError: as :meth:`prepare`.
+        """
+        from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
+
+        self._check_shape(image, width, height)
+        width, height = self._before(width, height) or (width, height)
+        factor = self._side * self._merge
+        down, across = smart_resize(height, width, factor=factor, min_pixels=MIN_PIXELS, max_pixels=MAX_PIXELS)
+        return int(down * across // factor**2)
+
+    def _before(self, width: int, height: int) -> tuple[int, int] | None:
+        """The size that comes before Qwen2-VL's own resize, if any does."""
+        if self._resolution == "high":
+            return _HIGH
+        return _ENLARGED if min(width, height) < _SMALLEST else None
+
+    def _check_shape(self, image: ImageFile, width: int, height: int) -> None:
+        if self._before(width, height) is None and max(width, height) > _MOST_ASPECT * min(width, height):
+            raise ImageError(
+                f"image {image.path} of {width} x {height} pixels is too narrow: Qwen2-VL takes no side more "
+                f"than {_MOST_ASPECT} times the other; leave its row out, or use ?resolution=high",
+                image,
+            )
+
+    def _together(self, patches: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
+        """Undo the cut into patches, which run through squares of ``merge`` by ``merge`` patches."""
+        side, merge = self._side, self._merge
+        cut = patches.reshape(rows // merge, columns // merge, merge, merge, 3, -1, side, side)[..., 0, :, :]
+        together: NDArray[np.float32] = cut.transpose(4, 0, 2, 5, 1, 3, 6).reshape(3, rows * side, columns * side)
+        return together

@@ -1,0 +1,86 @@
+"""Vectors against those that the released code gave for the same weights (float32, one item at a time)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import command
+from conftest import VIRTUE
+
+from evalkit.embedders.checkpoint import resolve
+from evalkit.embedders.virtue.embedder import Virtue
+from evalkit.embedders.virtue.language import IMAGE_TOKEN, Vocabulary
+from evalkit.itemfile import ItemRow, read_items
+
+TOLERANCE = 1e-5  # a tenth of what is asked for; found: 1.2e-7
+GOLDEN = dict(np.load(VIRTUE / "golden.npz"))
+ROWS = read_items(VIRTUE / "cases.jsonl")
+
+
+def expected(row: ItemRow, *kinds: str) -> np.ndarray:
+    """The released code's vector of a case, of the first of these kinds that the case has."""
+    found: np.ndarray = next(GOLDEN[key] for kind in kinds if (key := f"{row.id}/{kind}/B") in GOLDEN)
+    return found
+
+
+def test_every_golden_vector_is_compared() -> None:
+    kinds = {key.split("/")[1] for key in GOLDEN}
+    assert kinds == {"plain", "raw_pixels", "sam_frame", "no_segmentation"}
+    assert {key.split("/")[0] for key in GOLDEN} == {row.id for row in ROWS}
+    frames = np.array(
+        [GOLDEN[f"{row.id}/raw_pixels/B"] - GOLDEN[f"{row.id}/sam_frame/B"] for row in ROWS if row.item.region]
+    )
+    assert np.abs(frames).max(axis=1).min() > 100 * TOLERANCE  # so a frame taken for the other shows
+
+
+@pytest.mark.parametrize(
+    ("model", "kinds"),
+    [
+        ("virtue", ("plain", "raw_pixels")),
+        ("virtue?frame=sam", ("plain", "sam_frame")),
+        ("vlm2vec", ("no_segmentation",)),
+    ],
+)
+def test_evalkit_embed_gives_the_released_vectors(model: str, kinds: tuple[str, ...], tmp_path: Path) -> None:
+    family, _, options = model.partition("?")
+    place = f"{family}:{VIRTUE}" + (f"?{options}" if options else "")
+    output = tmp_path / "vectors.npz"
+    cases = VIRTUE / "cases.jsonl"
+    assert command("embed", "--model", place, "--input", cases, "--output", output, "--device", "cpu") == 0
+    found = np.load(output)
+    wanted = np.stack([expected(row, *kinds) for row in ROWS])
+    assert found["ids"].tolist() == [row.id for row in ROWS]
+    np.testing.assert_allclose(found["vectors"], wanted, rtol=0, atol=TOLERANCE)
+
+
+def test_a_vector_is_the_same_alone_and_in_any_batch() -> None:
+    embedder = Virtue(str(VIRTUE), device="cpu")
+    items = [row.item for row in ROWS]
+    wanted = np.stack([expected(row, "plain", "raw_pixels") for row in ROWS])
+    alone = np.concatenate([embedder.encode([item], "query") for item in items])
+    order = np.random.default_rng(0).permutation(len(items))
+    shuffled = embedder.encode([items[place] for place in order], "candidate")
+    np.testing.assert_allclose(alone, wanted, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(shuffled, wanted[order], rtol=0, atol=TOLERANCE)
+    # Three images, each upright (without a region) and as stored (with one).
+    assert embedder.images_encoded == 6
+
+
+def test_token_ids_are_the_released_ones() -> None:
+    image_token = json.loads((VIRTUE / "config.json").read_text())["image_token_id"]
+    vocabulary = Vocabulary(resolve(str(VIRTUE)), image_token)
+    cases = json.loads((VIRTUE / "tokens.json").read_text())
+    assert len(cases) == len(ROWS)
+    for row in ROWS:
+        case = cases[row.id]
+        count = None if case["grid"] is None else case["grid"][1] * case["grid"][2] // 4
+        ids = vocabulary.ids(row.item.prompt, count)
+        assert [token for token in ids if token != image_token] == case["ids"]
+        assert ids.count(image_token) == (count or 0)
+    # A query of WebQA or EDIS: the mark without an image is one token, as the released code leaves it.
+    assert vocabulary.ids("<image>\nFind", None)[0] == image_token
+    assert image_token not in vocabulary.ids("about the <image> tag", None)
+    assert vocabulary.ids(f"{IMAGE_TOKEN}\nFind", None) == vocabulary.ids("<image>\nFind", None)
