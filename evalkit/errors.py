@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from evalkit.images import ImageFile
-    from evalkit.items import Item
-
 
 class EvalkitError(Exception):
     """Something went wrong that the user can act on; ``exit_code`` is what a command exits with."""
@@ -26,43 +20,23 @@ class DataError(EvalkitError):
 
 
 class ItemError(DataError):
-    """Something is wrong with an item; who knows the items' rows says which row it is."""
+    """Something is wrong with an item; who knows the items' rows says which row it is.
 
-    def concerns(self, item: Item) -> bool:
-        """Whether it is this item that something is wrong with."""
-        return False
+    Attributes:
+        about: the item, or the image file of it, where it is known (:func:`evalkit.items.concerns`).
+    """
+
+    def __init__(self, message: str, about: object = None) -> None:
+        super().__init__(message)
+        self.about = about
 
 
 class ImageError(ItemError):
-    """An image that is missing, broken, too large, or outside the data folder.
-
-    Attributes:
-        image: the image, where it is known.
-    """
-
-    def __init__(self, message: str, image: ImageFile | None = None) -> None:
-        super().__init__(message)
-        self.image = image
-
-    def concerns(self, item: Item) -> bool:
-        """Whether the item has this image, or has it as its mask."""
-        return self.image in item.images
+    """An image that is missing, broken, too large, or outside the data folder."""
 
 
 class RegionError(ItemError):
-    """A region that is not on its image, or holds nothing of it.
-
-    Attributes:
-        item: the item, where it is known.
-    """
-
-    def __init__(self, message: str, item: Item | None = None) -> None:
-        super().__init__(message)
-        self.item = item
-
-    def concerns(self, item: Item) -> bool:
-        """Whether it is this item, decoded or not."""
-        return self.item == item
+    """A region that is not on its image, or holds nothing of it."""
 
 
 class EmbedderError(EvalkitError):

@@ -15,7 +15,7 @@ from evalkit.embedders.registry import LoadedEmbedder
 from evalkit.encoding.encode import Encoder
 from evalkit.environment import environment, without_places
 from evalkit.errors import DataError, EmbedderError, EvalkitError, ItemError, ResultsError, StoreError
-from evalkit.items import region_kind
+from evalkit.items import concerns, region_kind
 from evalkit.metrics import METRICS, measure
 from evalkit.ranking import rank
 from evalkit.results import (
@@ -170,9 +170,9 @@ def encode_task(task: Task, encoder: Encoder) -> tuple[NDArray[np.float32], NDAr
 def row_of(task: Task, error: ItemError) -> str | None:
     """Where the item that an error concerns comes first in a task: its side and row."""
     for row, (query, pool) in enumerate(zip(task.queries, task.pools, strict=True)):
-        if error.concerns(query):
+        if concerns(error, query):
             return f"query of {task.where(row)}"
-        if any(error.concerns(task.candidates[number]) for number in pool):
+        if any(concerns(error, task.candidates[number]) for number in pool):
             return f"candidate of {task.where(row)}"
     return None
 

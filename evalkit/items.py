@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from evalkit.errors import ItemError
 from evalkit.images import ImageFile
 
 Side = Literal["query", "candidate"]
@@ -105,3 +106,8 @@ class Item:
         """The image files that it is made of: its image, its mask."""
         mask = self.region.image if isinstance(self.region, Mask) else None
         return tuple(image for image in (self.image, mask) if image is not None)
+
+
+def concerns(error: ItemError, item: Item) -> bool:
+    """Whether an error is about this item, decoded or not, or about its image or mask."""
+    return error.about == item or error.about in item.images

@@ -47,7 +47,7 @@ def command(
     from evalkit.errors import ItemError
     from evalkit.files import write_atomically
     from evalkit.itemfile import read_items
-    from evalkit.items import Side
+    from evalkit.items import Side, concerns
     from evalkit.progress import Progress
 
     rows = read_items(source, images)
@@ -64,7 +64,7 @@ def command(
                 if places:
                     vectors[places] = encoder.encode([rows[place].item for place in places], side)
             except ItemError as error:
-                line = next((rows[place].line for place in places if error.concerns(rows[place].item)), None)
+                line = next((rows[place].line for place in places if concerns(error, rows[place].item)), None)
                 if line is None:
                     raise
                 raise type(error)(f"{source}, line {line}: {error}") from error

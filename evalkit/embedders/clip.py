@@ -301,7 +301,8 @@ class Clip:
             if edge and edge * edge * long // short > MAX_PIXELS:
                 raise ImageError(
                     f"image {image.path} of {picture.width} x {picture.height} pixels is too narrow: with a "
-                    f"short side of {edge} it would have more than {MAX_PIXELS:,} pixels; leave its row out"
+                    f"short side of {edge} it would have more than {MAX_PIXELS:,} pixels; leave its row out",
+                    image,
                 )
         pixels = parts.processor(images=pictures, return_tensors="pt")["pixel_values"]
         return _pooled(parts.model.get_image_features(pixel_values=pixels.to(self._device)))

@@ -27,7 +27,7 @@ from evalkit.encoding.encode import Encoder, ImageIndex, checked
 from evalkit.encoding.store import VectorStore
 from evalkit.errors import EmbedderError, ImageError, RegionError, StoreError
 from evalkit.images import ImageFacts, ImageFile
-from evalkit.items import Box, Item, Mask, Point, Points, region_kind
+from evalkit.items import Box, Item, Mask, Point, Points, concerns, region_kind
 from evalkit.progress import Progress
 
 DIMENSION = 12
@@ -674,7 +674,7 @@ def test_region_that_is_not_on_its_image_is_named_before_anything_is_embedded(re
     with pytest.raises(RegionError, match=rf"{says}.*; mend it .*\(item 'p1' with image 1\.png\)") as caught:
         encoder_of(recorder).encode([good, bad], "query")
     assert recorder.calls == []
-    assert [caught.value.concerns(item) for item in (good, bad)] == [False, True]
+    assert [concerns(caught.value, item) for item in (good, bad)] == [False, True]
     # To an embedder that is told of the region by the prompt alone, it is no more than words.
     recorder = Recorder(regions={"box", "point", "points", "mask"} - {*taken})
     encoder_of(recorder).encode([good, bad], "query")

@@ -77,4 +77,4 @@ def test_a_mask_of_one_pixel_is_not_lost(tmp_path: Path) -> None:
 def test_a_black_mask_marks_nothing(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"mask mask.png is black all over") as caught:
         prompt_of(mask_of(np.zeros((4, 4), dtype=bool), tmp_path), (4, 4), "sam", 64)
-    assert caught.value.image is not None
+    assert isinstance(caught.value.about, ImageFile)
