@@ -120,7 +120,7 @@ class _Qwen2VlEmbedder:
             UsageError: a file of the checkpoint is missing.
             EmbedderError: a file of the checkpoint is broken or does not fit the others, or a prompt does not
                 say where its image goes.
-            ImageError: an image or a mask is missing, broken, too narrow, or black all over.
+            ImageError: an image or a mask is missing or broken, or the mask is black all over.
             RegionError: a region is not on its image.
         """
         import numpy as np
@@ -141,13 +141,12 @@ class _Qwen2VlEmbedder:
 
         Raises:
             UsageError: a file of the checkpoint is missing.
-            ImageError: the image is too narrow.
         """
         tokens = len(item.prompt) // 3 + 2
         if item.image is None or image is None:
             return tokens
         in_front = self._segmentation.token_count if self._segmentation is not None else 0
-        return tokens + self._pictures.tokens(item.image, image.width, image.height) + in_front
+        return tokens + self._pictures.tokens(image.width, image.height) + in_front
 
     def _read_texts(self, items: Sequence[Item]) -> torch.Tensor:
         return self._language.read([self._vocabulary.ids(item.prompt, None) for item in items])

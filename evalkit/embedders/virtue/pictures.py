@@ -1,9 +1,10 @@
 """An image as Qwen2-VL reads it, and the same pixels as VIRTUE hands them to SAM 2.
 
-As the released code has it (``processor.py``, ``Qwen2_VL_process_fn``; ``eval_collator.py``; ``image_processing_
-qwen2_vl.py``): at ``high`` resolution the image is first squeezed into a square of 1344 pixels; one with a side
-under 28 pixels becomes 56 x 56; then Qwen2-VL's own resize, to multiples of 28 and between the limits below,
-whatever limits the checkpoint's file names. SAM gets what comes out, normalised and all.
+As the released code has it (``processor.py``, ``Qwen2_VL_process_fn``; ``eval_collator.py``; and
+``image_processing_qwen2_vl.py``): at ``high`` resolution the image is first squeezed into a square of 1344
+pixels; one with a side under 28 pixels becomes 56 x 56, one more than 200 times as long as wide a square; then
+Qwen2-VL's own resize, to multiples of 28 and between the limits below, whatever limits the checkpoint's file
+names. SAM gets what comes out, normalised and all.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from evalkit.embedders.loading import said
-from evalkit.errors import EmbedderError, ImageError, UsageError
+from evalkit.errors import EmbedderError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +26,7 @@ Resolution = Literal["native", "high"]
 RESOLUTIONS: tuple[Resolution, ...] = get_args(Resolution)
 MIN_PIXELS, MAX_PIXELS = 56 * 56, 28 * 28 * 1280  # resize_min_pixels and resize_max_pixels of arguments.py
 _SMALLEST, _ENLARGED, _HIGH = 28, (56, 56), (1344, 1344)
-_MOST_ASPECT = 200  # of transformers' smart_resize
+_MOST_ASPECT = 200  # of smart_resize, theirs and transformers'
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,9 @@ class Pictures:
         """Decode, resize and normalise one image.
 
         Raises:
-            ImageError: it cannot be decoded, or is more than 200 times as long as it is wide.
+            ImageError: it cannot be decoded.
         """
         decoded = image.rgb()
-        self._check_shape(image, *decoded.size)
         size = self._before(*decoded.size)
         if size is not None:
             decoded = decoded.resize(size)  # Pillow's default for RGB, bicubic, as released
@@ -90,33 +90,29 @@ class Pictures:
         rows, columns = (int(count) for count in made["image_grid_thw"][0][1:])
         return Picture(made["pixel_values"], rows, columns, self._together(made["pixel_values"], rows, columns))
 
-    def tokens(self, image: ImageFile, width: int, height: int) -> int:
-        """Tokens of an image of this stored size, for batching.
-
-        Raises:
-            ImageError: as :meth:`prepare`.
-        """
-        from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
-
-        self._check_shape(image, width, height)
+    def tokens(self, width: int, height: int) -> int:
+        """Tokens of an image of this stored size, for batching."""
         width, height = self._before(width, height) or (width, height)
-        factor = self._side * self._merge
-        down, across = smart_resize(height, width, factor=factor, min_pixels=MIN_PIXELS, max_pixels=MAX_PIXELS)
-        return int(down * across // factor**2)
+        down, across = self._resized(height, width)
+        return down * across // (self._side * self._merge) ** 2
 
     def _before(self, width: int, height: int) -> tuple[int, int] | None:
-        """The size that comes before Qwen2-VL's own resize, if any does."""
+        """The width and height that come before Qwen2-VL's own resize, if any do."""
         if self._resolution == "high":
             return _HIGH
-        return _ENLARGED if min(width, height) < _SMALLEST else None
+        if min(width, height) < _SMALLEST:
+            return _ENLARGED
+        long = max(width, height)
+        # transformers' own resize refuses these; the released one makes a square of the longer side.
+        return self._resized(long, long) if long > _MOST_ASPECT * min(width, height) else None
 
-    def _check_shape(self, image: ImageFile, width: int, height: int) -> None:
-        if self._before(width, height) is None and max(width, height) > _MOST_ASPECT * min(width, height):
-            raise ImageError(
-                f"image {image.path} of {width} x {height} pixels is too narrow: Qwen2-VL takes no side more "
-                f"than {_MOST_ASPECT} times the other; leave its row out, or use ?resolution=high",
-                image,
-            )
+    def _resized(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width after Qwen2-VL's own resize."""
+        from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
+
+        factor = self._side * self._merge
+        down, across = smart_resize(height, width, factor=factor, min_pixels=MIN_PIXELS, max_pixels=MAX_PIXELS)
+        return int(down), int(across)
 
     def _together(self, patches: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
         """Undo the cut into patches, which run through squares of ``merge`` by ``merge`` patches."""

@@ -71,8 +71,11 @@ class Architecture:
 
     def widths(self) -> list[int]:
         """Channels of the trunk's stages, the first stage first."""
-        first, factor = self.trunk["embed_dim"], self.trunk["dim_mul"]
-        return [int(first * factor**stage) for stage in range(len(self.trunk["stages"]))]
+        return _multiplied(self.trunk["embed_dim"], self.trunk["dim_mul"], len(self.trunk["stages"]))
+
+    def heads(self) -> list[int]:
+        """Attention heads of the trunk's stages, the first stage first."""
+        return _multiplied(self.trunk["num_heads"], self.trunk["head_mul"], len(self.trunk["stages"]))
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def find_sam(checkpoint: Checkpoint, named: dict[str, Any], given: str | None) -
     if here is not None:
         if here.is_dir():
             return _of_folder(here, checkpoint.way_out)
-        return _of_file(here, _beside(checkpoint.folder, settings), settings, checkpoint.way_out)
+        return _of_file(here, _settings(checkpoint.folder, settings, here), settings, checkpoint.way_out)
     size = _size_of(weights) or _size_of(settings)
     stock = _stock(size)
     if stock is not None:
@@ -145,7 +148,7 @@ def find_sam(checkpoint: Checkpoint, named: dict[str, Any], given: str | None) -
 def _given(given: str, settings: str) -> SamFiles:
     file = Path(given).expanduser()
     if file.is_file():
-        return _of_file(file, _beside(file.parent, settings) or _yaml_of(file), settings, "pass another ?sam=PATH")
+        return _of_file(file, _settings(file.parent, settings, file), settings, "pass another ?sam=PATH")
     checkpoint = resolve(given)
     return _of_folder(checkpoint.folder, checkpoint.way_out)
 
@@ -173,7 +176,7 @@ def _of_folder(folder: Path, way_out: str) -> SamFiles:
         raise UsageError(
             f"{folder} should hold SAM 2 as model.safetensors or as one .pt file; it has {what}: {way_out}"
         )
-    return _of_file(pickles[0], _yaml_of(pickles[0]), "", way_out)
+    return _of_file(pickles[0], _settings(folder, "", pickles[0]), "", way_out)
 
 
 def _of_file(file: Path, settings: Path | None, named: str, way_out: str) -> SamFiles:
@@ -205,11 +208,12 @@ def read_architecture(file: Path, way_out: str) -> Architecture:
         model = yaml.safe_load(file.read_text(encoding="utf-8"))["model"]
         encoder = model["image_encoder"]
         neck = encoder["neck"]
+        levels = neck.get("fpn_top_down_levels")
         trunk = _TRUNK | {key: value for key, value in encoder["trunk"].items() if key in _TRUNK}
         built = Architecture(
             trunk=trunk,
             hidden=int(neck["d_model"]),
-            top_down=tuple(neck.get("fpn_top_down_levels") or range(len(trunk["stages"]))),
+            top_down=tuple(range(len(trunk["stages"])) if levels is None else levels),
             image_size=int(model.get("image_size", 512)),
             adds_no_memory=bool(model.get("directly_add_no_mem_embed", False)),
             asked_by=file.name,
@@ -233,6 +237,13 @@ def read_architecture(file: Path, way_out: str) -> Architecture:
     return built
 
 
+def _multiplied(first: int, factor: float, stages: int) -> list[int]:
+    values = [first]
+    while len(values) < stages:
+        values.append(int(values[-1] * factor))  # cut off at each stage, as Meta's code does
+    return values
+
+
 def _size_of(name: str) -> str | None:
     found = _NAME.fullmatch(PurePosixPath(name).stem if name.endswith((".yaml", ".pt")) else PurePosixPath(name).name)
     return None if found is None else _SHORT.get(found[1], found[1])
@@ -248,7 +259,8 @@ def _beside(folder: Path, named: str) -> Path | None:
     return next((place for place in (*places, folder / pure.name) if place.exists()), None)
 
 
-def _yaml_of(file: Path) -> Path | None:
-    """The yaml of the same name, beside the weights."""
-    place = file.with_suffix(".yaml")
-    return place if place.is_file() else None
+def _settings(folder: Path, named: str, weights: Path) -> Path | None:
+    """The yaml that is named, with its ending or without, or else the one that is called as the weights are."""
+    place = weights.with_suffix(".yaml")
+    found = (_beside(folder, named) or _beside(folder, f"{named}.yaml")) if named else None
+    return found or (place if place.is_file() else None)

@@ -116,7 +116,6 @@ def sam_config(architecture: Architecture) -> Sam2Config:
     from transformers.models.sam2.configuration_sam2 import Sam2VisionConfig
 
     trunk, widths, size = architecture.trunk, architecture.widths(), architecture.image_size
-    heads = [int(trunk["num_heads"] * trunk["head_mul"] ** stage) for stage in range(len(widths))]
     backbone = Sam2HieraDetConfig(
         hidden_size=trunk["embed_dim"],
         num_attention_heads=trunk["num_heads"],
@@ -126,7 +125,7 @@ def sam_config(architecture: Architecture) -> Sam2Config:
         num_query_pool_stages=trunk["q_pool"],
         blocks_per_stage=list(trunk["stages"]),
         embed_dim_per_stage=widths,
-        num_attention_heads_per_stage=heads,
+        num_attention_heads_per_stage=architecture.heads(),
         window_size_per_stage=list(trunk["window_spec"]),
         global_attention_blocks=list(trunk["global_att_blocks"]),
     )

@@ -51,7 +51,7 @@ class Segmentation:
         self._checkpoint = checkpoint
         self._connector = checkpoint.folder / CONNECTOR
         file = checkpoint.folder / "config.json"
-        settings = checkpoint.config().get("virtue_sam", {}) if file.is_file() else {}
+        settings = (checkpoint.config().get("virtue_sam") or {}) if file.is_file() else {}
         if not isinstance(settings, dict) or not settings.get("enabled", True):
             raise UsageError(f"{file} has virtue_sam {settings!r}, so it has no segmentation stream: use vlm2vec:")
         if not self._connector.is_file():

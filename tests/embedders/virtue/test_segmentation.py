@@ -227,6 +227,21 @@ def test_what_a_yaml_leaves_out_is_what_metas_classes_assume(virtue_folder: Path
     assert found.trunk["window_spec"] == [8, 4, 14, 7]
     assert found.widths() == [16, 32, 64, 128]
     assert found.adds_no_memory
+    assert read_architecture(changed(folder, image_encoder__neck__fpn_top_down_levels=[]), "").top_down == ()
+    assert read_architecture(changed(folder, image_encoder__neck__fpn_top_down_levels=None), "").top_down == (
+        0,
+        1,
+        2,
+        3,
+    )
+
+
+def test_the_yaml_is_found_by_any_of_its_names(virtue_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(virtue_folder, tmp_path / "copy"))
+    for named in ("sam2_tiny.yaml", "./configs/sam2_tiny.yaml", "sam2_tiny", None):
+        sam = find_sam(resolve(str(folder)), {"checkpoint": "sam2_tiny.pt", "config_path": named}, None)
+        assert sam.architecture is not None
+        assert sam.architecture.asked_by == "sam2_tiny.yaml"
 
 
 def test_without_the_no_memory_embedding(virtue_folder: Path, tmp_path: Path) -> None:
