@@ -15,9 +15,7 @@ share of it that is assumed. Reading, decoding and resizing images are not in th
 from __future__ import annotations
 
 import argparse
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -147,30 +145,18 @@ def qwen(size: Size) -> Any:
 
 
 def segmentation(hidden_size: int) -> SegmentationStream:
-    """evalkit's segmentation stream without its weights; only its connector is read from a file, of zeros."""
+    """evalkit's segmentation stream without its weights."""
     import torch
     from transformers import Sam2Model
 
     from evalkit.embedders.virtue.sam_files import Architecture
     from evalkit.embedders.virtue.sam_weights import sam_config
-    from evalkit.embedders.virtue.segmentation import STRIDE, SegmentationStream
+    from evalkit.embedders.virtue.segmentation import SegmentationStream, connector
 
     width = 256
     with torch.device("meta"):
         sam = Sam2Model(sam_config(Architecture(HIERA, width, (2, 3), 1024, True, "sam2.1_hiera_b+"))).eval()
-    connector = {
-        "sam2_reducer": {"weight": torch.zeros(width, width, STRIDE, STRIDE), "bias": torch.zeros(width)},
-        "sam2vlm_layer": {
-            "0.weight": torch.zeros(width, width),
-            "0.bias": torch.zeros(width),
-            "2.weight": torch.zeros(hidden_size, width),
-            "2.bias": torch.zeros(hidden_size),
-        },
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "sam2_reducer_and_vlm_layer.pth"
-        torch.save(connector, file)
-        return SegmentationStream(sam, file, hidden_size, "", "meta", torch.bfloat16)
+        return SegmentationStream(sam, *connector(width, hidden_size), "meta", torch.bfloat16)
 
 
 def operations(size: Size, columns: int, rows: int) -> Operations:

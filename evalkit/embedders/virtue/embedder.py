@@ -201,7 +201,7 @@ class _Qwen2VlEmbedder:
 
     @cached_property
     def _language(self) -> LanguageStream:
-        return LanguageStream(self._checkpoint, self._base, self._device, self._torch_dtype)
+        return LanguageStream.load(self._checkpoint, self._base, self._device, self._torch_dtype)
 
     @cached_property
     def _stream(self) -> SegmentationStream | None:

@@ -20,7 +20,7 @@ from evalkit.items import IMAGE_MARK
 
 if TYPE_CHECKING:
     import torch
-    from transformers import Qwen2VLConfig
+    from transformers import Qwen2VLConfig, Qwen2VLModel
 
 IMAGE_TOKEN = "<|image_pad|>"
 _EMPTY = "<|endoftext|>"  # stands for a text of no token
@@ -91,26 +91,36 @@ class LanguageStream:
     """Qwen2-VL: its vision tower and its language model.
 
     Args:
-        checkpoint: the model, or an adapter.
-        base: what the adapter was trained on; ``None`` where ``checkpoint`` is the model.
+        model: transformers' ``Qwen2VLModel``, on the device.
         device: where it runs.
-        dtype: what it computes in.
-
-    Raises:
-        UsageError: weights are missing, or peft where there is an adapter.
-        EmbedderError: weights are broken, or are not those that ``config.json`` asks for.
     """
 
-    def __init__(self, checkpoint: Checkpoint, base: Checkpoint | None, device: str, dtype: torch.dtype) -> None:
+    def __init__(self, model: Qwen2VLModel, device: str) -> None:
+        self._model: Any = model
+        self._image_token = int(model.config.image_token_id)
+        self._device = device
+
+    @classmethod
+    def load(cls, checkpoint: Checkpoint, base: Checkpoint | None, device: str, dtype: torch.dtype) -> LanguageStream:
+        """With the weights of a checkpoint.
+
+        Args:
+            checkpoint: the model, or an adapter.
+            base: what the adapter was trained on; ``None`` where ``checkpoint`` is the model.
+            device: where it runs.
+            dtype: what it computes in.
+
+        Raises:
+            UsageError: weights are missing, or peft where there is an adapter.
+            EmbedderError: weights are broken, or are not those that ``config.json`` asks for.
+        """
         from transformers import Qwen2VLForConditionalGeneration
 
         # The head that predicts words is loaded with the rest and let go: no vector depends on it.
         whole: Any = load_model(Qwen2VLForConditionalGeneration, base or checkpoint, dtype, may_lack=("lm_head.",))
         if base is not None:
             whole = merged(whole, checkpoint)
-        self._model: Any = whole.model.to(device)
-        self._image_token = int(whole.config.image_token_id)
-        self._device = device
+        return cls(whole.model.to(device), device)
 
     def look(self, picture: Picture) -> torch.Tensor:
         """Features of one image, shape ``(tokens, hidden size)``; do not depend on the prompt."""

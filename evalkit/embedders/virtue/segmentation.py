@@ -8,7 +8,6 @@ a convolution and projected by two layers (``model.py``, ``SAM2VLM``).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.embedders.checkpoint import Checkpoint
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
+    from torch import nn
     from transformers import Sam2Model
 
 CONNECTOR = "sam2_reducer_and_vlm_layer.pth"
@@ -103,7 +103,24 @@ class Segmentation:
             EmbedderError: a file is broken, or does not fit the others.
         """
         sam = load_sam(self._files)
-        return SegmentationStream(sam, self._connector, hidden_size, self._checkpoint.way_out, device, dtype)
+        reducer, projector = connector(sam.config.vision_config.fpn_hidden_size, hidden_size)
+        saved = read_tensors(self._connector, self._checkpoint.way_out)
+        for name, module in (("sam2_reducer", reducer), ("sam2vlm_layer", projector)):
+            _fill(module, saved.get(name), f"{name} of {self._connector}", self._checkpoint.way_out)
+        return SegmentationStream(sam, reducer, projector, device, dtype)
+
+
+def connector(width: int, hidden_size: int) -> tuple[nn.Module, nn.Module]:
+    """The reducer and the projector between SAM 2 and a language model, of random weights.
+
+    Args:
+        width: channels of SAM's map.
+        hidden_size: length of the language model's vectors.
+    """
+    from torch import nn
+
+    reducer = nn.Conv2d(width, width, kernel_size=STRIDE, stride=STRIDE)
+    return reducer, nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, hidden_size))
 
 
 class SegmentationStream:
@@ -111,29 +128,16 @@ class SegmentationStream:
 
     Args:
         sam: SAM 2.
-        connector: VIRTUE's file ``sam2_reducer_and_vlm_layer.pth``.
-        hidden_size: length of the language model's vectors.
-        way_out: what to do about a broken connector.
+        reducer: from its map to fewer places.
+        projector: from these to the language model's width.
         device: where it runs.
         dtype: what it computes in. The places of prompts are encoded in float32 at any rate: in bfloat16
             they would be off by pixels.
-
-    Raises:
-        UsageError: the connector is missing.
-        EmbedderError: it is broken, or not of SAM's and the language model's widths.
     """
 
     def __init__(
-        self, sam: Sam2Model, connector: Path, hidden_size: int, way_out: str, device: str, dtype: torch.dtype
+        self, sam: Sam2Model, reducer: nn.Module, projector: nn.Module, device: str, dtype: torch.dtype
     ) -> None:
-        from torch import nn
-
-        width = sam.config.vision_config.fpn_hidden_size
-        reducer = nn.Conv2d(width, width, kernel_size=STRIDE, stride=STRIDE)
-        projector = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, hidden_size))
-        saved = read_tensors(connector, way_out)
-        for name, module in (("sam2_reducer", reducer), ("sam2vlm_layer", projector)):
-            _fill(module, saved.get(name), f"{name} of {connector}", way_out)
         self._sam: Any = sam.to(device, dtype)
         for part in (sam.prompt_encoder, sam.shared_image_embedding):
             part.float()

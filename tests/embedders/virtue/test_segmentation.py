@@ -17,7 +17,7 @@ from evalkit.embedders.checkpoint import resolve
 from evalkit.embedders.virtue.prompts import Prompt, grid
 from evalkit.embedders.virtue.sam_files import find_sam, read_architecture
 from evalkit.embedders.virtue.sam_weights import load_sam, sam_config
-from evalkit.embedders.virtue.segmentation import CONNECTOR, Segmentation, SegmentationStream
+from evalkit.embedders.virtue.segmentation import CONNECTOR, Segmentation
 from evalkit.errors import EmbedderError, EvalkitError, UsageError
 
 LOGITS = np.random.default_rng(1).normal(0, 8, (64, 64)).astype(np.float32)
@@ -41,10 +41,10 @@ def settings(folder: Path) -> dict[str, Any]:
     return found
 
 
-def test_the_fused_map_is_that_of_transformers(sam: Any, virtue_folder: Path) -> None:
+def test_the_fused_map_is_that_of_transformers(virtue_folder: Path) -> None:
     """Its own forward, watched where the two-way transformer gives its two sides, with each kind of prompt."""
-    stream = SegmentationStream(sam, virtue_folder / CONNECTOR, 64, "", "cpu", torch.float32)
-    seen: list[torch.Tensor] = []
+    stream = Segmentation(resolve(str(virtue_folder)), None, None).load(64, "cpu", torch.float32)
+    sam, seen = stream._sam, []
     hook = sam.mask_decoder.transformer.register_forward_hook(lambda *call: seen.append(call[2][1]))
     pixels = np.random.default_rng(0).normal(0, 1, (3, 84, 56)).astype(np.float32)
     with torch.inference_mode():
@@ -75,8 +75,8 @@ def test_the_fused_map_is_that_of_transformers(sam: Any, virtue_folder: Path) ->
     hook.remove()
 
 
-def test_prompts_of_several_kinds_in_one_batch(sam: Any, virtue_folder: Path) -> None:
-    stream = SegmentationStream(sam, virtue_folder / CONNECTOR, 64, "", "cpu", torch.float32)
+def test_prompts_of_several_kinds_in_one_batch(virtue_folder: Path) -> None:
+    stream = Segmentation(resolve(str(virtue_folder)), None, None).load(64, "cpu", torch.float32)
     random = np.random.default_rng(0)
     with torch.inference_mode():
         maps = [stream.look(random.normal(0, 1, (3, 56, 56)).astype(np.float32)) for _ in PROMPTS]
