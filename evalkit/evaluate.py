@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from evalkit import __version__
 from evalkit.embedders.registry import LoadedEmbedder
-from evalkit.encoding.encode import Encoder
+from evalkit.encoding.encode import Encoder, ImageIndex, describe
 from evalkit.environment import environment, without_places
-from evalkit.errors import DataError, EmbedderError, EvalkitError, ItemError, ResultsError, StoreError
-from evalkit.items import concerns, region_kind
+from evalkit.errors import DataError, EmbedderError, EvalkitError, ItemError, ResultsError, StoreError, UsageError
+from evalkit.items import Item, concerns, region_kind
 from evalkit.metrics import METRICS, measure
+from evalkit.prompting import MODES, prompted
 from evalkit.ranking import rank
 from evalkit.results import (
     Failure,
@@ -95,13 +96,15 @@ def evaluate(
 
 
 def evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, settings: Settings, clock: Clock) -> Evaluated:
-    """One task: load, embed, rank, measure."""
+    """One task: load, prompt, embed, rank, measure."""
     try:
         task = load_task(card, folder, settings)
-        require_modalities(task, encoder.loaded)
-        encoder.progress.expect(len(task.queries) + len(task.candidates))
         clock.lap("load_s")
-        queries, candidates = encode_task(task, encoder)
+        prompting = prompting_of(task, encoder.loaded, settings.prompting)
+        given = task if prompting is None else prompted_task(task, prompting, encoder.images)
+        require_modalities(given, encoder.loaded)
+        encoder.progress.expect(len(given.queries) + len(given.candidates))
+        queries, candidates = encode_task(given, encoder)
         clock.lap("encode_s")
         clock.count(encoder.take_stats())
         ranking = rank(queries, candidates, task.pools, task.relevant)
@@ -114,8 +117,7 @@ def evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, settings
         failure = Failure(type=type(error).__name__, message=without_places(str(error), folder))
         return Evaluated(TaskResult(**_facts(card), status="failed", complete=False, error=failure), error=error)
 
-    prompting = prompting_of(task, encoder.loaded)
-    line = signature(task, encoder.images, encoder.loaded, prompting, settings)
+    line = signature(task, given, encoder.images, encoder.loaded, prompting, settings)
     warnings = list(task.warnings)
     if not task.complete:
         warnings.append(f"{len(task.queries)} of {card.queries} queries: no part of any average")
@@ -153,14 +155,68 @@ def load_task(card: TaskCard, folder: DataFolder, settings: Settings) -> Task:
         raise DataError(f"task {card.name} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
+def prompting_of(task: Task, loaded: LoadedEmbedder, wanted: str | None = None) -> str | None:
+    """How the task's regions are to reach the embedder; ``None`` where it has no regions.
+
+    Args:
+        task: as it was loaded.
+        loaded: the embedder.
+        wanted: one of :data:`evalkit.prompting.MODES`; where it is ``None``, ``native`` if the embedder takes
+            all kinds of region that the task has, else ``text``.
+
+    Raises:
+        EmbedderError: ``native`` is wanted, but the embedder does not take the task's regions.
+        UsageError: there is no such mode.
+    """
+    if wanted is not None and wanted not in MODES:
+        raise UsageError(f"prompting {wanted!r} is not one of {', '.join(MODES)}")
+    kinds = {region_kind(item.region) for item in (*task.queries, *task.candidates) if item.region is not None}
+    if not kinds:
+        return None
+    lacking = sorted(kinds - loaded.info.regions)
+    if lacking and wanted == "native":
+        raise EmbedderError(
+            f"{task.card.name} has regions of {' and '.join(lacking)}; {loaded.info.name} takes "
+            f"{', '.join(sorted(loaded.info.regions)) or 'none'} as an input of its own (info.regions): "
+            "run it with --prompting text, crop or none"
+        )
+    return wanted or ("text" if lacking else "native")
+
+
+def prompted_task(task: Task, prompting: str, images: ImageIndex) -> Task:
+    """The task as the embedder gets it: its regions by one of :data:`evalkit.prompting.MODES`.
+
+    Raises:
+        ItemError: a region that cannot be prompted so, or an image or a mask that cannot be read, with its row.
+    """
+
+    def given(item: Item) -> Item:
+        try:
+            return prompted(item, prompting, images.facts)
+        except ItemError as error:
+            raise type(error)(f"{error} (item {describe(item)})", item) from error
+
+    with _rows_named(task):
+        images.gather(item for items in (task.queries, task.candidates) for item in items if item.region is not None)
+        queries, candidates = ([given(item) for item in items] for items in (task.queries, task.candidates))
+    return dataclasses.replace(task, queries=queries, candidates=candidates)
+
+
 def encode_task(task: Task, encoder: Encoder) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The vectors of a task's queries and of its candidates.
 
     Raises:
         ItemError: an image or a region that cannot be used, with its row.
     """
-    try:
+    with _rows_named(task):
         return encoder.encode(task.queries, "query"), encoder.encode(task.candidates, "candidate")
+
+
+@contextmanager
+def _rows_named(task: Task) -> Iterator[None]:
+    """Errors about items of the task say which row."""
+    try:
+        yield
     except ItemError as error:
         if (row := row_of(task, error)) is None:
             raise
@@ -189,14 +245,6 @@ def require_modalities(task: Task, loaded: LoadedEmbedder) -> None:
             f"{task.card.name} has items of {' and '.join(lacking)}; {loaded.info.name} takes "
             f"{', '.join(sorted(loaded.info.modalities))} (info.modalities)"
         )
-
-
-def prompting_of(task: Task, loaded: LoadedEmbedder) -> Literal["native", "text"] | None:
-    """How the task's regions reach the embedder: by its own input, or as a sentence in the prompt."""
-    kinds = {region_kind(query.region) for query in task.queries if query.region is not None}
-    if not kinds:
-        return None
-    return "native" if kinds <= loaded.info.regions else "text"
 
 
 def open_run(loaded: LoadedEmbedder, runs: Path, settings: Settings, device: str) -> RunFolder:
@@ -230,7 +278,9 @@ def summary(result: TaskResult) -> str:
         return f"{result.task}: failed"
     p1 = result.metrics["precision_at_1"]
     ties = f", {p1.n_ties} ties: optimistic {p1.optimistic:.2%}" if p1.n_ties else ""
-    return f"{result.task}: P@1 {p1.value:.2%} [{p1.low:.2%}, {p1.high:.2%}] (chance {p1.chance:.2%}, n {p1.n}{ties})"
+    regions = f", prompting {result.prompting}" if result.prompting else ""
+    interval = f"[{p1.low:.2%}, {p1.high:.2%}]"
+    return f"{result.task}: P@1 {p1.value:.2%} {interval} (chance {p1.chance:.2%}, n {p1.n}{ties}{regions})"
 
 
 def _facts(card: TaskCard) -> dict[str, Any]:

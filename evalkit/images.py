@@ -11,6 +11,7 @@ The policy, in one place:
 * the camera's orientation (EXIF) is applied where ``upright`` is set. An item with a region leaves it
   unset, because the region counts pixels of the stored image. (A TIFF is always upright: Pillow turns it
   while it decodes.)
+* an image may be cut; then the cut is the image to all that look at it, for its pixels and for its size;
 * what comes out is pixels and nothing else, so that no later step applies an orientation a second time.
 """
 
@@ -20,7 +21,7 @@ import hashlib
 import io
 import os
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -33,15 +34,18 @@ MAX_PIXELS = 89_478_485  # Pillow's own warning level; Pillow holds RGB in 4 byt
 MAX_BYTES = 1 << 30  # no image within the pixel limit is as large
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")  # JPEG includes the MPO of cameras
 
+Crop = tuple[int, int, int, int]  # left, top, right, bottom in stored pixels, half open
+Identity = tuple[str, bool, tuple[int, ...]]  # digest of the file, whether it is turned upright, how it is cut
+
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
     """What an image file is, without its pixels.
 
     Attributes:
-        digest: SHA-256 of the file's bytes, hexadecimal.
-        width: stored width in pixels, before any orientation.
-        height: stored height in pixels.
+        digest: SHA-256 of the file's bytes, hexadecimal; of all of them, also where the image is cut.
+        width: stored width in pixels, before any orientation; of a cut image the cut's.
+        height: stored height in pixels, likewise.
     """
 
     digest: str
@@ -51,12 +55,14 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """An image by reference: a path below a folder.
+    """An image by reference: a path below a folder, and which part of it.
 
     Attributes:
         root: the images folder.
         path: POSIX path below ``root``, as the data set has it.
         upright: apply the orientation that the camera recorded (EXIF).
+        crop: the part that is the image, or none where all of it is. It counts stored pixels, so an image is
+            either cut or turned upright.
         pixels: decoded pixels where they are at hand already; not part of the identity.
         digest: SHA-256 of the file where it is known already; not part of the identity.
     """
@@ -64,8 +70,31 @@ class ImageFile:
     root: Path
     path: str
     upright: bool = True
+    crop: Crop | None = None
     pixels: Image | None = field(default=None, compare=False, repr=False)
     digest: str | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.crop is None:
+            return
+        left, top, right, bottom = self.crop
+        if not (0 <= left < right and 0 <= top < bottom):
+            raise ValueError(f"crop {self.crop} of {self.path} holds no pixel; it is left, top, right, bottom")
+        if self.upright:
+            raise ValueError(f"crop {self.crop} of {self.path} counts stored pixels: set upright=False")
+
+    @property
+    def whole(self) -> ImageFile:
+        """The image that this one is cut out of; itself where it is not cut."""
+        return self if self.crop is None else replace(self, crop=None, pixels=None)
+
+    def identity(self) -> Identity:
+        """Which pixels it has, wherever it lies: images of one identity have the same pixels.
+
+        Raises:
+            ImageError: as :meth:`read`, where the digest is not known.
+        """
+        return (self.sha256(), self.upright, self.crop or ())
 
     def location(self) -> Path:
         """The file's place on disk.
@@ -119,12 +148,25 @@ class ImageFile:
         """Digest and size; reads the file, decodes only its header.
 
         Raises:
-            ImageError: as :meth:`read`, or the file is no image of a known format, or it is too large.
+            ImageError: as :meth:`read`, or the file is no image of a known format, or it is too large, or it
+                is smaller than what is to be cut out of it.
         """
         data = self.read()
         with _opened(data, self.path) as image:
             width, height = image.size
-        return ImageFacts(hashlib.sha256(data).hexdigest(), width, height)
+        return self.cut_facts(ImageFacts(hashlib.sha256(data).hexdigest(), width, height))
+
+    def cut_facts(self, whole: ImageFacts) -> ImageFacts:
+        """Its facts, from those of the :attr:`whole` image.
+
+        Raises:
+            ImageError: the whole is smaller than what is to be cut out of it.
+        """
+        if self.crop is None:
+            return whole
+        left, top, right, bottom = self.crop
+        self._check_holds_crop(whole.width, whole.height)
+        return ImageFacts(whole.digest, right - left, bottom - top)
 
     def sha256(self) -> str:
         """Digest of the file's bytes, hexadecimal.
@@ -135,7 +177,7 @@ class ImageFile:
         return self.digest or hashlib.sha256(self.read()).hexdigest()
 
     def rgb(self) -> Image:
-        """The pixels, mode RGB, 8 bits.
+        """The pixels, mode RGB, 8 bits; of a cut image those of the cut.
 
         Raises:
             ImageError: as :meth:`facts`, or the pixels cannot be decoded rightly, or the file is not the one
@@ -146,7 +188,20 @@ class ImageFile:
         data = self.read()
         if self.digest is not None and hashlib.sha256(data).hexdigest() != self.digest:
             raise ImageError(f"image {self.path} has changed since it was first read: run again")
-        return decode(data, name=self.path, upright=self.upright)
+        whole = decode(data, name=self.path, upright=self.upright)
+        if self.crop is None:
+            return whole
+        self._check_holds_crop(*whole.size)
+        return whole.crop(self.crop)
+
+    def _check_holds_crop(self, width: int, height: int) -> None:
+        # Pillow would make up black pixels.
+        if self.crop is not None and (self.crop[2] > width or self.crop[3] > height):
+            raise ImageError(
+                f"image {self.path} of {width} x {height} pixels does not hold its crop {list(self.crop)} "
+                "(left, top, right, bottom)",
+                self,
+            )
 
 
 def decode(data: bytes, *, name: str, upright: bool) -> Image:

@@ -86,6 +86,9 @@ class Item:
         instruction: the instruction alone.
         image: the image, or none.
         region: the part of the image that is meant, or none.
+        region_text: the run of characters in :attr:`prompt` that names the region, with the line break before
+            it; blank where no words do. It is there to take them out again (:mod:`evalkit.prompting`), and no
+            part of what an embedder reads.
     """
 
     prompt: str
@@ -93,6 +96,11 @@ class Item:
     instruction: str = ""
     image: ImageFile | None = None
     region: Region | None = None
+    region_text: str = ""
+
+    def __post_init__(self) -> None:
+        if self.region_text not in self.prompt:
+            raise ValueError(f"region_text {self.region_text!r} is no part of the prompt {self.prompt!r}")
 
     @property
     def modality(self) -> str:

@@ -13,8 +13,8 @@ KEY_VERSION = 1
 def content_digest(item: Item) -> str:
     """SHA-256 of all that an embedder sees of an item, hexadecimal.
 
-    Prompt, text, instruction, the image file's bytes, its orientation policy, the region. Not the path:
-    the same image elsewhere is the same content.
+    Prompt, text, instruction, the image file's bytes, its orientation policy, how it is cut, the region. Not
+    the path: the same image elsewhere is the same content.
 
     Raises:
         ImageError: an image that cannot be read.
@@ -36,7 +36,8 @@ def vector_key(fingerprint: str, dtype: str, side: Side, content: str) -> bytes:
 
 
 def _image(image: ImageFile) -> str:
-    return f"{image.sha256()} {image.upright}"
+    digest, upright, crop = image.identity()
+    return " ".join([digest, str(upright), *(["crop", *map(str, crop)] if crop else [])])
 
 
 def _region(region: Region | None) -> str:

@@ -24,6 +24,8 @@ from evalkit.task import all_cards
 
 SCHEMA_VERSION: Literal[1] = 1
 Fraction = Annotated[float, Field(ge=0, le=1)]
+# A word and not a list of words: a run by a mode that this version does not know can still be read and shown.
+Prompting = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 class _Record(BaseModel):
@@ -94,8 +96,8 @@ class TaskResult(_Record):
     """Queries that were ranked."""
     n_candidates: Annotated[int, Field(ge=1)] | None = None
     """Distinct candidates of all pools together."""
-    prompting: Literal["native", "text"] | None = None
-    """How the region reached the model: by its own input, or as a sentence; null where there is none."""
+    prompting: Prompting | None = None
+    """How the task's regions reached the model: native, text, crop or none; null where it has no regions."""
     metrics: dict[str, MetricResult] | None = None
     """By the metric's name; null where the task failed."""
     signature: str | None = None
@@ -153,6 +155,8 @@ class Settings(_Record):
     """What is done with the orientation that a camera recorded."""
     vectors: Literal["float32", "float16"] = "float32"
     """What vectors were kept as."""
+    prompting: Prompting | None = None
+    """How regions were to reach the model; null: by its own input where it takes them, else as text."""
 
 
 class Environment(_Record):

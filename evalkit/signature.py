@@ -14,7 +14,8 @@ from urllib.parse import quote
 import numpy as np
 
 from evalkit import __version__
-from evalkit.items import Item
+from evalkit.images import ImageFile
+from evalkit.items import Item, Mask
 from evalkit.ranking import distinct
 
 if TYPE_CHECKING:
@@ -26,12 +27,16 @@ if TYPE_CHECKING:
 METRIC = "p@1,ties=expected,copies=merged"
 
 
-def signature(task: Task, images: ImageIndex, loaded: LoadedEmbedder, prompting: str | None, settings: Settings) -> str:
+def signature(
+    task: Task, given: Task, images: ImageIndex, loaded: LoadedEmbedder, prompting: str | None, settings: Settings
+) -> str:
     """The signature of a number.
 
     Args:
-        task: as it was ranked.
-        images: facts of all its images.
+        task: as its rows have it. The data and the pools are the same however regions reach a model, so that
+            two models can be compared of which one takes regions and the other does not.
+        given: as the embedder got it; the prompts are of this one.
+        images: facts of all images of the task.
         loaded: the embedder.
         prompting: how regions reached it.
         settings: the user's choices.
@@ -45,7 +50,7 @@ def signature(task: Task, images: ImageIndex, loaded: LoadedEmbedder, prompting:
         "data": _data(task, images),
         "prompts": _digest(
             f"{side}\0{item.prompt}\0{item.text}\0{item.instruction}"
-            for side, items in (("query", task.queries), ("candidate", task.candidates))
+            for side, items in (("query", given.queries), ("candidate", given.candidates))
             for item in items
         ),
         "pool": f"{task.card.pool}-{size}-{_pools(task, images)}",
@@ -91,8 +96,17 @@ def _pools(task: Task, images: ImageIndex) -> str:
 
 
 def _seen(item: Item, images: ImageIndex) -> str:
-    image = "" if item.image is None else images.facts(item.image).digest
-    return f"{image}\0{item.region!r}" if item.region is not None else image
+    image = "" if item.image is None else _bytes(item.image, images)
+    if item.region is None:
+        return image
+    # A mask by what it holds, as an image, and not by where it lies.
+    region = f"Mask({_bytes(item.region.image, images)})" if isinstance(item.region, Mask) else repr(item.region)
+    return f"{image}\0{region}"
+
+
+def _bytes(image: ImageFile, images: ImageIndex) -> str:
+    digest = images.facts(image).digest
+    return digest if image.crop is None else f"{digest} crop {image.crop}"
 
 
 def _digest(lines: Iterable[str]) -> str:

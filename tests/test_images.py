@@ -524,6 +524,60 @@ def test_pixels_and_digest_at_hand_are_used_and_are_no_part_of_the_identity(fold
     assert ImageFile(folder, "sub/a.png", upright=False) != plain
 
 
+# Parts of images.
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    left=st.integers(0, WIDTH - 1), top=st.integers(0, HEIGHT - 1), width=st.integers(1, WIDTH),
+    height=st.integers(1, HEIGHT), orientation=st.sampled_from(sorted(SIDES)),
+)  # fmt: skip
+def test_a_part_has_the_stored_pixels_of_its_place(left, top, width, height, orientation, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    crop = (left, top, min(left + width, WIDTH), min(top + height, HEIGHT))
+    data = encoded(Image.fromarray(picture()), "PNG", exif=exif(orientation))
+    (folder / "part.png").write_bytes(data)
+    part = ImageFile(folder, "part.png", upright=False, crop=crop)
+    with Image.open(io.BytesIO(data)) as stored:
+        assert part.rgb().tobytes() == stored.convert("RGB").crop(crop).tobytes()
+    facts = part.facts()
+    assert (facts.width, facts.height) == part.rgb().size == (crop[2] - crop[0], crop[3] - crop[1])
+    assert facts.digest == part.sha256() == hashlib.sha256(data).hexdigest()
+    assert facts == part.cut_facts(part.whole.facts())
+
+
+def test_parts_and_the_whole_are_told_apart(folder):
+    crops = [None, (0, 0, 2, 3), (0, 0, 3, 2), (1, 0, 2, 3)]
+    images = [ImageFile(folder, "sub/a.png", upright=False, crop=crop) for crop in crops]
+    images.append(ImageFile(folder, "sub/a.png"))
+    assert len(set(images)) == len({image.identity() for image in images}) == len(images)
+    assert len(sorted(image.identity() for image in images)) == 5, "batches are put in their order"
+    assert {image.whole for image in images[:4]} == {images[0]}
+    (folder / "copy.png").write_bytes((folder / "sub" / "a.png").read_bytes())
+    assert ImageFile(folder, "copy.png", False, crops[1]).identity() == images[1].identity()
+    whole = replace(images[0], pixels=images[0].rgb())
+    assert replace(whole, pixels=None, crop=crops[1]).whole.pixels is None
+
+
+@pytest.mark.parametrize("crop", [(0, 0, WIDTH + 1, 1), (0, 0, 1, HEIGHT + 1), (WIDTH, 0, WIDTH + 1, 1)])
+def test_a_part_that_is_not_there_is_not_made_up(crop, folder):
+    part = ImageFile(folder, "sub/a.png", upright=False, crop=crop)
+    for look in (part.facts, part.rgb):
+        with pytest.raises(ImageError, match=rf"a\.png of {WIDTH} x {HEIGHT} pixels does not hold its crop \[\d+, "):
+            look()
+
+
+@pytest.mark.parametrize("crop", [(0, 0, 0, 1), (0, 0, 1, 0), (2, 0, 1, 1), (0, 2, 1, 1), (-1, 0, 1, 1), (0, -1, 1, 1)])
+def test_a_part_has_a_pixel(crop, folder):
+    with pytest.raises(ValueError, match="holds no pixel"):
+        ImageFile(folder, "sub/a.png", upright=False, crop=crop)
+
+
+def test_a_part_is_not_turned(folder):
+    with pytest.raises(ValueError, match="upright=False"):
+        ImageFile(folder, "sub/a.png", crop=(0, 0, 1, 1))
+
+
 def test_file_that_changed_since_its_digest_was_taken_is_refused(folder):
     image = ImageFile(folder, "sub/a.png")
     known = replace(image, digest=image.facts().digest)

@@ -22,10 +22,11 @@ DIGESTS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(3)]
 
 # Short strings of few characters, with those that a careless join would stumble over.
 texts = st.text(st.sampled_from("a1:\0|\n é\ud800"), max_size=4)
+LOOKS = ((True, None), (False, None), (False, (0, 0, 1, 1)), (False, (0, 0, 1, 11)), (False, (0, 0, 11, 1)))
 images = st.builds(
-    lambda digest, upright: ImageFile(ROOT, "a.png", upright=upright, digest=digest),
+    lambda digest, look: ImageFile(ROOT, "a.png", *look, digest=digest),
     st.sampled_from(DIGESTS),
-    st.booleans(),
+    st.sampled_from(LOOKS),
 )
 numbers = st.sampled_from([0, 1, 2, 3, 0.5, 2.5])
 points = st.builds(Point, numbers, numbers)
@@ -41,8 +42,8 @@ items = st.builds(Item, texts, texts, texts, st.none() | images, st.none() | reg
 def seen(item: Item) -> object:
     """All that an embedder sees, as a value to compare; ``repr`` tells 1 from 1.0."""
 
-    def image(file: ImageFile) -> tuple[str | None, bool]:
-        return file.digest, file.upright
+    def image(file: ImageFile) -> tuple[str | None, bool, object]:
+        return file.digest, file.upright, file.crop
 
     region = item.region
     return (
@@ -128,6 +129,11 @@ def test_orientation_of_image_and_of_mask_count():
     assert len({content_digest(item) for item in items}) == 4
 
 
+def test_what_a_prompt_says_of_the_region_counts_as_prompt_alone():
+    item = Item("find it\nat 1", "at 1", region=Box(1, 2, 3, 4))
+    assert content_digest(replace(item, region_text="\nat 1")) == content_digest(item)
+
+
 def test_the_bytes_of_an_image_count_and_not_its_path(tmp_path):
     Image.new("RGB", (4, 4), "red").save(tmp_path / "a.png")
     (tmp_path / "other" / "folder").mkdir(parents=True)
@@ -172,5 +178,8 @@ def test_keys_stay_what_they_are():
     parts = ["<image>\nFind it.", "Find it.", "Represent.", f"{DIGESTS[0]} False", "box 1 2 3 4.5"]
     content = hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
     assert content_digest(item) == content
+    cut = replace(item, image=replace(item.image, crop=(1, 2, 30, 4)))
+    parts[3] += " crop 1 2 30 4"
+    assert content_digest(cut) == hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
     key = hashlib.sha256(f"1:12:fp7:float325:query64:{content}".encode()).digest()
     assert vector_key("fp", "float32", "query", content) == key

@@ -18,7 +18,7 @@ from evalkit.embedders.baselines import Constant
 from evalkit.embedders.registry import LoadedEmbedder
 from evalkit.encoding.encode import ImageIndex
 from evalkit.images import ImageFile
-from evalkit.items import Box, Item
+from evalkit.items import Box, Item, Mask
 from evalkit.results import Settings
 from evalkit.signature import signature
 from evalkit.task import Task, select_tasks
@@ -38,11 +38,15 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def parts(
-    task: Task, loaded: LoadedEmbedder = LOADED, prompting: str | None = None, chosen: Settings | None = None
+    task: Task,
+    loaded: LoadedEmbedder = LOADED,
+    prompting: str | None = None,
+    chosen: Settings | None = None,
+    given: Task | None = None,
 ) -> dict[str, str]:
     index = ImageIndex()
     index.gather([*task.queries, *task.candidates])
-    line = signature(task, index, loaded, prompting, chosen or Settings())
+    line = signature(task, given or task, index, loaded, prompting, chosen or Settings())
     assert line.isprintable()
     found = dict(part.split(":", 1) for part in line.split("|"))
     assert len(found) == line.count("|") + 1
@@ -146,6 +150,34 @@ def test_embedder_and_settings_show(images):
     named = replace(LOADED, info=replace(INFO, name="yours", revision=None))
     assert differ(parts(task, named)) == {"embedder": "yours"}
     assert differ(parts(task, replace(LOADED, fingerprint="f" * 64))) == {"fingerprint": "f" * 12}
+
+
+def test_how_regions_reach_a_model_changes_no_data(images):
+    """So that a model which takes regions can be compared with one that does not."""
+    task = base(images)
+    before = parts(task, prompting="native")
+    asked = replace(task.queries[2], prompt="ask c at 1", region_text=" at 1", image=None, region=None)
+    given = replace(task, queries=put(task.queries, 2, asked))
+    after = parts(task, prompting="none", given=given)
+    assert {name for name in after if before[name] != after[name]} == {"prompts", "prompting"}
+
+
+def test_a_mask_counts_by_its_bytes_and_not_by_its_place(images, tmp_path):
+    def masked(folder: Path, name: str) -> str:
+        task = base(images)
+        mask = Mask(ImageFile(folder, name, upright=False))
+        return parts(replace(task, queries=put(task.queries, 2, replace(task.queries[2], region=mask))))["data"]
+
+    (tmp_path / "moved.png").write_bytes((images / "3.png").read_bytes())
+    assert masked(images, "3.png") == masked(tmp_path, "moved.png")
+    assert len({masked(images, f"{number}.png") for number in range(6)} | {parts(base(images))["data"]}) == 7
+
+
+def test_a_part_of_an_image_is_other_data(images):
+    task = base(images)
+    looks = [replace(task.queries[2].image, upright=False, crop=crop) for crop in (None, (0, 0, 2, 2), (0, 0, 2, 3))]
+    tasks = [replace(task, queries=put(task.queries, 2, replace(task.queries[2], image=image))) for image in looks]
+    assert len({parts(task)["data"] for task in tasks}) == 3
 
 
 def test_options_are_shown_in_order(images):

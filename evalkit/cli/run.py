@@ -7,12 +7,14 @@ from pathlib import Path
 import click
 
 from evalkit.cli import options
+from evalkit.prompting import MODES
 
 EPILOG = """\b
 Examples:
   evalkit run --model random --model constant --tasks example --data evalkit/example/data --out runs
   evalkit run --model clip:./clip-vit-large-patch14 --tasks mmeb/classification --data DIR --out runs
   evalkit run --model my_model.py:Mine?layers=12 --tasks all --data DIR --out runs --device cuda
+  evalkit run --model virtue:./virtue-2b --tasks scar --data DIR --out runs --prompting crop
 
 The same command again goes on where it stopped; nothing is embedded twice."""
 
@@ -61,6 +63,12 @@ The same command again goes on where it stopped; nothing is embedded twice."""
     show_default=True,
     help="The orientation that a camera recorded; the official loaders ignore it.",
 )
+@click.option(
+    "--prompting",
+    type=click.Choice(list(MODES)),
+    help="How regions reach the model: its own input; the words that name them alone; the image cut to them; or not "
+    "at all, e.g. --prompting none.  [default: native where the model takes them, else text]",
+)
 @options.quiet
 def command(
     models: tuple[str, ...],
@@ -76,6 +84,7 @@ def command(
     vectors: str,
     official_dedup: bool,
     exif: str,
+    prompting: str | None,
     quiet: bool,
 ) -> int:
     """Evaluate models on tasks and write a run for each model: RUNS/<model>/<run id>.
@@ -102,7 +111,13 @@ def command(
     if device != "auto":  # to find out what auto stands for, torch would have to be loaded
         pick_device(device)
     settings = Settings.model_validate(
-        {"limit": limit, "official_dedup": official_dedup, "exif": exif, "vectors": vectors}
+        {
+            "limit": limit,
+            "official_dedup": official_dedup,
+            "exif": exif,
+            "vectors": vectors,
+            "prompting": prompting,
+        }
     )
     exit_code = 0
     index = ImageIndex()

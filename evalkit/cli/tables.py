@@ -38,9 +38,11 @@ def run_summary(folder: Path, manifest: Manifest, cards: Sequence[TaskCard]) -> 
             continue
         p1 = result.metrics["precision_at_1"]
         interval = f"{percent(p1.low)} to {percent(p1.high)}"
-        note = "" if p1.above_chance else "not above chance"
-        if not result.complete:
-            note = ", ".join(filter(None, [note, "partial"]))
+        notes = (
+            f"prompting {result.prompting}" if result.prompting else "",
+            "" if p1.above_chance else "not above chance",
+            "" if result.complete else "partial",
+        )
         rows.append(
             [
                 result.task,
@@ -50,7 +52,7 @@ def run_summary(folder: Path, manifest: Manifest, cards: Sequence[TaskCard]) -> 
                 percent(p1.chance),
                 str(p1.n_ties),
                 str(p1.n),
-                note,
+                ", ".join(filter(None, notes)),
             ]
         )
     averages = [

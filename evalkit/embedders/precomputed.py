@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.embedders.base import EmbedderInfo
 from evalkit.errors import EmbedderError, ImageError, UsageError
-from evalkit.items import Item, Mask, Region, Side
+from evalkit.items import Item, Mask, Region, Side, region_kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,11 +33,23 @@ _Key = tuple[str, str, str, Region | str | None]
 
 @dataclass(frozen=True)
 class _Table:
-    """Where each item's vector lies."""
+    """Where each item's vector lies.
+
+    Attributes:
+        vectors: float32, shape ``(n, dimension)``.
+        rows: of items as they are written.
+        told: of items whose region the model did not take but was told in words, without that region; ``None``
+            where it alone tells several vectors apart.
+        digest: of the files.
+    """
 
     vectors: NDArray[np.float32]
     rows: dict[_Key, int]
+    told: dict[_Key, int | None]
     digest: str
+
+    def find(self, key: _Key) -> int | None:
+        return self.rows[key] if key in self.rows else self.told.get(key)
 
 
 class Precomputed:
@@ -46,7 +58,9 @@ class Precomputed:
     DIR holds pairs ``NAME.jsonl`` (items, see :mod:`evalkit.itemfile`) and ``NAME.npz`` (``ids`` and
     ``vectors``, as ``evalkit embed`` writes them). The two files of a pair are linked by id. An item to embed
     is found by its content: its side, prompt, region, and the SHA-256 of its image file's bytes, which a line
-    may give as ``image_sha256`` so that the image need not be there.
+    may give as ``image_sha256`` so that the image need not be there. A line's region may be lacking in the item
+    where the model behind the vectors did not take it. An item whose image is cut (``--prompting crop``) is never
+    found: a line cannot say how.
 
     Args:
         path: the folder DIR.
@@ -95,14 +109,14 @@ class Precomputed:
         Raises:
             UsageError: a file is not what it should be; named with its line and value.
         """
-        table = self._table
+        table, kinds = self._table, ",".join(sorted(self._regions))
         return EmbedderInfo(
             name=self._folder.resolve().name or "precomputed",
             dimension=int(table.vectors.shape[1]),
             revision=table.digest,
             regions=self._regions,
-            options={"regions": ",".join(sorted(self._regions))} if self._regions else {},
-            fingerprint=hashlib.sha256(f"precomputed-1 {table.digest}".encode()).hexdigest(),
+            options={"regions": kinds} if kinds else {},
+            fingerprint=hashlib.sha256(f"precomputed-2 {table.digest} {kinds}".encode()).hexdigest(),
         )
 
     def encode(self, items: Sequence[Item], side: Side) -> NDArray[np.float32]:
@@ -122,8 +136,13 @@ class Precomputed:
         table, seen = self._table, dict[tuple[Path, str], str]()
         found = []
         for item in items:
+            if item.image is not None and item.image.crop is not None:
+                raise EmbedderError(
+                    f"{self._folder} has no vectors of images that are cut, as that of the {side} {_described(item)}: "
+                    "use another --prompting than crop"
+                )
             digest = _image_digest(item.image, seen) if item.image is not None else ""
-            row = table.rows.get((side, item.prompt, digest, _region_key(item.region, seen)))
+            row = table.find((side, item.prompt, digest, _region_key(item.region, seen)))
             if row is None:
                 raise EmbedderError(
                     f"{self._folder} has no vector for the {side} {_described(item)}: write the task's items "
@@ -149,6 +168,7 @@ class Precomputed:
         vectors: NDArray[np.float32] = np.concatenate(blocks)
         starts = np.cumsum([0, *(len(block) for block in blocks)]).tolist()
         rows: dict[_Key, int] = {}
+        told: dict[_Key, int | None] = {}
         places: dict[_Key, str] = {}
         seen: dict[tuple[Path, str], str] = {}
         for (file, npz), known, start in zip(pairs, ids, starts, strict=False):
@@ -163,9 +183,15 @@ class Precomputed:
                     raise UsageError(
                         f"{place}: it is the same item as {places[key]}, but has another vector: leave one of them out"
                     )
+                region = row.item.region
+                if region is not None and region_kind(region) not in self._regions:
+                    other = told.setdefault((*key[:3], None), at)
+                    if other is not None and other != at and not _same(vectors[other], vectors[at]):
+                        told[*key[:3], None] = None
         return _Table(
             vectors,
             rows,
+            told,
             digest=_digest(file for pair in pairs for file in pair),
         )
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from evalkit.embedders.base import Costed, Embedder, default_cost
 from evalkit.errors import EmbedderError, EvalkitError
-from evalkit.images import ImageFacts
+from evalkit.images import Identity, ImageFacts
 from evalkit.items import Item
 
 BATCH_TOKENS = 16_384
 BATCH_PIXELS = 64_000_000  # decoded images of one batch: 192 MB as 24-bit RGB
 _BATCH_ITEMS = 512  # what costs next to nothing still has to be interruptible
 
-Picture = tuple[str, bool]  # which pixels: digest of the image file, whether they are turned upright
+_NO_PICTURE: Identity = ("", False, ())
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Entry:
 
     Attributes:
         key: of its vector.
-        item: the item.
+        item: the item; its image's digest is known.
         image: its image's facts, where it has one.
         cost: in tokens, as the embedder estimates it.
         image_cost: of its image alone, the same for all items of the image; 0 where it has none.
@@ -36,10 +36,9 @@ class Entry:
     image_cost: int = 0
 
     @property
-    def picture(self) -> Picture:
+    def picture(self) -> Identity:
         """Which pixels its image has; all texts have the same."""
-        upright = self.item.image is not None and self.item.image.upright
-        return (self.image.digest if self.image else "", upright)
+        return _NO_PICTURE if self.item.image is None else self.item.image.identity()
 
 
 def estimator(embedder: Embedder) -> Callable[[Item, ImageFacts | None], int]:
@@ -102,5 +101,5 @@ def plan(entries: Sequence[Entry], batch_tokens: int, batch_pixels: int = BATCH_
     return batches
 
 
-def _place(entry: Entry) -> tuple[bool, int, Picture, int, bytes]:
+def _place(entry: Entry) -> tuple[bool, int, Identity, int, bytes]:
     return (entry.image is not None, -entry.image_cost, entry.picture, -entry.cost, entry.key)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.embedders.base import CountsImages
 from evalkit.embedders.registry import LoadedEmbedder
-from evalkit.encoding.batches import BATCH_TOKENS, Entry, Picture, estimator, plan
+from evalkit.encoding.batches import BATCH_TOKENS, Entry, estimator, plan
 from evalkit.encoding.store import VectorStore
 from evalkit.errors import EmbedderError, EvalkitError, ImageError, RegionError
-from evalkit.images import ImageFacts, ImageFile
+from evalkit.images import Identity, ImageFacts, ImageFile
 from evalkit.items import IMAGE_MARK, Item, Mask, Side, region_kind
 from evalkit.keys import content_digest, vector_key
 from evalkit.progress import Progress
@@ -33,10 +33,10 @@ _AHEAD = 2  # batches that are decoded while one is embedded
 
 
 class ImageIndex:
-    """Facts of image files, each read once however many tasks and models look at it."""
+    """Facts of image files, each read once however many tasks and models look at it, or at parts of it."""
 
     def __init__(self) -> None:
-        self._facts: dict[ImageFile, ImageFacts] = {}
+        self._facts: dict[ImageFile, ImageFacts] = {}  # of whole images
         self._threads = ThreadPoolExecutor(min(16, os.cpu_count() or 1), "evalkit-images")
 
     def gather(self, items: Iterable[Item]) -> None:
@@ -45,31 +45,32 @@ class ImageIndex:
         Raises:
             ImageError: the first of them that cannot be read, with the item that it belongs to.
         """
-        new: dict[ImageFile, Item] = {}
+        new: dict[ImageFile, tuple[ImageFile, Item]] = {}
         for item in items:
             for image in item.images:
-                if image not in self._facts:
-                    new.setdefault(image, item)
-        for image, facts in zip(new, self._threads.map(_facts_or_error, new), strict=True):
+                if image.whole not in self._facts:
+                    new.setdefault(image.whole, (image, item))
+        for whole, facts in zip(new, self._threads.map(_facts_or_error, new), strict=True):
             if isinstance(facts, ImageError):
-                raise ImageError(f"{facts} (item {describe(new[image])})", image) from facts
-            self._facts[image] = facts
+                image, item = new[whole]
+                raise ImageError(f"{facts} (item {describe(item)})", image) from facts
+            self._facts[whole] = facts
 
     def facts(self, image: ImageFile) -> ImageFacts:
-        """Facts of an image that was gathered."""
-        return self._facts[image]
+        """Facts of an image that was gathered, itself or another part of it."""
+        return image.cut_facts(self._facts[image.whole])
 
     def known(self, item: Item) -> Item:
         """The item with its images' digests filled in."""
-        image = None if item.image is None else replace(item.image, digest=self._facts[item.image].digest)
+        image = None if item.image is None else replace(item.image, digest=self.facts(item.image).digest)
         region = item.region
         if isinstance(region, Mask):
-            region = Mask(replace(region.image, digest=self._facts[region.image].digest))
+            region = Mask(replace(region.image, digest=self.facts(region.image).digest))
         return item if image is None and region is item.region else replace(item, image=image, region=region)
 
-    def decode_all(self, entries: Sequence[Entry]) -> dict[Picture, Future[Image]]:
+    def decode_all(self, entries: Sequence[Entry]) -> dict[Identity, Future[Image]]:
         """Start decoding a batch's images, each once however many items have it."""
-        started: dict[Picture, Future[Image]] = {}
+        started: dict[Identity, Future[Image]] = {}
         for entry in entries:
             image = entry.item.image
             if image is not None and entry.picture not in started:
@@ -202,7 +203,7 @@ class Encoder:
 
         A batch's images are held by what is yielded alone, so that they go when the caller lets them go.
         """
-        ahead: deque[dict[Picture, Future[Image]]] = deque()
+        ahead: deque[dict[Identity, Future[Image]]] = deque()
         try:
             for place, batch in enumerate(batches):
                 for later in batches[place + len(ahead) : place + _AHEAD + 1]:
@@ -309,7 +310,7 @@ def _pixels(image: ImageFile, item: Item) -> Image:
         raise ImageError(f"{error} (item {describe(item)})", image) from error
 
 
-def _with_pixels(entries: Sequence[Entry], decoded: dict[Picture, Future[Image]]) -> list[Item]:
+def _with_pixels(entries: Sequence[Entry], decoded: dict[Identity, Future[Image]]) -> list[Item]:
     """The entries' items with their images' pixels, once these are there."""
     pixels = {picture: future.result() for picture, future in decoded.items()}
     return [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from evalkit.results import Manifest, MetricResult, TaskResult, as_promised, averages
@@ -16,8 +16,10 @@ _WIDEST = 12  # columns of scores that one table holds; MMEB's retrieval has as 
 _SUITES = {
     "mmeb": "MMEB: 36 image tasks",
     "scar": "SCaR: five visual-interactive tasks",
+    "miniature": "Miniature: drawn stand-ins for all 41 tasks; says nothing about MMEB or SCaR",
     "example": "Example: generated shapes, shipped with evalkit; says nothing about MMEB or SCaR",
 }
+_REGIONS_BY = "Regions by"  # header of what a result calls its prompting
 _METRICS = {"precision_at_1": "Precision@1", "hit_at_5": "hit@5", "hit_at_10": "hit@10", "mrr": "MRR"}
 _GROUPS = {
     "classification": "Classification",
@@ -167,22 +169,25 @@ def _overview(suite: str, groups: Sequence[str], lines: Sequence[_Line]) -> Tabl
         place += ranked
         cells = [Cell(str(place) if ranked else "–")]
         cells += [Cell(percent(column[i]), best=i == top) for column, top in zip(columns, best, strict=True)]
-        cells += [Cell(line.coverage), Cell(_prompting(line), number=False)]
+        cells += [Cell(line.coverage), Cell(_prompting(line.tasks.values()), number=False)]
         rows.append(Row(line.label, tuple(cells)))
-    header = ("Model", "Rank", "Mean", *(_GROUPS.get(name, name) for name in names), "Tasks", "Regions by")
+    header = ("Model", "Rank", "Mean", *(_GROUPS.get(name, name) for name in names), "Tasks", _REGIONS_BY)
     return Table("Mean Precision@1 over tasks, in percent; a mean needs all tasks of its group", header, tuple(rows))
 
 
 def _tasks(title: str, cards: Sequence[TaskCard], lines: Sequence[_Line]) -> Table:
     results = [[line.tasks.get(card.name) for line in lines] for card in cards]
     best = [_best([_value(result) for result in column], lines) for column in results]
-    rows = [
-        Row(line.label, tuple(_cell(column[i], i == top) for column, top in zip(results, best, strict=True)))
-        for i, line in enumerate(lines)
-    ]
-    return Table(
-        f"{title}: Precision@1 in percent", ("Model", *(card.name.rsplit("/", 1)[-1] for card in cards)), tuple(rows)
-    )
+    by_region = any(result.prompting for column in results for result in column if result is not None)
+    rows = []
+    for i, line in enumerate(lines):
+        cells = [_cell(column[i], i == top) for column, top in zip(results, best, strict=True)]
+        if by_region:
+            own = [result for column in results if (result := column[i]) is not None]
+            cells.append(Cell(_prompting(own), number=False))
+        rows.append(Row(line.label, tuple(cells)))
+    header = ("Model", *(card.name.rsplit("/", 1)[-1] for card in cards), *([_REGIONS_BY] if by_region else []))
+    return Table(f"{title}: Precision@1 in percent", header, tuple(rows))
 
 
 def _cell(result: TaskResult | None, best: bool) -> Cell:
@@ -193,15 +198,18 @@ def _cell(result: TaskResult | None, best: bool) -> Cell:
     p1 = result.metrics["precision_at_1"]
     marks = ("" if p1.above_chance else "*") + ("" if result.complete else "†")
     optimistic = f" ({percent(p1.optimistic)})" if percent(p1.optimistic) != percent(p1.value) else ""
-    return Cell(percent(p1.value) + marks + optimistic, _behind(p1), best)
+    return Cell(percent(p1.value) + marks + optimistic, _behind(p1, result.prompting), best)
 
 
-def _behind(p1: MetricResult) -> str:
+def _behind(p1: MetricResult, prompting: str | None) -> str:
+    regions = f"regions by {prompting}; " if prompting else ""
     ties = f"; {p1.n_ties} ties, {percent(p1.optimistic)} if the label won them" if p1.n_ties else ""
-    return f"95 % interval {percent(p1.low)} to {percent(p1.high)}, n {p1.n}, chance {percent(p1.chance)}{ties}"
+    interval = f"95 % interval {percent(p1.low)} to {percent(p1.high)}"
+    return f"{regions}{interval}, n {p1.n}, chance {percent(p1.chance)}{ties}"
 
 
 def _details(lines: Sequence[_Line]) -> Table:
+    by_region = any(task.prompting for line in lines for task in line.tasks.values())
     rows = []
     for line in lines:
         for task in line.tasks.values():
@@ -210,9 +218,11 @@ def _details(lines: Sequence[_Line]) -> Table:
                 cells = [Cell(task.task, number=False), Cell(_METRICS.get(name, name), number=False)]
                 cells += [Cell(percent(number)) for number in numbers]
                 cells += [Cell(str(m.n_ties)), Cell(str(m.n)), Cell(m.interval, number=False)]
+                cells += [Cell(_prompting([task]), number=False)] if by_region else []
                 rows.append(Row(line.label, tuple(cells)))
     header = ("Model", "Task", "Metric", "Value", "From", "To", "Optimistic", "Pessimistic", "Chance", "Ties", "n")
-    return Table("All metrics in percent, with 95 % intervals", (*header, "Interval"), tuple(rows))
+    last = ("Interval", _REGIONS_BY) if by_region else ("Interval",)
+    return Table("All metrics in percent, with 95 % intervals", (*header, *last), tuple(rows))
 
 
 def _value(result: TaskResult | None) -> float | None:
@@ -225,8 +235,8 @@ def _best(column: Sequence[float | None], lines: Sequence[_Line]) -> int | None:
     return max(places, key=lambda i: column[i] or 0.0) if len(places) > 1 else None
 
 
-def _prompting(line: _Line) -> str:
-    return ", ".join(sorted({task.prompting for task in line.tasks.values() if task.prompting})) or "–"
+def _prompting(results: Iterable[TaskResult]) -> str:
+    return ", ".join(sorted({result.prompting for result in results if result.prompting})) or "–"
 
 
 def _notes(lines: Sequence[_Line]) -> list[str]:
@@ -256,6 +266,7 @@ def _notes(lines: Sequence[_Line]) -> list[str]:
             *(["candidates merged by the official key"] if settings.official_dedup else []),
             *(["camera orientation ignored"] if settings.exif == "ignore" else []),
             *(["vectors kept as float16"] if settings.vectors == "float16" else []),
+            *([f"regions by {settings.prompting} asked for"] if settings.prompting else []),
         ]
         notes += [f"{line.label}: {', '.join(choices)}."] if choices else []
     return notes

@@ -83,8 +83,9 @@ def _query(question: str, image: ImageFile, box: Box) -> Item:
     # of the stored image, with the floating-point noise of x + width; no newline follows it.
     sentence = f"Referring object bbox: {list(box.corners)}"
     body = f" {question}" if question else ""
-    prompt = f"{IMAGE_MARK} {body}".replace(" \n", "\n") + "\n" + sentence
-    return Item(prompt, text=sentence, instruction=question.strip(), image=image, region=box)
+    named = f"\n{sentence}"
+    prompt = f"{IMAGE_MARK} {body}".replace(" \n", "\n") + named
+    return Item(prompt, text=sentence, instruction=question.strip(), image=image, region=box, region_text=named)
 
 
 def _box(value: list[float], where: str) -> Box:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 import pytest
-from builders import Columns, command, draw_images, golden, run, tasks_of, write
+from builders import Columns, command, draw_images, golden, load, run, tasks_of, write
+
+from evalkit.embedders.virtue.embedder import Virtue
+from evalkit.images import ImageFile
+from evalkit.prompting import prompted
 
 SETS = ("SCaR/RefCOCO_plus", "SCaR/RefCOCOg", "SCaR/VisualGenome", "SCaR/COCO_Stuff", "SCaR/ADE20K")
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "black", "white", "brown", "pink")
@@ -71,6 +76,25 @@ def test_the_five_scar_tasks(data: Path, virtue_folder: Path, tmp_path: Path) ->
         assert run(out, model, tasks="scar", data=data) == 0
         assert (file.parent / "run.json").read_bytes() == before
         assert {clock["images_encoded"] for clock in json.loads(file.read_text())["tasks"].values()} == {0}
+
+
+def test_parts_of_an_image_are_not_taken_for_each_other(data: Path, virtue_folder: Path, tmp_path: Path) -> None:
+    """Six questions about two images are six images, once these are cut: against files that hold the cuts alone."""
+    out = tmp_path / "runs"
+    assert run(out, f"virtue:{virtue_folder}", tasks=SETS[0], data=data, more=["--prompting", "crop"]) == 0
+    assert tasks_of(out)[SETS[0]]["prompting"] == "crop"
+    (file,) = out.glob("*/*/timing.json")
+    assert json.loads(file.read_text())["tasks"][SETS[0]]["images_encoded"] == 6
+
+    embedder = Virtue(str(virtue_folder), device="cpu")
+    cuts, files = [], []
+    for place, query in enumerate(load(data, SETS[0]).queries):
+        cuts.append(prompted(query, "crop"))
+        name = f"{place}.png"
+        cuts[-1].image.rgb().save(tmp_path / name)
+        files.append(replace(query, image=ImageFile(tmp_path, name, upright=False), region=None))
+    expected = np.concatenate([embedder.encode([item], "query") for item in files])
+    assert np.abs(embedder.encode(cuts, "query") - expected).max() < 1e-5
 
 
 def test_batches_of_any_size_give_the_same_result(data: Path, virtue_folder: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,44 @@ def test_what_is_not_there_is_named(tmp_path: Path, images: Path, items: list[tu
         embedder.encode([Item("y")], "candidate")
     with pytest.raises(ImageError, match=r"absent\.png is missing"):
         embedder.encode([Item("x", image=ImageFile(images, "absent.png"))], "query")
+
+
+def test_a_region_that_the_model_did_not_take_may_be_lacking(tmp_path: Path, images: Path) -> None:
+    """It was told in words, and an evaluation gives it no region; the lines have it all the same."""
+    image = ImageFile(images, "a.png", upright=False)
+    boxes = [Item("one", image=image, region=Box(1, 2, 3, 4)), Item("two", image=image, region=Box(1, 2, 3, 5))]
+    write_pair(tmp_path / "mine", "items", rows_of([("query", item) for item in boxes]), unit(2))
+    told, took = (Precomputed(str(tmp_path / "mine"), images=str(images), regions=kinds) for kinds in ("", "box"))
+    without = [replace(item, region=None) for item in boxes]
+    assert (told.encode(without, "query") == unit(2)).all()
+    assert (told.encode(boxes, "query") == unit(2)).all()
+    assert (took.encode(boxes, "query") == unit(2)).all()
+    with pytest.raises(EmbedderError, match="no vector for the query 'one'"):
+        took.encode(without, "query")
+    with pytest.raises(EmbedderError, match="no vector for the candidate 'one'"):
+        told.encode(without, "candidate")
+    assert told.info.fingerprint != took.info.fingerprint, "they know vectors of different items"
+
+
+def test_a_region_that_alone_tells_vectors_apart_may_not(tmp_path: Path, images: Path) -> None:
+    image = ImageFile(images, "a.png", upright=False)
+    items = [Item(prompt, image=image, region=Point(1, y)) for prompt in ("same", "plain") for y in (2, 3, 4)]
+    lines = [("query", item) for item in [*items, Item("plain", image=image)]]
+    write_pair(tmp_path / "mine", "items", rows_of(lines), unit(7))
+    embedder = Precomputed(str(tmp_path / "mine"), images=str(images))
+    assert (embedder.encode(items, "query") == unit(7)[:6]).all()
+    with pytest.raises(EmbedderError, match="no vector for the query 'same'"):
+        embedder.encode([replace(items[0], region=None)], "query")
+    assert (embedder.encode([Item("plain", image=image)], "query") == unit(7)[6:]).all()
+
+
+def test_the_vector_of_an_image_is_not_that_of_a_part_of_it(tmp_path: Path, images: Path) -> None:
+    image = ImageFile(images, "a.png", upright=False)
+    write_pair(tmp_path / "mine", "items", rows_of([("query", Item("x", image=image))]), unit(1))
+    embedder = Precomputed(str(tmp_path / "mine"), images=str(images))
+    assert (embedder.encode([Item("x", image=image)], "query") == unit(1)).all()
+    with pytest.raises(EmbedderError, match=r"no vectors of images that are cut, .*'x' with image a\.png"):
+        embedder.encode([Item("x", image=replace(image, crop=(0, 0, 4, 4)))], "query")
 
 
 @given(st.permutations(range(5)))

@@ -20,8 +20,13 @@ from evalkit.items import Item
 TEXT = Item("a")
 
 
-def picture(number: int, upright: bool = True) -> Item:
-    return Item("a", image=ImageFile(Path("images"), f"{number}.png", upright=upright))
+LOOKS = ((True, None), (False, None), (False, (0, 0, 1, 1)), (False, (1, 0, 2, 1)))  # upright, crop
+
+
+def picture(number: int, look: int = 0) -> Item:
+    # The digests of two images, and so their places among images of equal cost, say nothing of their numbers.
+    digest = str(number * 5 % 7)
+    return Item("a", image=ImageFile(Path("images"), f"{number}.png", *LOOKS[look], digest=digest))
 
 
 costs = st.sampled_from([1, 2, 3, 7, 20, 100])
@@ -40,9 +45,9 @@ def entries(draw):
             found.append(Entry(bytes([key]), TEXT, None, cost))
             continue
         width, height, alone = images[number]
-        # The digests of two images, and so their places among images of equal cost, say nothing of their numbers.
-        facts = ImageFacts(str(number * 5 % 7), width, height)
-        found.append(Entry(bytes([key]), picture(number, draw(st.booleans())), facts, cost, alone))
+        item = picture(number, draw(st.sampled_from(range(len(LOOKS)))))
+        facts = ImageFacts(item.image.digest, width, height)
+        found.append(Entry(bytes([key]), item, facts, cost, alone))
     return found
 
 

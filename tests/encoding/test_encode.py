@@ -559,6 +559,57 @@ def test_images_are_looked_at_once_and_shared(tmp_path, monkeypatch):
     assert sorted(looked) == ["0.png", "1.png", "2.png"]  # now for their pixels; their digests are known
 
 
+def test_parts_of_an_image_are_other_images_of_one_file(tmp_path, monkeypatch):
+    (whole,) = (replace(item, image=replace(item.image, upright=False)) for item in photos(tmp_path, 1))
+    crops = [(0, 0, 5, 3), (0, 0, 5, 4), (1, 0, 6, 3)]
+    items = [whole, *(replace(whole, image=replace(whole.image, crop=crop)) for crop in crops)]
+    index, reads = ImageIndex(), 0
+    real = ImageFile.read
+
+    def read(image: ImageFile) -> bytes:
+        nonlocal reads
+        reads += 1
+        return real(image)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ImageFile, "read", read)
+        index.gather(items)
+    assert reads == 1
+    sizes = [(facts.width, facts.height) for facts in (index.facts(item.image) for item in items)]
+    assert sizes == [whole.image.rgb().size, (5, 3), (5, 4), (5, 3)]
+    with VectorStore(None) as store:
+        recorder = Recorder()
+        vectors = encoder_of(recorder, store, images=index).encode(items, "query")
+        assert len({vector.tobytes() for vector in vectors}) == 4
+        given = [item.image for _, batch in recorder.calls for item in batch]
+        assert Counter(image.crop for image in given) == Counter([None, *crops])
+        stored = whole.image.rgb()
+        for image in given:
+            assert image.rgb().tobytes() == (stored.crop(image.crop) if image.crop else stored).tobytes()
+        assert (
+            encoder_of(recorder, store, images=index).encode(items[::-1], "query").tobytes() == vectors[::-1].tobytes()
+        )
+        assert len(given) == sum(len(batch) for _, batch in recorder.calls), "all are found again"
+
+
+def test_a_part_that_cannot_be_decoded_is_named(tmp_path):
+    (whole,) = photos(tmp_path, 1)
+    part = replace(whole, image=replace(whole.image, upright=False, crop=(0, 0, 5, 3)))
+    beyond = replace(part, image=replace(part.image, crop=(0, 0, 5, 5)))
+    with pytest.raises(ImageError, match=r"0\.png of 100 x 4 pixels does not hold its crop") as caught:
+        encoder_of(Recorder()).encode([beyond], "query")
+    assert concerns(caught.value, beyond)
+    file = tmp_path / whole.image.path
+    file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(ImageError, match=r"truncated or broken.*\(item 'p0' with image 0\.png\)") as caught:
+        encoder_of(Recorder()).encode([part], "query")
+    assert concerns(caught.value, part)
+    file.unlink()
+    with pytest.raises(ImageError, match=r"0\.png is missing") as caught:
+        encoder_of(Recorder()).encode([part], "query")
+    assert concerns(caught.value, part)
+
+
 class Counted(ImageFile):
     """An image that counts how many were decoded, and how many of them are in memory."""
 

@@ -212,6 +212,28 @@ def test_two_runs_of_one_model_are_told_apart():
     assert any("official key" in note and "111111111111" in note for note in section.notes)
 
 
+def test_how_regions_reached_a_model_stands_beside_every_number(tmp_path):
+    modes = ("native", "text", "native", "native", "native")
+    mixed = run("mixed", [result(task, value(0.5), prompting=mode) for task, mode in zip(SCAR, modes, strict=True)])
+    cut = run("cut", [result(task, value(0.4), prompting="crop") for task in SCAR], digit="1", prompting="crop")
+    later = run("later", [result(task, value(0.3), prompting="overlay") for task in SCAR], digit="2")
+    (section,) = sections([mixed, cut, later])
+    shown = {"mixed": "native, text", "cut": "crop", "later": "overlay"}
+    for table in section.tables:
+        assert table.header[-1] == "Regions by"
+        assert {name: row[-1] for name, row in cells(table).items()} == shown
+    titles = {row.header: [cell.title.partition(";")[0] for cell in row.cells[:5]] for row in section.tables[1].rows}
+    assert titles["mixed"] == [f"regions by {mode}" for mode in modes]
+    assert titles["cut"] == ["regions by crop"] * 5
+    assert section.details.header[-1] == "Regions by"
+    assert [row.cells[-1].text for row in section.details.rows] == [*modes, *["crop"] * 5, *["overlay"] * 5]
+    assert [note for note in section.notes if "regions by" in note] == ["cut: regions by crop asked for."]
+    for text in (markdown([section]), write_site([section], tmp_path).read_text()):
+        assert text.count("Regions by") == 3
+    plain = sections([run("plain", [result(MMEB[0], value(0.5))])])[0]
+    assert [table.header[-1] == "Regions by" for table in (*plain.tables, plain.details)] == [True, False, False]
+
+
 NASTY = "\x1b[31m\u202e</script><b onmouseover=alert(1)>\"'|`*_[x](y)\n# h"
 
 

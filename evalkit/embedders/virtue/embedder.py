@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import Qwen2VLConfig
 
-    from evalkit.images import ImageFacts, ImageFile
+    from evalkit.images import Identity, ImageFacts, ImageFile
     from evalkit.items import Item, Side
 
 CODE_VERSION = "1"  # raise it when this package begins to give other vectors for the same checkpoint
@@ -78,7 +78,7 @@ class _Qwen2VlEmbedder:
         self._base = base_of(self._checkpoint, base)
         self._config: Qwen2VLConfig = read_config(self._holder("config.json"))
         self._segmentation: Segmentation | None = None
-        self._kept: OrderedDict[tuple[str, bool], _Seen] = OrderedDict()
+        self._kept: OrderedDict[Identity, _Seen] = OrderedDict()
         self.images_encoded = 0
 
     @cached_property
@@ -163,7 +163,7 @@ class _Qwen2VlEmbedder:
 
     def _look(self, images: Sequence[ImageFile]) -> list[_Seen]:
         """The images through the image encoders, those that are not kept from before."""
-        keys = [(image.sha256(), image.upright) for image in images]
+        keys = [image.identity() for image in images]
         new = {key: image for key, image in zip(keys, images, strict=True) if key not in self._kept}
         try:
             with ThreadPoolExecutor(min(8, os.cpu_count() or 1), "evalkit-pictures") as threads:
