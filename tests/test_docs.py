@@ -57,11 +57,13 @@ def commands(block: str) -> Iterator[list[str]]:
             words = []
 
 
-def parsed(arguments: list[str]) -> click.Command:
+def parsed(arguments: list[str], group: click.Group = evalkit.cli.cli) -> click.Command:
     """The command, once its options and arguments are known to be ones that it has."""
     name, *rest = arguments
-    command = evalkit.cli.cli.get_command(click.Context(evalkit.cli.cli), name)
+    command = group.get_command(click.Context(group), name)
     assert command is not None, f"there is no command {name}"
+    if isinstance(command, click.Group):
+        return parsed(rest, command)
     command.make_context(f"evalkit {name}", rest)
     return command
 
@@ -106,6 +108,8 @@ def test_commands_in_the_text_exist(page: Path) -> None:
     for name, rest in re.findall(r"`evalkit ([a-z]+)\b([^`]*)`", prose(page)):
         command = evalkit.cli.cli.get_command(click.Context(evalkit.cli.cli), name)
         assert command is not None, f"there is no command {name}"
+        if isinstance(command, click.Group) and rest.split():
+            command = command.commands[rest.split()[0]]
         options = {option for parameter in command.params for option in parameter.opts}
         assert set(re.findall(r"--[a-z-]+", rest)) <= options | {"--help"}
 

@@ -88,7 +88,7 @@ def test_no_selector_at_all_is_an_error(selectors):
         select_tasks(selectors)
 
 
-@pytest.mark.parametrize("selector", ["*", "**", "mmeb/*,scar/*,example/*"])
+@pytest.mark.parametrize("selector", ["*", "**", "mmeb/*,scar/*,example/*,miniature/*"])
 def test_globs_over_everything(selector):
     assert select_tasks([selector]) == all_cards()
 
@@ -118,7 +118,7 @@ def test_every_card_is_of_the_suite_that_has_it():
 
 
 def test_suites_and_families_are_the_installed_ones():
-    assert list(plugins("evalkit.suites"))[:3] == ["example", "mmeb", "scar"]
+    assert list(plugins("evalkit.suites"))[:4] == ["example", "miniature", "mmeb", "scar"]
     assert {"constant", "random", "precomputed", "clip"} <= plugins("evalkit.embedders").keys()
 
 

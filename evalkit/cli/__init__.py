@@ -22,6 +22,7 @@ _COMMANDS = {
     "run": "Evaluate models on tasks.",
     "report": "Make an HTML page and Markdown of runs.",
     "check": "Does this embedder behave?",
+    "data": "Make the miniature, a drawn stand-in for all 41 tasks.",
     "doctor": "What is installed, which device, which FAISS.",
 }
 

@@ -17,7 +17,7 @@ Examples:
 def command(selectors: tuple[str, ...], as_json: bool) -> None:
     """List the tasks that selectors choose, all by default; show the card of a single one whole.
 
-    SELECTOR: a suite (mmeb, scar, example), 'all', a group (mmeb/classification, mmeb/vqa,
+    SELECTOR: a suite (mmeb, scar, miniature, example), 'all', a group (mmeb/classification, mmeb/vqa,
     mmeb/retrieval, mmeb/grounding, mmeb/ind, mmeb/ood), a task, or a glob.
     """
     import json
