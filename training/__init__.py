@@ -1,0 +1,1 @@
+"""The recipe of the tiny models that evalkit brings: ``python -m training --help``."""
