@@ -72,19 +72,6 @@ SIZES = {
 }
 VISION = {"depth": 32, "embed_dim": 1280, "num_heads": 16, "mlp_ratio": 4, "patch_size": 14, "spatial_merge_size": 2}
 PATCH = 3 * 2 * VISION["patch_size"] ** 2  # numbers in a patch of two equal frames
-# configs/sam2.1/sam2.1_hiera_b+.yaml of facebookresearch/sam2, with what its classes assume.
-HIERA = {
-    "embed_dim": 112,
-    "num_heads": 2,
-    "q_pool": 3,
-    "q_stride": [2, 2],
-    "stages": [2, 3, 16, 3],
-    "dim_mul": 2.0,
-    "head_mul": 2.0,
-    "window_pos_embed_bkg_spatial_size": [14, 14],
-    "window_spec": [8, 4, 14, 7],
-    "global_att_blocks": [12, 16, 20],
-}
 # Patches across and down, after Qwen2-VL's resize to multiples of 28 pixels (640 x 480 becomes 644 x 476).
 RESOLUTIONS = {"high, 980 × 980": (70, 70), "native, 640 × 480": (46, 34)}
 
@@ -149,14 +136,14 @@ def segmentation(hidden_size: int) -> SegmentationStream:
     import torch
     from transformers import Sam2Model
 
-    from evalkit.embedders.virtue.sam_files import Architecture
+    from evalkit.embedders.virtue.sam_files import architecture_of
     from evalkit.embedders.virtue.sam_weights import sam_config
     from evalkit.embedders.virtue.segmentation import SegmentationStream, connector
 
-    width = 256
+    size = architecture_of("b+")
     with torch.device("meta"):
-        sam = Sam2Model(sam_config(Architecture(HIERA, width, (2, 3), 1024, True, "sam2.1_hiera_b+"))).eval()
-        return SegmentationStream(sam, *connector(width, hidden_size), "meta", torch.bfloat16)
+        sam = Sam2Model(sam_config(size)).eval()
+        return SegmentationStream(sam, *connector(size.hidden, hidden_size), "meta", torch.bfloat16)
 
 
 def operations(size: Size, columns: int, rows: int) -> Operations:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=str)
 M = TypeVar("M", bound="PreTrainedModel")
 
+# What torch and transformers raise at damaged files: the reader of pickles trips over whatever comes.
+DAMAGED = (OSError, ValueError, RuntimeError, EOFError, LookupError, TypeError, AttributeError, AssertionError)
+
 
 def load_model(kind: type[M], checkpoint: Checkpoint, dtype: torch.dtype, *, may_lack: Collection[str] = ()) -> M:
     """A transformers model with the weights of a checkpoint, on the CPU, ready to evaluate.
@@ -44,7 +47,7 @@ def load_model(kind: type[M], checkpoint: Checkpoint, dtype: torch.dtype, *, may
             ignore_mismatched_sizes=True,  # reported below, with the name
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
+    except (*DAMAGED, UnpicklingError, SafetensorError) as error:
         raise EmbedderError(f"{files[0]} cannot be loaded ({said(error)}): {checkpoint.way_out}") from error
     # transformers only warns here and goes on with random weights.
     mismatched = {key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]}
@@ -85,7 +88,7 @@ def read_tensors(file: Path, way_out: str) -> dict[str, Any]:
             f"{file} is no file of plain weights, and nothing else is read from it, because a pickle can run any "
             f"code ({said(error).split('. ')[0]}): {way_out}"
         ) from error
-    except (OSError, ValueError, RuntimeError, EOFError) as error:
+    except DAMAGED as error:
         raise EmbedderError(f"{file} cannot be loaded ({said(error)}): {way_out}") from error
     if not isinstance(value, dict):
         raise EmbedderError(f"{file} holds a {type(value).__name__}, not a dictionary of weights: {way_out}")

@@ -7,7 +7,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from evalkit.embedders.checkpoint import PICKLED, SAFETENSORS, Checkpoint, read_json, resolve
-from evalkit.embedders.loading import said
+from evalkit.embedders.loading import DAMAGED, said
 from evalkit.errors import EmbedderError, UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,13 @@ def base_of(checkpoint: Checkpoint, given: str | None) -> Checkpoint | None:
         return None
     if not any((folder / name).is_file() for name in _WEIGHTS):
         raise UsageError(f"{folder} has {CONFIG} but none of {', '.join(_WEIGHTS)}: {checkpoint.way_out}")
-    named = read_json(folder / CONFIG, way_out=checkpoint.way_out).get("base_model_name_or_path")
+    settings = read_json(folder / CONFIG, way_out=checkpoint.way_out)
+    if settings.get("peft_type") != "LORA":
+        raise UsageError(
+            f"{folder / CONFIG} has peft_type {settings.get('peft_type')!r}; adapters are LORA (DoRA is one of them): "
+            "merge it into its base first"
+        )
+    named = settings.get("base_model_name_or_path")
     if given is None and not named:
         raise UsageError(f"{folder / CONFIG} does not name the model it was trained on: say which with ?base=PATH")
     try:
@@ -71,11 +77,12 @@ def merged(model: Any, checkpoint: Checkpoint) -> torch.nn.Module:
             warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for outdated names
             config = PeftConfig.from_pretrained(folder)
             config.inference_mode = True
+            config.megatron_config = None  # with one, peft imports a module by the name that the file gives
             adapted = PeftModel(model, config)
             report = adapted.load_adapter(
                 folder, "default", torch_device="cpu", key_mapping=_MOVED, autocast_adapter_dtype=False
             )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, UnpicklingError, SafetensorError) as error:
+    except (*DAMAGED, UnpicklingError, SafetensorError) as error:
         raise EmbedderError(f"{file} cannot be applied ({said(error)}): {checkpoint.way_out}") from error
     astray = [*report.missing_keys, *report.unexpected_keys]
     if astray:

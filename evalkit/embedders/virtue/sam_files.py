@@ -192,6 +192,15 @@ def _by_name(file: Path, named: str) -> Architecture:
             f"{named or file.name} is no size of SAM 2 that is known (sam2.1_hiera_t, _s, _b+, _l): put the yaml "
             f"file that it was trained with, in Meta's format, beside {file.name}"
         )
+    return architecture_of(size)
+
+
+def architecture_of(size: str) -> Architecture:
+    """One of Meta's four sizes of SAM 2.1.
+
+    Args:
+        size: ``t``, ``s``, ``b+`` or ``l``.
+    """
     trunk = _TRUNK | {"window_pos_embed_bkg_spatial_size": [7, 7]} | _SIZES[size]
     return Architecture(trunk, 256, (2, 3), 1024, True, f"sam2.1_hiera_{size}")
 

@@ -8,6 +8,7 @@ a convolution and projected by two layers (``model.py``, ``SAM2VLM``).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit.embedders.checkpoint import Checkpoint
@@ -84,11 +85,13 @@ class Segmentation:
         """
         if item.region is None or item.image is None:
             return grid(self._points_per_side, self._files.frame_size)
-        size = item.image.rgb().size
-        mask = ImageFacts("", *item.region.image.rgb().size) if isinstance(item.region, Mask) else None
-        if wrong := fault(item.region, ImageFacts("", *size), mask):
+        region, mask, size = item.region, None, item.image.rgb().size
+        if isinstance(region, Mask):
+            pixels = region.image.rgb()
+            region, mask = Mask(replace(region.image, pixels=pixels)), ImageFacts("", *pixels.size)
+        if wrong := fault(region, ImageFacts("", *size), mask):
             raise RegionError(f"{wrong} (item {item.prompt!r})", item)
-        return prompt_of(item.region, size, self._frame, self._files.frame_size)
+        return prompt_of(region, size, self._frame, self._files.frame_size)
 
     def load(self, hidden_size: int, device: str, dtype: torch.dtype) -> SegmentationStream:
         """With its weights.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import random
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import yaml
 from conftest import VIRTUE
 
 from evalkit.embedders.checkpoint import resolve
+from evalkit.embedders.loading import read_tensors
 from evalkit.embedders.virtue.prompts import Prompt, grid
 from evalkit.embedders.virtue.sam_files import find_sam, read_architecture
 from evalkit.embedders.virtue.sam_weights import load_sam, sam_config
@@ -319,6 +323,26 @@ def test_broken_checkpoints_are_named(
     with pytest.raises(kind, match=message):
         Segmentation(resolve(str(folder)), None, None).load(64, "cpu", torch.float32)
     assert not (tmp_path / "attacked").exists()
+
+
+def test_damage_of_any_kind_is_the_files_fault(virtue_folder: Path, tmp_path: Path) -> None:
+    """torch's reader of pickles raises whatever it trips over; the user has to read which file it was."""
+    buffer = io.BytesIO()
+    torch.save({"sam2_reducer": {"weight": torch.zeros(3)}}, buffer, _use_new_zipfile_serialization=False)
+    rng, said = random.Random(0), []
+    for _ in range(300):
+        damaged = bytearray(buffer.getvalue())
+        for _ in range(3):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        (tmp_path / "damaged.pth").write_bytes(damaged)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                read_tensors(tmp_path / "damaged.pth", "get another")
+        except EmbedderError as error:
+            said.append(str(error))
+    assert len(said) > 100
+    assert all("damaged.pth" in message for message in said)
 
 
 @pytest.mark.parametrize(
