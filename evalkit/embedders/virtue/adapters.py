@@ -77,7 +77,6 @@ def merged(model: Any, checkpoint: Checkpoint) -> torch.nn.Module:
             warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for outdated names
             config = PeftConfig.from_pretrained(folder)
             config.inference_mode = True
-            config.megatron_config = None  # with one, peft imports a module by the name that the file gives
             adapted = PeftModel(model, config)
             report = adapted.load_adapter(
                 folder, "default", torch_device="cpu", key_mapping=_MOVED, autocast_adapter_dtype=False

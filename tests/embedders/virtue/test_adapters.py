@@ -121,11 +121,12 @@ def test_bad_adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Vlm2Vec(configured(r=8), device="cpu").encode([Item("a")], "query")
     with pytest.raises(UsageError, match=r"peft_type 'PROMPT_TUNING'; adapters are LORA"):
         Vlm2Vec(configured(peft_type="PROMPT_TUNING"), device="cpu")
-    # A file may not have a module imported.
     (tmp_path / "imported.py").write_text("from pathlib import Path\nPath('attacked').touch()\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    Vlm2Vec(configured(megatron_config={}, megatron_core="imported"), device="cpu").encode([Item("a")], "query")
+    naming = configured(use_dora=False, megatron_config={"x": 1}, megatron_core="imported")
+    with pytest.raises(EmbedderError, match="cannot be applied"):  # peft itself imports no module that a file names
+        Vlm2Vec(naming, device="cpu").encode([Item("a")], "query")
     assert not (tmp_path / "attacked").exists()
     configured()
     monkeypatch.setitem(sys.modules, "peft", None)
