@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit import __version__
-from evalkit.embedders.registry import LoadedEmbedder
+from evalkit.device import device_name
+from evalkit.embedders.registry import LoadedEmbedder, ModelSpec, load_embedder
+from evalkit.encoding.batches import BATCH_TOKENS
 from evalkit.encoding.encode import Encoder, ImageIndex, describe
+from evalkit.encoding.store import VectorStore
 from evalkit.environment import environment, without_places
 from evalkit.errors import DataError, EmbedderError, EvalkitError, ItemError, ResultsError, StoreError, UsageError
 from evalkit.items import Item, concerns, region_kind
 from evalkit.metrics import METRICS, measure
+from evalkit.progress import Progress
 from evalkit.prompting import MODES, prompted
 from evalkit.ranking import rank
 from evalkit.results import (
@@ -41,12 +45,84 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Job:
+    """A model, and the user's choices for it."""
+
+    spec: ModelSpec
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run on disk: whose it is, its folder and its manifest."""
+
+    job: Job
+    folder: Path
+    manifest: Manifest
+
+    def failed(self, cards: Iterable[TaskCard]) -> list[TaskResult]:
+        """The results of these tasks that are no numbers."""
+        names = {card.name for card in cards}
+        return [result for result in self.manifest.tasks if result.task in names and result.status == "failed"]
+
+
+@dataclass(frozen=True)
 class Evaluated:
     """What one task gave: its result, and the samples table where it succeeded, the error where it failed."""
 
     result: TaskResult
     samples: pa.Table | None = None
     error: EvalkitError | None = None
+
+
+def evaluate_all(
+    jobs: Iterable[Job],
+    cards: Sequence[TaskCard],
+    folder: DataFolder,
+    runs: Path,
+    *,
+    store: Path | None = None,
+    rebuild_store: bool = False,
+    device: str = "auto",
+    batch_tokens: int = BATCH_TOKENS,
+    progress: Progress | None = None,
+) -> Generator[Ran | EvalkitError, None, None]:
+    """Run several models over the same tasks, with one vector store and each image file looked at once.
+
+    Args:
+        jobs: each is asked for when the one before is done.
+        cards: the tasks.
+        folder: where their data lies.
+        runs: the RUNS folder.
+        store: the vector store, ``runs/vectors.sqlite`` by default.
+        rebuild_store: move a corrupt store away and begin anew.
+        device: what the models run on: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``.
+        batch_tokens: budget of a batch.
+        progress: who is told.
+
+    Yields:
+        For each job its run, or why the model could not be run; the others go on.
+
+    Raises:
+        StoreError: the store cannot be read or written; no other job would do better.
+        ResultsError: the runs cannot be written.
+    """
+    index, progress = ImageIndex(), progress or Progress(quiet=True)
+    with ExitStack() as stack:
+        kept: VectorStore | None = None
+        for job in jobs:
+            outcome: Ran | EvalkitError
+            try:
+                loaded = load_embedder(job.spec, device)
+                if kept is None:  # a command of which no model can be loaded leaves no files
+                    kept = stack.enter_context(VectorStore(store or runs / "vectors.sqlite", rebuild=rebuild_store))
+                encoder = Encoder(loaded, kept, index, batch_tokens, job.settings.vectors, progress)
+                outcome = Ran(job, *evaluate(encoder, cards, folder, runs, job.settings, device_name(device)))
+            except (StoreError, ResultsError):
+                raise
+            except EvalkitError as error:
+                outcome = error
+            yield outcome
 
 
 def evaluate(
@@ -81,9 +157,10 @@ def evaluate(
                 with progress.task(card.name), timing.of(card.name) as clock:
                     evaluated = evaluate_task(encoder, card, folder, settings, clock)
                     run.record(evaluated.result, evaluated.samples)
-                progress.say(
-                    f"{card.name}: failed: {evaluated.error}" if evaluated.error else summary(evaluated.result)
-                )
+                if evaluated.error:
+                    progress.say(f"{card.name}: failed: {evaluated.error}")
+                else:
+                    progress.result(summary(evaluated.result))
         run.finish("done")
     except BaseException as error:
         with suppress(ResultsError):  # a full disk must not hide why the run ends

@@ -20,11 +20,13 @@ class Progress:
     Args:
         stream: where to; standard error by default.
         quiet: say nothing.
+        results: say what each task gave; where it failed is said in any case.
     """
 
-    def __init__(self, stream: TextIO | None = None, *, quiet: bool = False) -> None:
+    def __init__(self, stream: TextIO | None = None, *, quiet: bool = False, results: bool = True) -> None:
         self._stream = stream or sys.stderr
         self._quiet = quiet
+        self._results = results
         self._bars = not quiet and self._stream.isatty()
         self._run: Any = None
         self._task: Any = None
@@ -85,6 +87,11 @@ class Progress:
                 f"{self._name} (task {self._tasks_done + 1} of {self._tasks}): "
                 f"{self._done} of {self._total} items, {rate:.1f} items/s"
             )
+
+    def result(self, line: str) -> None:
+        """What a task gave."""
+        if self._results:
+            self.say(line)
 
     def say(self, line: str) -> None:
         """A line of its own, above the bars."""

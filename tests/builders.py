@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +155,20 @@ def files_of(out: Path) -> dict[str, bytes]:
     """All files of the runs in a RUNS folder but the store, the locks and ``timing.json``."""
     files = (file for file in out.glob("*/*/**/*") if file.is_file())
     return {str(f.relative_to(out)): f.read_bytes() for f in files if f.name not in ("timing.json", ".lock")}
+
+
+DEMO_SIZE = 6
+"""Queries a task of the demo that tests run."""
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """What ``evalkit demo`` left: its folder, and what its process printed and exited with."""
+
+    folder: Path
+    process: subprocess.CompletedProcess[str]
+
+
+def demonstrate(folder: Path) -> Demonstration:
+    """Run the demo of :data:`DEMO_SIZE` queries a task, on the CPU."""
+    return Demonstration(folder, evalkit("demo", "--out", folder, "--size", str(DEMO_SIZE), "--device", "cpu"))

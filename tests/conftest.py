@@ -1,4 +1,4 @@
-"""Checkpoints that several test files read; nobody writes into them."""
+"""Checkpoints, and a demo, that several test files read; nobody writes into them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from builders import Demonstration, demonstrate
 from checkpoints import clip_checkpoint, siglip_checkpoint
 
 
@@ -31,3 +32,9 @@ def virtue_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = folder / "sam2_tiny.yaml"
     settings.write_text(settings.read_text().replace("image_size: 1024", "image_size: 256"))
     return folder
+
+
+@pytest.fixture(scope="session")
+def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Demonstration:
+    """A demo of a few queries a task, run once by the command; copy its folder before changing a file."""
+    return demonstrate(tmp_path_factory.mktemp("demo") / "evalkit-demo")

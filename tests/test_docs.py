@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import evalkit.cli
+from evalkit.demo import COMPARED, ENTRANTS
 from evalkit.example import DATA
 
 ROOT = Path(__file__).parents[1]
@@ -134,13 +135,23 @@ def test_readme_begins_with_what_ci_runs() -> None:
     """``.ci/run`` takes the first line of the first two blocks."""
     main, tests = blocks(ROOT / "README.md", "sh")[:2]
     assert main.count("\n") == tests.count("\n") == 1
-    assert [name for name, *_ in commands(main)] == ["run", "report"]
+    assert list(commands(main)) == [["demo"]]
     assert tests.endswith("-m pytest -q\n")
 
 
-def test_readme_shows_what_comes_out(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All of it but the run id, which follows the version and the embedder's source."""
+def test_readme_shows_the_table_of_the_demo() -> None:
+    """Its shape; the numbers of the demo are held by tests/test_end_to_end.py, at a smaller size."""
     (shown,) = blocks(ROOT / "README.md", "text")
+    lines = [line for line in shown.splitlines() if line and not line.startswith("-")]
+    rows = [line.split()[:2] for line in lines[2 : 2 + len(ENTRANTS)]]
+    assert [row[0] for row in rows] == [one.model for one in ENTRANTS]
+    assert [row[1] for row in rows[:3]] == ["native", "crop", "none"]
+    assert sum(" minus " in line for line in lines) == len(COMPARED)
+
+
+def test_the_page_on_results_shows_what_comes_out(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All of it but the run id, which follows the version and the embedder's source."""
+    (shown,) = (block for block in blocks(DOCS / "results.md", "text") if block.startswith("example-colours"))
     arguments = ["--tasks", "example", "--data", str(ROOT / "evalkit/example/data"), "--out", "runs", "--quiet"]
     code, output = run(capsys, ["run", "--model", "example-colours", *arguments])
     assert code == 0

@@ -75,6 +75,16 @@ def test_lines_of_others_are_passed_on():
     assert stream.getvalue() == "before\nwithin\n"
 
 
+def test_results_of_tasks_may_be_left_out():
+    for results, said in ((True, "a result\na failure\n"), (False, "a failure\n")):
+        stream = io.StringIO()
+        progress = Progress(stream, results=results)
+        with progress.run("random", 1), progress.task("a"):
+            progress.result("a result")
+            progress.say("a failure")
+        assert stream.getvalue() == said
+
+
 def test_quiet_says_nothing_at_all(clock):
     stream = io.StringIO()
     progress = Progress(stream, quiet=True)

@@ -1,12 +1,29 @@
-"""Intervals against scipy."""
+"""Intervals against scipy, formulas and loops."""
 
 from __future__ import annotations
 
+import itertools
+import random
+import statistics
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from evalkit.stats import bootstrap, wilson
+from evalkit.stats import (
+    Z_95,
+    bootstrap,
+    mean_over_tasks,
+    paired_stratified_bootstrap,
+    stratified_bootstrap,
+    wilson,
+)
+
+Tasks = list[NDArray[np.float64]]
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 1), (1, 1), (0, 10), (3, 10), (500, 1000), (1000, 1000), (17, 17903)])
@@ -33,3 +50,137 @@ def test_nothing_has_no_interval():
         wilson(0.5, 0)
     with pytest.raises(ValueError, match="no bootstrap"):
         bootstrap(np.array([]))
+
+
+# --- means over tasks ----------------------------------------------------------------------------------
+
+
+def drawn(sizes: list[int], seed: int = 0, *, ties: bool = False) -> Tasks:
+    """Scores of tasks of these sizes, each with a mean of its own; with ties a quarter of them are fractions."""
+    draw = np.random.default_rng(seed)
+    tasks = [(draw.random(n) < draw.uniform(0.2, 0.8)).astype(np.float64) for n in sizes]
+    for task in tasks if ties else []:
+        task[::4] = draw.choice([1 / 2, 1 / 3, 1 / 10], len(task[::4]))
+    return tasks
+
+
+def test_a_task_counts_once_however_large() -> None:
+    assert mean_over_tasks([np.array([1.0]), np.zeros(99)]) == 0.5
+    tasks = drawn([3, 50, 7], ties=True)
+    assert mean_over_tasks(tasks) == pytest.approx(statistics.fmean(statistics.fmean(task) for task in tasks))
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_stratified_bootstrap_is_a_loop_over_queries(ties: bool) -> None:
+    """Written out: query by query, with other draws."""
+    tasks = drawn([24, 9, 60, 2, 33], ties=ties)
+    generator = random.Random(5)
+    means = sorted(
+        statistics.fmean(statistics.fmean(generator.choices(task.tolist(), k=len(task) - 1)) for task in tasks)
+        for _ in range(4000)
+    )
+    oracle = means[99], means[3899]
+    assert stratified_bootstrap(tasks, resamples=4000) == pytest.approx(oracle, abs=0.012)
+
+
+def test_stratified_bootstrap_of_the_same_draws_is_the_same_to_the_bit() -> None:
+    tasks = drawn([24, 9, 60], ties=True)
+    generator, means = np.random.default_rng(3), np.zeros(200)
+    for task in tasks:
+        values, counts = np.unique(task, return_counts=True)
+        for place, times in enumerate(generator.multinomial(len(task) - 1, counts / len(task), size=200)):
+            means[place] += np.repeat(values, times).mean() / len(tasks)
+    oracle = tuple(np.quantile(means, [0.05, 0.95]))
+    assert stratified_bootstrap(tasks, resamples=200, seed=3, level=0.9) == pytest.approx(oracle, abs=1e-12)
+
+
+@pytest.mark.parametrize(("count", "size"), [(41, 24), (5, 24), (12, 7)])
+def test_its_width_is_that_of_the_unbiased_variance(count: int, size: int) -> None:
+    """Normal theory: variance of the mean over tasks is the sum of s^2 / n, over the square of the tasks."""
+    tasks = drawn([size] * count, seed=1)
+    low, high = stratified_bootstrap(tasks, resamples=20_000)
+    sigma = sum(statistics.variance(task.tolist()) / size for task in tasks) ** 0.5 / count
+    assert high - low == pytest.approx(2 * Z_95 * sigma, rel=0.04)
+    assert (high + low) / 2 == pytest.approx(mean_over_tasks(tasks), abs=0.2 * sigma)
+
+
+def test_it_covers_the_truth() -> None:
+    """Of many benchmarks of one model, 95 in 100 have its true mean in their interval."""
+    draw = np.random.default_rng(7)
+    for count, size in ((5, 24), (41, 24), (12, 12)):
+        truth = draw.uniform(0.2, 0.8, count)
+        inside = 0
+        for seed in range(400):
+            tasks: Tasks = [(draw.random(size) < p).astype(np.float64) for p in truth]
+            low, high = stratified_bootstrap(tasks, resamples=400, seed=seed)
+            inside += low <= truth.mean() <= high
+        assert 0.92 <= inside / 400 <= 0.98
+
+
+def test_a_paired_interval_covers_the_true_difference_and_is_narrower_than_two_apart() -> None:
+    draw = np.random.default_rng(8)
+    hard = draw.uniform(0.1, 0.9, (20, 24))  # each query's own difficulty, the same for both models
+    inside, narrower = 0, 0
+    for seed in range(300):
+        luck = draw.random((20, 24))
+        base: Tasks = list((luck < hard).astype(np.float64))
+        # The new one is as lucky as the base on most queries, and better by a little.
+        again = np.where(draw.random((20, 24)) < 0.8, luck, draw.random((20, 24)))
+        new: Tasks = list((again < hard + 0.05).astype(np.float64))
+        low, high = paired_stratified_bootstrap(base, new, resamples=400, seed=seed)
+        inside += low <= 0.05 <= high
+        apart = [stratified_bootstrap(side, resamples=400, seed=seed) for side in (base, new)]
+        narrower += high - low < np.hypot(*(one[1] - one[0] for one in apart))
+    assert 0.92 <= inside / 300 <= 0.98
+    assert narrower == 300
+
+
+def test_a_paired_interval_is_a_loop_over_queries_that_both_sides_share() -> None:
+    base, new = drawn([24, 9, 60], seed=2, ties=True), drawn([24, 9, 60], seed=3)
+    generator = random.Random(6)
+    differences = []
+    for _ in range(4000):
+        gains = []
+        for one, other in zip(base, new, strict=True):
+            places = generator.choices(range(len(one)), k=len(one) - 1)
+            gains.append(statistics.fmean(other[p] for p in places) - statistics.fmean(one[p] for p in places))
+        differences.append(statistics.fmean(gains))
+    differences.sort()
+    oracle = differences[99], differences[3899]
+    assert paired_stratified_bootstrap(base, new, resamples=4000) == pytest.approx(oracle, abs=0.015)
+
+
+@given(
+    st.lists(hnp.arrays(np.float64, st.integers(1, 12), elements=st.sampled_from([0.0, 0.25, 0.5, 1.0])), min_size=1),
+    st.integers(0, 9),
+)
+def test_the_order_of_queries_does_not_matter_and_the_ends_are_in_range(tasks: Tasks, seed: int) -> None:
+    found = stratified_bootstrap(tasks, resamples=50, seed=seed)
+    assert found == stratified_bootstrap([task[::-1] for task in tasks], resamples=50, seed=seed)
+    # Of equal scores the mean is off by a last bit.
+    assert -1e-12 <= found[0] <= found[1] <= 1 + 1e-12
+    twice = paired_stratified_bootstrap(tasks, tasks, resamples=50, seed=seed)
+    assert twice == (0.0, 0.0)
+
+
+def test_seeds_and_levels() -> None:
+    tasks = drawn([24] * 5)
+    assert stratified_bootstrap(tasks) == stratified_bootstrap(tasks)
+    assert stratified_bootstrap(tasks) != stratified_bootstrap(tasks, seed=1)
+    widths = [np.diff(stratified_bootstrap(tasks, level=level))[0] for level in (0.5, 0.8, 0.95, 0.99)]
+    assert all(one < other for one, other in itertools.pairwise(widths))
+
+
+def test_what_shows_no_spread_has_no_width() -> None:
+    assert stratified_bootstrap([np.ones(24), np.zeros(24)]) == (0.5, 0.5)
+    assert stratified_bootstrap([np.array([1.0]), np.array([0.0])]) == (0.5, 0.5)
+
+
+def test_no_interval_of_no_tasks_or_of_others() -> None:
+    for nothing in ([], [np.array([])], [np.ones(3), np.array([])]):
+        for function in (mean_over_tasks, stratified_bootstrap):
+            with pytest.raises(ValueError, match="without tasks, or of a task without scores"):
+                function(nothing)
+    for other in ([np.ones(3)], [np.ones(3), np.ones(4)]):
+        with pytest.raises(ValueError, match="not the same on both sides"):
+            paired_stratified_bootstrap([np.ones(3), np.ones(3)], other)

@@ -2,90 +2,147 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from training.record import Record
+from training.record import RECORD, Record
 
 if TYPE_CHECKING:
-    import random
+    from transformers import PreTrainedTokenizerFast
 
-    from training.examples import Example
+    from evalkit.miniature.drawings import Drawing
+    from training.questions import Question
+
+TRAINING = range(1000, 1010)  # seeds of miniatures; the one that the package shows has 0
+REGIONS = range(1100, 1103)
+HELD_OUT = range(2000, 2001)
 
 _OUT = click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder to write.")
-_SEED = click.option("--seed", type=int, default=0, show_default=True, help="Of weights and scenes.")
+_SEED = click.option("--seed", type=int, default=0, show_default=True, help="Of weights and order.")
+_PART = click.option("--part", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Of the steps.")
+SAM_STEPS, MODEL_STEPS, CLIP_STEPS = 2500, 3000, 1500
 
 
-def _minutes(default: float) -> Callable[[Any], Any]:
-    return click.option("--minutes", type=float, default=default, show_default=True, help="Wall time to train for.")
-
-
-@click.group(epilog="\b\nExample:\n  python -m training sam --out tiny/sam2 --minutes 20")
+@click.group(epilog="\b\nExample:\n  python -m training all --out tiny")
 def cli() -> None:
     """Train the tiny models on drawn scenes. Every command writes its record, training.json, beside the weights."""
 
 
-@cli.command()
+@cli.command(name="all", epilog="\b\nExample:\n  python -m training all --out tiny")
 @_OUT
 @_SEED
-@_minutes(20)
-def sam(out: Path, seed: int, minutes: float) -> None:
+@_PART
+@click.pass_context
+def all_(context: click.Context, out: Path, seed: int, part: float) -> None:
+    """All of them, one after the other: about three hours on two cores."""
+    context.invoke(sam, out=out / "sam2", seed=seed, part=part)
+    context.invoke(virtue_tiny, out=out / "virtue-tiny", seed=seed, part=part, sam_folder=out / "sam2")
+    context.invoke(vlm2vec_tiny, out=out / "vlm2vec-tiny", seed=seed, part=part)
+    context.invoke(clip_tiny, out=out / "clip-tiny", seed=seed, part=part)
+
+
+@cli.command(epilog="\b\nExample:\n  python -m training sam --out tiny/sam2")
+@_OUT
+@_SEED
+@_PART
+def sam(out: Path, seed: int, part: float) -> None:
     """A tiny SAM 2, on promptable segmentation of scenes whose masks are known."""
     from training.sam import save, train
 
-    record = Record("sam", {"seed": seed, "minutes": minutes}, out / "training.json")
-    save(train(minutes, seed, record), out)
+    steps = max(1, round(part * SAM_STEPS))
+    record = Record("sam", {"seed": seed, "steps": steps}, out / RECORD)
+    save(train(steps, seed, record), out)
 
 
-@cli.command(name="virtue-tiny")
+@cli.command(name="virtue-tiny", epilog="\b\nExample:\n  python -m training virtue-tiny --sam tiny/sam2 --out tiny/v")
 @_OUT
 @_SEED
-@_minutes(30)
+@_PART
 @click.option("--sam", "sam_folder", type=click.Path(path_type=Path, exists=True), required=True, help="From `sam`.")
-def virtue_tiny(out: Path, seed: int, minutes: float, sam_folder: Path) -> None:
-    """A tiny VIRTUE, contrastively, on the questions of SCaR's kind; SAM 2 stays as it is."""
+def virtue_tiny(out: Path, seed: int, part: float, sam_folder: Path) -> None:
+    """A tiny VIRTUE, contrastively, on miniatures of other seeds than any test has; SAM 2 stays as it is."""
+    import shutil
+
     import torch
     from transformers import Sam2Model
 
-    sam = Sam2Model.from_pretrained(sam_folder, dtype=torch.float32).eval()
-    _contrastive("virtue-tiny", sam.requires_grad_(False), out, seed, minutes)
+    from training.qwen import QwenLearner
+
+    sam = Sam2Model.from_pretrained(sam_folder, dtype=torch.float32).eval().requires_grad_(False)
+    _contrastive("virtue-tiny", lambda words, drawings: QwenLearner(words, drawings, sam), MODEL_STEPS, out, seed, part)
+    if (sam_folder / RECORD).is_file():
+        shutil.copy(sam_folder / RECORD, out / "sam2" / RECORD)
 
 
-@cli.command(name="vlm2vec-tiny")
+@cli.command(name="vlm2vec-tiny", epilog="\b\nExample:\n  python -m training vlm2vec-tiny --out tiny/vlm2vec")
 @_OUT
 @_SEED
-@_minutes(30)
-def vlm2vec_tiny(out: Path, seed: int, minutes: float) -> None:
+@_PART
+def vlm2vec_tiny(out: Path, seed: int, part: float) -> None:
     """The same without the segmentation stream: a box reaches it as digits in its prompt alone."""
-    _contrastive("vlm2vec-tiny", None, out, seed, minutes)
+    from training.qwen import QwenLearner
+
+    _contrastive("vlm2vec-tiny", QwenLearner, MODEL_STEPS, out, seed, part)
 
 
-def _contrastive(name: str, sam: Any, out: Path, seed: int, minutes: float) -> None:
-    import random
+@cli.command(name="clip-tiny", epilog="\b\nExample:\n  python -m training clip-tiny --out tiny/clip")
+@_OUT
+@_SEED
+@_PART
+def clip_tiny(out: Path, seed: int, part: float) -> None:
+    """A tiny CLIP on the same data, half as long: no instruction, no region, a sum where there are text and image."""
+    from training.clip import ClipLearner
+
+    _contrastive("clip-tiny", ClipLearner, CLIP_STEPS, out, seed, part)
+
+
+@cli.command(epilog="\b\nExample:\n  python -m training ablation --size 96 --seed 7")
+@click.option("--model", "models", multiple=True, default=("virtue-tiny", "vlm2vec-tiny"), show_default=True)
+@click.option("--size", type=int, default=96, show_default=True, help="Queries of each task.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Of the miniature; none that was trained on.")
+def ablation(models: tuple[str, ...], size: int, seed: int) -> None:
+    """How a region reaches a model: box, point, points, mask; its own input, words, a cut image, nothing."""
+    from training.ablation import measure, table
+
+    click.echo(table(*measure(models, size, seed)))
+
+
+def _contrastive(
+    name: str,
+    make: Callable[[PreTrainedTokenizerFast, Mapping[str, Drawing]], Any],
+    steps: int,
+    out: Path,
+    seed: int,
+    part: float,
+) -> None:
+    from dataclasses import asdict
 
     import torch
 
-    from training.checkpoint import save
-    from training.contrastive import Learner, parts, train
-    from training.examples import regions, texts
+    from training.contrastive import Plan, train
+    from training.questions import WITH_REGION, questions
+
+    rows, drawings = questions(TRAINING, 60)
+    regions, seen = questions(REGIONS, 999, [WITH_REGION])
+    held_out, unseen = questions(HELD_OUT, 8)
+    torch.manual_seed(seed)
+    learner = make(vocabulary(rows), drawings | seen | unseen)
+    plan = Plan(steps=max(1, round(part * steps)))
+    record = Record(name, {"seed": seed, **asdict(plan)}, out / RECORD)
+    train(learner, [*rows, *regions], held_out, plan, seed, record, keep=lambda: learner.save(out))
+
+
+def vocabulary(asked: Sequence[Question]) -> PreTrainedTokenizerFast:
+    """A tokenizer for these questions, instructions one token each."""
     from training.tokenizer import tokenizer
 
-    vocabulary = random.Random(f"tokenizer {seed}")
-    torch.manual_seed(seed)
-    learner = Learner(tokenizer((text for _ in range(300) for text in texts(regions(vocabulary))), 512), sam)
-    evaluation = random.Random("evaluation")
-    held_out = [example for _ in range(60) for example in regions(evaluation)]
-    record = Record(name, {"seed": seed, "minutes": minutes}, out / "training.json")
-
-    def batch(rng: random.Random, share: float) -> list[Example]:
-        # Which thing is meant first, then all parts of the caption.
-        return [example for _ in range(12) for example in regions(rng, level=1 if share < 0.2 else 3)]
-
-    train(learner, batch, lambda learner: parts(learner, held_out), minutes, seed, record)
-    save(learner.eval(), out)
+    prompts = [item.prompt for each in asked for item in (each.query, *each.candidates)]
+    cards = dict.fromkeys(each.card for each in asked)
+    instructions = [text for card in cards for text in (card.query_instruction, card.candidate_instruction)]
+    return tokenizer(prompts, 1024, [*instructions, "Referring object bbox: ["])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Images as the embedders' own processors make them, many at once.
 
-Scenes are 112 pixels square, a multiple of 28 within Qwen2-VL's limits, so its processor only normalises them and
-cuts them up; a test holds these few lines against the processor itself.
+What the processor resized is kept as bytes, and normalised and cut up again each time; a test holds these few lines
+against the processor itself.
 """
 
 from __future__ import annotations
@@ -19,6 +19,13 @@ def normalised(images: NDArray[np.uint8]) -> torch.Tensor:
     """uint8 of shape ``(n, height, width, 3)`` to float32 of shape ``(n, 3, height, width)``."""
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
     return (pixels - _channels(CLIP_MEAN)) / _channels(CLIP_STD)
+
+
+def restored(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Undo :func:`normalised` for one image: shape ``(3, height, width)`` to ``(height, width, 3)``."""
+    whole = pixels.transpose(1, 2, 0) * np.array(CLIP_STD) + np.array(CLIP_MEAN)
+    back: NDArray[np.uint8] = np.round(whole * 255).astype(np.uint8)
+    return back
 
 
 def patches(pixels: torch.Tensor) -> torch.Tensor:

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import math
 import random
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import Sam2Config, Sam2Model
 from transformers.models.sam2 import Sam2HieraDetConfig, Sam2MaskDecoderConfig, Sam2PromptEncoderConfig
 from transformers.models.sam2.configuration_sam2 import Sam2VisionConfig
 
 from evalkit.miniature import draw
-from evalkit.miniature.scenes import COLOURS, KINDS, SIDE, SIZES, TEXTURES, Thing, scene
+from evalkit.miniature.scenes import COLOURS, KINDS, SIDE, SIZES, TEXTURES, Scene, Thing, nested, scene
 from training.pixels import normalised, square
 from training.record import Record
 
@@ -64,11 +64,11 @@ def model() -> Sam2Model:
     return made
 
 
-def train(minutes: float, seed: int, record: Record, *, batch: int = 12) -> Sam2Model:
-    """Train for some minutes of wall time.
+def train(steps: int, seed: int, record: Record, *, batch: int = 12) -> Sam2Model:
+    """Train for some steps.
 
     Args:
-        minutes: as long.
+        steps: batches.
         seed: of weights and scenes.
         record: gets the losses and the evaluations.
         batch: scenes a step.
@@ -79,32 +79,26 @@ def train(minutes: float, seed: int, record: Record, *, batch: int = 12) -> Sam2
     heads = torch.nn.Linear(WIDTH, sum(map(len, ATTRIBUTES.values())))
     weights = [*sam.parameters(), *heads.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=1e-3, weight_decay=0.01)
-    began = time.monotonic()
-    step = 0
-    while (spent := time.monotonic() - began) < minutes * 60:
-        share = spent / (minutes * 60)
+    for step in range(1, steps + 1):
         for group in optimizer.param_groups:
-            group["lr"] = 1e-3 * min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * share))
+            group["lr"] = 1e-3 * min(1, step / 100) * (0.5 + 0.5 * math.cos(math.pi * (step - 1) / steps))
         loss, scores = _step(sam, heads, rng, batch)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
-        step += 1
         if step % 50 == 0:
             record.add(step, loss=loss.item(), **scores)
     sam.eval()
-    record.add(step, **evaluate(sam))
+    record.add(steps, **evaluate(sam))
     return sam
 
 
 def _step(sam: Any, heads: torch.nn.Linear, rng: random.Random, batch: int) -> tuple[torch.Tensor, dict[str, float]]:
-    scenes = [scene(rng, rng.randint(2, 6)) for _ in range(batch)]
+    scenes = [_scene(rng) for _ in range(batch)]
     chosen = [[rng.choice(one.things) for _ in range(PROMPTS)] for one in scenes]
-    images = np.stack([draw.pixels(one) for one in scenes])
     kind = rng.choice(("box", "box", "point", "points", "mask"))
-    logits, fused = masks(sam, normalised(images), chosen, kind, rng)
-    wanted = torch.from_numpy(np.stack([[draw.mask(thing) for thing in things] for things in chosen])).float()
+    logits, fused, wanted = masks(sam, scenes, chosen, kind, rng)
     small = torch.nn.functional.interpolate(wanted, logits.shape[-2:], mode="area")
     cross = torch.nn.functional.binary_cross_entropy_with_logits(logits, small)
     shown = logits.sigmoid()
@@ -119,6 +113,11 @@ def _step(sam: Any, heads: torch.nn.Linear, rng: random.Random, batch: int) -> t
     return 5 * cross + dice.mean() + named, scores
 
 
+def _scene(rng: random.Random) -> Scene:
+    """One in four has things that lie on others, the rest up to as many things as there are cells."""
+    return nested(rng)[0] if rng.random() < 0.25 else scene(rng, rng.randint(2, 9))
+
+
 ATTRIBUTES = {"colour": COLOURS, "kind": KINDS, "texture": TEXTURES, "size": SIZES}
 
 
@@ -127,7 +126,9 @@ def _named(scores: torch.Tensor, things: list[Thing]) -> tuple[torch.Tensor, flo
     parts = torch.split(scores, [len(words) for words in ATTRIBUTES.values()], dim=-1)
     loss, right = torch.zeros(()), torch.ones(len(things), dtype=torch.bool)
     for (attribute, words), part in zip(ATTRIBUTES.items(), parts, strict=True):
-        wanted = torch.tensor([words.index(getattr(thing, attribute)) for thing in things])
+        # -100, which cross entropy passes over: a thing that lies on another is of a size that has no name.
+        named = {word: number for number, word in enumerate(words)}
+        wanted = torch.tensor([named.get(getattr(thing, attribute), -100) for thing in things])
         loss = loss + torch.nn.functional.cross_entropy(part, wanted) / len(ATTRIBUTES)
         if attribute in ("colour", "kind"):
             right &= part.argmax(-1) == wanted
@@ -135,38 +136,48 @@ def _named(scores: torch.Tensor, things: list[Thing]) -> tuple[torch.Tensor, flo
 
 
 def masks(
-    sam: Any, pixels: torch.Tensor, things: list[list[Thing]], kind: str, rng: random.Random
-) -> tuple[torch.Tensor, torch.Tensor]:
+    sam: Any, scenes: list[Scene], things: list[list[Thing]], kind: str, rng: random.Random
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """SAM's forward, in pieces because its own keeps no gradient.
 
     Returns:
-        Logits of masks, shape ``(scenes, things, 48, 48)``, and the image side of the two-way transformer, shape
-        ``(scenes * things, channels, 12, 12)``.
+        Logits of masks, shape ``(scenes, things, 48, 48)``; the image side of the two-way transformer, shape
+        ``(scenes * things, channels, 12, 12)``; the true masks, shape ``(scenes, things, SIDE, SIDE)``.
     """
+    pairs = zip(scenes, things, strict=True)
+    true = np.stack([[draw.visible(scene, thing) for thing in row] for scene, row in pairs])
+    pixels = normalised(np.stack([draw.pixels(scene) for scene in scenes]))
     sides: list[torch.Tensor] = []
     hook = sam.mask_decoder.transformer.register_forward_hook(lambda *call: sides.append(call[2][1]))
     try:
-        logits = _masks(sam, pixels, things, kind, rng)
+        logits = _masks(sam, pixels, things, true, kind, rng)
     finally:
         hook.remove()
     fused = sides[0].flatten(0, 1).transpose(1, 2)
-    return logits, fused.reshape(*fused.shape[:2], FRAME // 16, FRAME // 16)
+    return logits, fused.reshape(*fused.shape[:2], FRAME // 16, FRAME // 16), torch.from_numpy(true).float()
 
 
-def _masks(sam: Any, pixels: torch.Tensor, things: list[list[Thing]], kind: str, rng: random.Random) -> torch.Tensor:
+def _masks(
+    sam: Any,
+    pixels: torch.Tensor,
+    things: list[list[Thing]],
+    true: NDArray[np.bool_],
+    kind: str,
+    rng: random.Random,
+) -> torch.Tensor:
     images = sam.vision_encoder(square(pixels, FRAME)).fpn_hidden_states
     fine = [sam.mask_decoder.conv_s0(images[0]), sam.mask_decoder.conv_s1(images[1])]
     embedded = images[2] + sam.no_memory_embedding.view(1, -1, 1, 1)
+    count = len(things[0])
     if kind == "mask":
-        count = len(things[0])
-        rough = torch.from_numpy(np.stack([[draw.mask(thing) for thing in row] for row in things])).float()
+        rough = torch.from_numpy(true).float()
         small = torch.nn.functional.interpolate(rough, (FRAME // 4, FRAME // 4), mode="area")
         dense = sam.prompt_encoder.mask_embed((20 * small - 10).flatten(0, 1)[:, None])
         empty = sam.prompt_encoder.not_a_point_embed.weight.expand(len(things) * count, 1, 2, -1)
         embedded, fine = embedded.repeat_interleave(count, 0), [part.repeat_interleave(count, 0) for part in fine]
         out = _decoded(sam, embedded, fine, empty, dense)
         return out.reshape(len(things), count, *out.shape[-2:])
-    asked = [[prompt(thing, kind, rng) for thing in row] for row in things]
+    asked = [[prompt(*one, kind, rng) for one in zip(*row, strict=True)] for row in zip(things, true, strict=True)]
     points = torch.tensor([[one[0] for one in row] for row in asked])
     labels = torch.tensor([[one[1] for one in row] for row in asked])
     sparse, dense = sam.prompt_encoder(points, labels, None, None)
@@ -181,8 +192,8 @@ def _decoded(
     return logits
 
 
-def prompt(thing: Thing, kind: str, rng: random.Random) -> Asked:
-    """Points and labels in SAM's frame that ask about a thing."""
+def prompt(thing: Thing, seen: NDArray[np.bool_], kind: str, rng: random.Random) -> Asked:
+    """Points and labels in SAM's frame that ask about a thing, by its box or by pixels where it is seen."""
     scale = FRAME / SIDE
     x0, y0, x1, y1 = thing.box
     if kind == "box":
@@ -191,7 +202,7 @@ def prompt(thing: Thing, kind: str, rng: random.Random) -> Asked:
             [((x0 + near[0]) * scale, (y0 + near[1]) * scale), ((x1 + near[2]) * scale, (y1 + near[3]) * scale)],
             [2, 3],
         )
-    inside = np.argwhere(draw.mask(thing))
+    inside = np.argwhere(seen)
     picked = [inside[rng.randrange(len(inside))] for _ in range(1 if kind == "point" else 3)]
     return ([(float(x) * scale, float(y) * scale) for y, x in picked], [1] * len(picked))
 
@@ -202,10 +213,9 @@ def evaluate(sam: Any, seed: str = "sam evaluation", count: int = 40) -> dict[st
     found = {}
     for kind in ("box", "point", "points", "mask"):
         rng = random.Random(f"{seed} {kind}")
-        scenes = [scene(rng, 5) for _ in range(count)]
-        things = [list(one.things[:PROMPTS]) for one in scenes]
-        logits, _ = masks(sam, normalised(np.stack([draw.pixels(one) for one in scenes])), things, kind, rng)
-        wanted = torch.from_numpy(np.stack([[draw.mask(thing) for thing in row] for row in things])).float()
+        scenes = [_scene(rng) for _ in range(count)]
+        things = [[rng.choice(one.things) for _ in range(PROMPTS)] for one in scenes]
+        logits, _, wanted = masks(sam, scenes, things, kind, rng)
         small = torch.nn.functional.interpolate(wanted, logits.shape[-2:], mode="area")
         found[f"iou_{kind}"] = float(_overlap(logits, small).mean())
     return found

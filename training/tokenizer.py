@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 # Those that the model's configuration names, with the spelling of Qwen2-VL.
@@ -26,8 +26,14 @@ _PIECES = (
 )
 
 
-def tokenizer(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
-    """Learn a vocabulary of at most ``size`` tokens."""
+def tokenizer(texts: Iterable[str], size: int, sentences: Iterable[str] = ()) -> PreTrainedTokenizerFast:
+    """Learn a vocabulary.
+
+    Args:
+        texts: that merges are learned from.
+        size: tokens at most, without those of ``sentences``.
+        sentences: that are one token each, such as instructions: a tiny model has no use for their words.
+    """
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -43,6 +49,7 @@ def tokenizer(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     bpe.train_from_iterator(texts, trainer)
+    bpe.add_tokens([AddedToken(sentence, normalized=False) for sentence in dict.fromkeys(sentences) if sentence])
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         eos_token="<|endoftext|>",

@@ -20,6 +20,7 @@ _COMMANDS = {
     "inspect": "Show the items of a task, as the embedder gets them.",
     "embed": "Embed items of a JSON-lines file.",
     "run": "Evaluate models on tasks.",
+    "demo": "See it work: tiny models on a miniature of all 41 tasks.",
     "report": "Make an HTML page and Markdown of runs.",
     "check": "Does this embedder behave?",
     "data": "Make the miniature, a drawn stand-in for all 41 tasks.",

@@ -19,15 +19,17 @@ def command(as_json: bool) -> None:
     """
     import json
 
+    from evalkit import tiny
     from evalkit.cli.tables import aligned
-    from evalkit.embedders.registry import NAMED, describe_families
+    from evalkit.embedders.registry import NAMED, describe_families, names
 
     found = describe_families()
     if as_json:
-        click.echo(json.dumps({"families": found, "names": NAMED}, indent=2))
+        click.echo(json.dumps({"families": found, "names": names()}, indent=2))
         return
     rows = [["write", "what", "options"]]
     rows += [[f["write"], f["what"], ", ".join(f["options"]) or "–"] for f in found]
     click.echo(aligned(rows))
     click.echo()
-    click.echo(aligned([["name", "stands for"], *([name, spec] for name, spec in NAMED.items())]))
+    brought = {name: f"{model.family}: {model.what}; part of evalkit" for name, model in tiny.MODELS.items()}
+    click.echo(aligned([["name", "stands for"], *(map(list, (NAMED | brought).items()))]))

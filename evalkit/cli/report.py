@@ -21,13 +21,7 @@ def command(runs: tuple[Path, ...], out: Path, markdown_file: Path | None) -> No
 
     RUNS: folders of runs, or folders that hold them (RUNS/<model>/<run id>).
     """
-    from evalkit.files import write_atomically
-    from evalkit.leaderboard.pages import markdown, write_site
-    from evalkit.leaderboard.tables import sections
-    from evalkit.results import find_runs
+    from evalkit.leaderboard.pages import report
 
-    found = sections([manifest for _, manifest in find_runs(runs)])
-    click.echo(f"written: {write_site(found, out)}")
-    if markdown_file is not None:
-        write_atomically(markdown_file, markdown(found).encode())
-        click.echo(f"written: {markdown_file}")
+    for file in report(runs, out, markdown_file):
+        click.echo(f"written: {file}")

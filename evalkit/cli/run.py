@@ -91,15 +91,13 @@ def command(
 
     Exits with 4 if a task fails; the other tasks go on.
     """
-    from contextlib import ExitStack
+    from contextlib import closing
 
     from evalkit.cli.tables import run_summary
-    from evalkit.device import device_name, pick_device
-    from evalkit.embedders.registry import load_embedder, parse_model
-    from evalkit.encoding.encode import Encoder, ImageIndex
-    from evalkit.encoding.store import VectorStore
-    from evalkit.errors import EvalkitError, ResultsError, StoreError
-    from evalkit.evaluate import evaluate
+    from evalkit.device import pick_device
+    from evalkit.embedders.registry import parse_model
+    from evalkit.errors import EvalkitError
+    from evalkit.evaluate import Job, evaluate_all
     from evalkit.progress import Progress
     from evalkit.results import Settings
     from evalkit.task import DataFolder, select_tasks
@@ -120,23 +118,24 @@ def command(
         }
     )
     exit_code = 0
-    index = ImageIndex()
-    with ExitStack() as stack:
-        kept: VectorStore | None = None
-        for spec in specs:
-            try:
-                loaded = load_embedder(spec, device)
-                if kept is None:  # a command of which no model can be loaded leaves no files
-                    kept = stack.enter_context(VectorStore(store or out / "vectors.sqlite", rebuild=rebuild_store))
-                encoder = Encoder(loaded, kept, index, batch_tokens, vectors, Progress(quiet=quiet))
-                path, manifest = evaluate(encoder, cards, folder, out, settings, device_name(device))
-            except (StoreError, ResultsError):
-                raise
-            except EvalkitError as error:
-                click.echo(f"evalkit: {printable(str(error))}", err=True)
-                exit_code = max(exit_code, error.exit_code)
+    ran = evaluate_all(
+        [Job(spec, settings) for spec in specs],
+        cards,
+        folder,
+        out,
+        store=store,
+        rebuild_store=rebuild_store,
+        device=device,
+        batch_tokens=batch_tokens,
+        progress=Progress(quiet=quiet),
+    )
+    with closing(ran) as outcomes:
+        for outcome in outcomes:
+            if isinstance(outcome, EvalkitError):
+                click.echo(f"evalkit: {printable(str(outcome))}", err=True)
+                exit_code = max(exit_code, outcome.exit_code)
                 continue
-            click.echo(run_summary(path, manifest, cards))
-            if any(t.status == "failed" for t in manifest.tasks if t.task in {card.name for card in cards}):
+            click.echo(run_summary(outcome.folder, outcome.manifest, cards))
+            if outcome.failed(cards):
                 exit_code = 4
     return exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from evalkit.terminal import percent, printable
 
 if TYPE_CHECKING:
+    from evalkit.demo import Difference, Estimate, Findings, Line
     from evalkit.results import Manifest
     from evalkit.task import TaskCard
 
@@ -69,3 +71,56 @@ def run_summary(folder: Path, manifest: Manifest, cards: Sequence[TaskCard]) -> 
     if averages:
         parts.append("averages (only over all tasks of a group):\n" + "\n".join(averages))
     return "\n".join([*parts, f"written to {folder}"])
+
+
+def demo_summary(found: Findings) -> str:
+    """What a demo found, as text."""
+    groups = list(found.tasks)
+    rows = [["model", "regions", *groups]]
+    rows += [
+        [line.model, line.regions, *(_with_interval(line.groups[group]) for group in groups)] for line in found.lines
+    ]
+    rows.append(["chance", "", *(percent(found.chance[group]) for group in groups)])
+    compared = [["tasks", "difference", "points", "95 % interval", ""]]
+    compared += [_compared(difference) for difference in found.differences]
+    counts = [str(count) for count in found.tasks.values()]
+    tasks = (
+        f"{', '.join(counts[:-1])} and {counts[-1]} tasks of {found.size} {'query' if found.size == 1 else 'queries'}"
+    )
+    return "\n\n".join(
+        [
+            "Precision@1 in percent: mean over the tasks of a group, and its 95 % interval",
+            aligned(rows),
+            f"{tasks}. Differences on the same queries:",
+            aligned(compared, right=(2,)),
+            "The tasks are drawn stand-ins: these numbers say nothing about MMEB or SCaR.",
+        ]
+    )
+
+
+def _with_interval(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "–"
+    # Outward, so that what is shown holds the value; rounded before, because 0.1 is no whole percent as a float.
+    low, high = math.floor(round(100 * estimate.low, 6)), math.ceil(round(100 * estimate.high, 6))
+    return f"{percent(estimate.value)} ({low} to {high})"
+
+
+def _compared(difference: Difference) -> list[str]:
+    new, base, estimate = difference.new, difference.base, difference.estimate
+    same = new.model == base.model
+
+    def name(line: Line) -> str:
+        return line.regions if same else line.model
+
+    what = f"{f'{new.model}: ' if same else ''}{name(new)} minus {name(base)}"
+    if estimate is None:
+        return [difference.tasks, what, "–", "", ""]
+    ahead = difference.ahead
+    return [
+        difference.tasks,
+        what,
+        f"{100 * estimate.value:+.1f}",
+        f"{100 * estimate.low:+.1f} to {100 * estimate.high:+.1f}",
+        "too close to call" if ahead is None else f"{name(ahead)} is ahead",
+    ]

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from evalkit import tiny
 from evalkit.errors import EmbedderError, UsageError
 
 SAFETENSORS = ("model.safetensors.index.json", "model.safetensors")
@@ -66,6 +67,8 @@ class Checkpoint:
     @property
     def way_out(self) -> str:
         """What to do about a missing or broken file."""
+        if tiny.home().resolve() in self.folder.resolve().parents:
+            return tiny.WAY_OUT
         if self.revision is None:
             return "pass the folder of a whole checkpoint in Hugging Face format"
         return f"get it again with: hf download {self.name} --revision {self.revision} --force-download"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -38,15 +39,16 @@ def load_model(kind: type[M], checkpoint: Checkpoint, dtype: torch.dtype, *, may
 
     files = weight_files(checkpoint)
     try:
-        model, report = kind.from_pretrained(
-            checkpoint.folder,
-            local_files_only=True,
-            use_safetensors=files[0].suffix == ".safetensors",
-            weights_only=True,
-            dtype=dtype,
-            ignore_mismatched_sizes=True,  # reported below, with the name
-            output_loading_info=True,
-        )
+        with _no_bars():
+            model, report = kind.from_pretrained(
+                checkpoint.folder,
+                local_files_only=True,
+                use_safetensors=files[0].suffix == ".safetensors",
+                weights_only=True,
+                dtype=dtype,
+                ignore_mismatched_sizes=True,  # reported below, with the name
+                output_loading_info=True,
+            )
     except (*DAMAGED, UnpicklingError, SafetensorError) as error:
         raise EmbedderError(f"{files[0]} cannot be loaded ({said(error)}): {checkpoint.way_out}") from error
     # transformers only warns here and goes on with random weights.
@@ -110,6 +112,20 @@ def one_of(option: str, value: str, allowed: Sequence[T]) -> T:
 def said(error: Exception) -> str:
     """A library's message on one line."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Without transformers' own bars, which know nothing of --quiet and run into evalkit's."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _begins(name: str, beginnings: Collection[str]) -> bool:

@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import unquote
 
+from evalkit import tiny
 from evalkit.embedders.base import Embedder, EmbedderInfo
 from evalkit.errors import EmbedderError, UsageError
 from evalkit.task import plugins
@@ -85,18 +86,19 @@ def parse_model(text: str) -> ModelSpec:
 
     Raises:
         UsageError: a name that is not registered, with those nearest to it; options that are not
-            ``key=value``, or an empty revision.
+            ``key=value``, or an empty revision; a tiny model that is not whole.
     """
     name, _, query = text.partition("?")
-    body = NAMED.get(name, name)
     options: dict[str, str] = {}
     for part in filter(None, query.split("&")):
         key, equals, value = map(unquote, part.partition("="))
         if not key or not equals or key in options:
             raise UsageError(f"model {text!r}: options are written ?key=value&key=value, each key once, not ?{query}")
         options[key] = value
-    source, colon, target = body.partition(":")
     known = families()
+    if name in tiny.MODELS:  # its path is not taken apart: it may have an @
+        return ModelSpec(text, tiny.MODELS[name].family, str(tiny.folder(name)), None, options)
+    source, colon, target = NAMED.get(name, name).partition(":")
     if source in known:
         revision = None
         if "@" in target and not Path(target).exists():
@@ -109,12 +111,17 @@ def parse_model(text: str) -> ModelSpec:
     if source and Path(source).exists():
         write = f"{text}:Class" if source.endswith(".py") else f"FAMILY:{text}, such as clip:{text}"
         raise UsageError(f"{text} is there, but what of it is the model? write {write}")
-    near = difflib.get_close_matches(source, [*known, *NAMED], n=3, cutoff=0.5)
+    near = difflib.get_close_matches(source, [*known, *names()], n=3, cutoff=0.5)
     hint = f"; near: {', '.join(near)}" if near else ""
     raise UsageError(
         f"no model is called {text!r}{hint} (evalkit models lists them; "
         "FAMILY:PATH, FILE.py:Class and package.module:Class load others)"
     )
+
+
+def names() -> dict[str, str]:
+    """The registered names, and the MODEL that each stands for."""
+    return NAMED | {name: f"{model.family}:{tiny.home() / name}" for name, model in tiny.MODELS.items()}
 
 
 def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
@@ -233,7 +240,7 @@ def _module_named(name: str, text: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        hint = difflib.get_close_matches(name, [*families(), *NAMED], n=3, cutoff=0.5)
+        hint = difflib.get_close_matches(name, [*families(), *names()], n=3, cutoff=0.5)
         raise UsageError(
             f"model {text!r}: {error} (is it a family? near: {', '.join(hint) or 'none'}; evalkit models lists them)"
         ) from None

@@ -9,7 +9,31 @@ from pathlib import Path
 
 from evalkit import __version__
 from evalkit.files import write_atomically
-from evalkit.leaderboard.tables import Cell, Section, Table
+from evalkit.leaderboard.tables import Cell, Section, Table, sections
+from evalkit.results import find_runs
+
+
+def report(runs: Sequence[Path], site: Path, markdown_file: Path | None = None) -> tuple[Path, ...]:
+    """Write the pages of runs.
+
+    Args:
+        runs: folders of runs, or folders that hold them (``RUNS/<model>/<run id>``).
+        site: folder of the page, ``index.html``.
+        markdown_file: for the same tables as Markdown, where they are wanted.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        UsageError: a path that does not exist or holds no run.
+        ResultsError: a run that cannot be read, or a file that cannot be written.
+    """
+    found = sections([manifest for _, manifest in find_runs(runs)])
+    page = write_site(found, site)
+    if markdown_file is None:
+        return (page,)
+    write_atomically(markdown_file, markdown(found).encode())
+    return page, markdown_file
 
 
 def write_site(sections: Sequence[Section], site: Path) -> Path:

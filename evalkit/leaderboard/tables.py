@@ -20,6 +20,7 @@ _SUITES = {
     "example": "Example: generated shapes, shipped with evalkit; says nothing about MMEB or SCaR",
 }
 _REGIONS_BY = "Regions by"  # header of what a result calls its prompting
+_NO_REGIONS = "–"
 _METRICS = {"precision_at_1": "Precision@1", "hit_at_5": "hit@5", "hit_at_10": "hit@10", "mrr": "MRR"}
 _GROUPS = {
     "classification": "Classification",
@@ -98,21 +99,31 @@ def sections(runs: Sequence[Manifest]) -> tuple[Section, ...]:
     """One section for each suite that any run has a task of, in the order of the suites.
 
     Args:
-        runs: of any models; two of one model in one suite are told apart by their run ids.
+        runs: of any models; those of one model in one suite are told apart by how regions reached it, where that is
+            enough, else by their run ids.
     """
     cards = all_cards()
     found = []
     for suite in dict.fromkeys(card.suite for card in cards):
         own = [card for card in cards if card.suite == suite]
         there = [run for i, run in enumerate(runs) if run not in runs[:i] and any(r.suite == suite for r in run.tasks)]
-        names = [printable(run.model.name) for run in there]
-        lines = [
-            _line(run, name if names.count(name) == 1 else f"{name} ({run.run_id})", suite, len(own))
-            for run, name in zip(there, names, strict=True)
-        ]
+        labels = _labels(there, suite)
+        lines = [_line(run, label, suite, len(own)) for run, label in zip(there, labels, strict=True)]
         if lines:
             found.append(_section(suite, own, sorted(lines, key=lambda line: _place(line, suite))))
     return tuple(found)
+
+
+def _labels(runs: Sequence[Manifest], suite: str) -> list[str]:
+    """The models' names, with what tells the runs of one model apart."""
+    names = [printable(run.model.name) for run in runs]
+    regions = [regions_by(result for result in run.tasks if result.suite == suite) for run in runs]
+    labels = []
+    for run, name, own in zip(runs, names, regions, strict=True):
+        same = [other for other, called in zip(regions, names, strict=True) if called == name]
+        told_apart = len(set(same)) == len(same) and _NO_REGIONS not in same
+        labels.append(name if len(same) == 1 else f"{name} ({own if told_apart else run.run_id})")
+    return labels
 
 
 def _line(run: Manifest, label: str, suite: str, n_tasks: int) -> _Line:
@@ -169,7 +180,7 @@ def _overview(suite: str, groups: Sequence[str], lines: Sequence[_Line]) -> Tabl
         place += ranked
         cells = [Cell(str(place) if ranked else "–")]
         cells += [Cell(percent(column[i]), best=i == top) for column, top in zip(columns, best, strict=True)]
-        cells += [Cell(line.coverage), Cell(_prompting(line.tasks.values()), number=False)]
+        cells += [Cell(line.coverage), Cell(regions_by(line.tasks.values()), number=False)]
         rows.append(Row(line.label, tuple(cells)))
     header = ("Model", "Rank", "Mean", *(_GROUPS.get(name, name) for name in names), "Tasks", _REGIONS_BY)
     return Table("Mean Precision@1 over tasks, in percent; a mean needs all tasks of its group", header, tuple(rows))
@@ -184,7 +195,7 @@ def _tasks(title: str, cards: Sequence[TaskCard], lines: Sequence[_Line]) -> Tab
         cells = [_cell(column[i], i == top) for column, top in zip(results, best, strict=True)]
         if by_region:
             own = [result for column in results if (result := column[i]) is not None]
-            cells.append(Cell(_prompting(own), number=False))
+            cells.append(Cell(regions_by(own), number=False))
         rows.append(Row(line.label, tuple(cells)))
     header = ("Model", *(card.name.rsplit("/", 1)[-1] for card in cards), *([_REGIONS_BY] if by_region else []))
     return Table(f"{title}: Precision@1 in percent", header, tuple(rows))
@@ -218,7 +229,7 @@ def _details(lines: Sequence[_Line]) -> Table:
                 cells = [Cell(task.task, number=False), Cell(_METRICS.get(name, name), number=False)]
                 cells += [Cell(percent(number)) for number in numbers]
                 cells += [Cell(str(m.n_ties)), Cell(str(m.n)), Cell(m.interval, number=False)]
-                cells += [Cell(_prompting([task]), number=False)] if by_region else []
+                cells += [Cell(regions_by([task]), number=False)] if by_region else []
                 rows.append(Row(line.label, tuple(cells)))
     header = ("Model", "Task", "Metric", "Value", "From", "To", "Optimistic", "Pessimistic", "Chance", "Ties", "n")
     last = ("Interval", _REGIONS_BY) if by_region else ("Interval",)
@@ -235,8 +246,9 @@ def _best(column: Sequence[float | None], lines: Sequence[_Line]) -> int | None:
     return max(places, key=lambda i: column[i] or 0.0) if len(places) > 1 else None
 
 
-def _prompting(results: Iterable[TaskResult]) -> str:
-    return ", ".join(sorted({result.prompting for result in results if result.prompting})) or "–"
+def regions_by(results: Iterable[TaskResult]) -> str:
+    """How regions reached a model in these results: all ways, or a dash where there were no regions."""
+    return ", ".join(sorted({result.prompting for result in results if result.prompting})) or _NO_REGIONS
 
 
 def _notes(lines: Sequence[_Line]) -> list[str]:

@@ -55,6 +55,14 @@ def mask(thing: Thing) -> NDArray[np.bool_]:
     return canvas
 
 
+def visible(scene: Scene, thing: Thing) -> NDArray[np.bool_]:
+    """Where a thing of a scene is seen, bool, shape ``(SIDE, SIDE)``: not where another lies on it."""
+    seen = mask(thing)
+    for other in scene.things[scene.things.index(thing) + 1 :]:
+        seen &= ~mask(other)
+    return seen
+
+
 def paint(canvas: NDArray[np.uint8], thing: Thing) -> None:
     """Paint a thing over what is there; it has to lie inside."""
     x0, y0, x1, y1 = thing.box

@@ -85,11 +85,7 @@ def write(
             f"{folder} is not empty: name another folder, or write into this one with --force, "
             "which replaces files of a miniature and leaves all others"
         )
-    tables: dict[str, bytes] = {}
-    drawings: dict[str, Drawing] = {}
-    for card in SUITE.cards():
-        path, table = _table(card, examples(_subset(card), size, seed), drawings)
-        tables[path] = table
+    tables, drawings = contents(size, seed)
     names = sorted((*tables, *drawings))
     owned = set(old.files) if old else set()
     if foreign := [name for name in names if name not in owned and os.path.lexists(folder / name)]:
@@ -113,6 +109,27 @@ def write(
     except OSError as error:
         raise ResultsError(f"{folder} cannot be written: {error.strerror or error}") from error
     return done
+
+
+def contents(
+    size: int, seed: int, cards: Sequence[TaskCard] | None = None
+) -> tuple[dict[str, bytes], dict[str, Drawing]]:
+    """The files of a miniature, nothing of them drawn or written.
+
+    Args:
+        size: rows of each task.
+        seed: of all choices.
+        cards: the tasks, else all of them.
+
+    Returns:
+        The bytes of the parquet files and what the images show, by their paths in the miniature's folder.
+    """
+    tables: dict[str, bytes] = {}
+    drawings: dict[str, Drawing] = {}
+    for card in SUITE.cards() if cards is None else cards:
+        path, table = _table(card, examples(_subset(card), size, seed), drawings)
+        tables[path] = table
+    return tables, drawings
 
 
 def _own(folder: Path) -> tuple[Manifest | None, bool]:

@@ -212,6 +212,17 @@ def test_two_runs_of_one_model_are_told_apart():
     assert any("official key" in note and "111111111111" in note for note in section.notes)
 
 
+def test_two_runs_of_one_model_are_told_apart_by_how_regions_reached_it_where_that_is_enough():
+    modes = (("native", "0"), ("crop", "1"))
+    told = [run("one", [result(t, value(0.5), prompting=m) for t in SCAR], digit=d) for m, d in modes]
+    lone = run("other", [result(task, value(0.4), prompting="crop") for task in SCAR], digit="2")
+    assert set(cells(overview([*told, lone]))) == {"one (native)", "one (crop)", "other"}
+    # A third one that is neither: all are called by their run ids, or where it has no regions at all.
+    for third in ({"prompting": "crop"}, {}):
+        more = run("one", [result(task, value(0.3), **third) for task in SCAR], digit="3")
+        assert set(cells(overview([*told, more]))) == {f"one ({digit * 12})" for digit in "013"}
+
+
 def test_how_regions_reached_a_model_stands_beside_every_number(tmp_path):
     modes = ("native", "text", "native", "native", "native")
     mixed = run("mixed", [result(task, value(0.5), prompting=mode) for task, mode in zip(SCAR, modes, strict=True)])

@@ -178,20 +178,35 @@ class SegmentationStream:
         Returns:
             Shape ``(items, (side / 4) ** 2, hidden_size)``.
         """
+        return self.connect(self.fused(seen, prompts))
+
+    def fused(self, seen: Sequence[torch.Tensor], prompts: Sequence[Prompt]) -> torch.Tensor:
+        """SAM's maps after they have attended to their prompts.
+
+        Args:
+            seen: from :meth:`look`, one an item.
+            prompts: one an item.
+
+        Returns:
+            Shape ``(items, channels, side, side)``.
+        """
         import torch
 
         rows: list[torch.Tensor] = [torch.empty(0)] * len(prompts)
         lengths = {len(prompt.points) for prompt in prompts}
         for length in lengths:  # prompts of as many points go through the transformer together
             places = [place for place, prompt in enumerate(prompts) if len(prompt.points) == length]
-            fused = self._fused(torch.stack([seen[place] for place in places]), [prompts[place] for place in places])
-            reduced = self._reducer(fused).flatten(2).transpose(1, 2)
-            for place, row in zip(places, self._projector(reduced), strict=True):
+            maps = torch.stack([seen[place] for place in places])
+            for place, row in zip(places, self._attended(maps, [prompts[place] for place in places]), strict=True):
                 rows[place] = row
         return torch.stack(rows)
 
-    def _fused(self, seen: torch.Tensor, prompts: Sequence[Prompt]) -> torch.Tensor:
-        """SAM's maps after they have attended to their prompts, shape as ``seen``: (items, channels, side, side)."""
+    def connect(self, fused: torch.Tensor) -> torch.Tensor:
+        """From such maps to tokens, shape ``(items, (side / 4) ** 2, hidden_size)``."""
+        tokens: torch.Tensor = self._projector(self._reducer(fused).flatten(2).transpose(1, 2))
+        return tokens
+
+    def _attended(self, seen: torch.Tensor, prompts: Sequence[Prompt]) -> torch.Tensor:
         import torch
 
         decoder = self._sam.mask_decoder
@@ -204,8 +219,8 @@ class SegmentationStream:
             image_positional_embeddings=self._places.expand(len(prompts), -1, -1, -1),
             attention_similarity=None,
         )
-        fused: torch.Tensor = image_side[:, 0].transpose(1, 2).reshape(seen.shape)
-        return fused
+        attended: torch.Tensor = image_side[:, 0].transpose(1, 2).reshape(seen.shape)
+        return attended
 
     def _sparse(self, prompts: Sequence[Prompt]) -> torch.Tensor:
         """Embeddings of points and corners, with one empty point after them; (items, points + 1, channels).

@@ -60,10 +60,10 @@ def test_the_fused_map_is_that_of_transformers(virtue_folder: Path) -> None:
         again = (square - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
         embeddings = sam.get_image_embeddings(again)
         torch.testing.assert_close(embeddings[-1][0], image)
-        ours = stream._fused(torch.stack([image]), [PROMPTS[0]])
+        ours = stream.fused(torch.stack([image]), [PROMPTS[0]])
         seen.clear()
         for prompt in PROMPTS:
-            ours = stream._fused(torch.stack([image]), [prompt])
+            ours = stream.fused(torch.stack([image]), [prompt])
             asked: dict[str, Any] = {
                 "input_points": torch.tensor([[prompt.points]]),
                 "input_labels": torch.tensor([[prompt.labels]]),
@@ -91,7 +91,7 @@ def test_prompts_of_several_kinds_in_one_batch(virtue_folder: Path) -> None:
     # Reducer and connector by hand, on the map of the first.
     saved = torch.load(virtue_folder / CONNECTOR, weights_only=True)
     with torch.inference_mode():
-        fused = stream._fused(torch.stack(maps[:1]), PROMPTS[:1])[0]
+        fused = stream.fused(torch.stack(maps[:1]), PROMPTS[:1])[0]
         cut = fused.reshape(64, 4, 4, 4, 4).permute(1, 3, 0, 2, 4).reshape(16, -1)  # places, channels * 4 * 4
         reduced = cut @ saved["sam2_reducer"]["weight"].reshape(64, -1).T + saved["sam2_reducer"]["bias"]
         layer = saved["sam2vlm_layer"]

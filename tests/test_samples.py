@@ -1,0 +1,64 @@
+"""Per-query files read back: what is in them, and what is said where they are not what a run writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from builders import run
+
+from evalkit.errors import ResultsError
+from evalkit.samples import joined, read_scores
+
+
+def test_scores_are_those_of_the_run(tmp_path: Path) -> None:
+    assert run(tmp_path, "evalkit.example.colours:Colours") == 0
+    files = sorted(tmp_path.glob("*/*/samples/example/*.parquet"))
+    assert len(files) == 4
+    for file in files:
+        table = pq.read_table(file)
+        found = read_scores(file)
+        assert list(found.items()) == list(zip(table["id"].to_pylist(), table["score"].to_pylist(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"id": ["a", "b"]}, "cannot be read as a run's samples"),
+        ({"id": pa.array([], pa.string()), "score": pa.array([], pa.float64())}, "has no rows"),
+        ({"id": ["a", "a"], "score": [0.0, 1.0]}, "the id 'a' twice"),
+        ({"id": ["a", None], "score": [0.0, 1.0]}, "it is no text"),
+        ({"id": ["a", "b"], "score": [0.0, float("nan")]}, "score nan for query b, which is not in"),
+        ({"id": ["a", "b"], "score": [0.0, 1.5]}, "score 1.5 for query b"),
+        ({"id": ["a", "b"], "score": [0.0, None]}, "score None for query b"),
+    ],
+)
+def test_what_is_no_samples_file_names_itself(columns: dict[str, object], says: str, tmp_path: Path) -> None:
+    file = tmp_path / "samples.parquet"
+    pq.write_table(pa.table(columns), file)
+    with pytest.raises(ResultsError, match=says) as raised:
+        read_scores(file)
+    assert str(file) in str(raised.value)
+
+
+def test_a_file_that_is_not_there_or_no_parquet(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match=r"missing\.parquet cannot be read"):
+        read_scores(tmp_path / "missing.parquet")
+    (tmp_path / "text.parquet").write_text("text")
+    with pytest.raises(ResultsError, match=r"text\.parquet cannot be read"):
+        read_scores(tmp_path / "text.parquet")
+
+
+def test_joined_by_id_whatever_the_order() -> None:
+    base, new = joined({"a": 0.0, "b": 0.25, "c": 1.0}, {"c": 0.5, "a": 1.0, "b": 0.0}, "a task")
+    np.testing.assert_array_equal(base, [0.0, 0.25, 1.0])
+    np.testing.assert_array_equal(new, [1.0, 0.0, 0.5])
+
+
+@pytest.mark.parametrize("other", [{"a": 0.0}, {"a": 0.0, "b": 0.0, "c": 0.0}, {"a": 0.0, "c": 0.0}])
+def test_queries_that_are_not_on_both_sides_are_refused(other: dict[str, float]) -> None:
+    with pytest.raises(ResultsError, match=r"a task: the two sides were not asked the same queries: .* such as [bc]"):
+        joined({"a": 0.0, "b": 1.0}, other, "a task")

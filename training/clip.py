@@ -1,0 +1,118 @@
+"""A tiny CLIP in training: two towers whose features share a space; text and image together are their sum.
+
+As ``evalkit.embedders.clip`` has it: it reads a text without its instruction, and sees no region.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import processors
+from transformers import AutoImageProcessor, CLIPConfig, CLIPModel, PreTrainedTokenizerFast
+
+from evalkit.items import Item
+from evalkit.miniature.drawings import Drawing
+from evalkit.miniature.scenes import SIDE
+from training.pixels import CLIP_MEAN, CLIP_STD, normalised, restored
+from training.questions import Album
+
+LENGTH = 64  # tokens of a text at most
+_PROCESSOR = {
+    "image_processor_type": "CLIPImageProcessor",
+    "do_resize": True,
+    "size": {"shortest_edge": SIDE},
+    "resample": 3,
+    "do_center_crop": True,
+    "crop_size": {"height": SIDE, "width": SIDE},
+    "do_rescale": True,
+    "do_normalize": True,
+    "do_convert_rgb": True,
+    "image_mean": CLIP_MEAN,
+    "image_std": CLIP_STD,
+}
+
+
+def config(vocabulary: int, start: int, end: int) -> CLIPConfig:
+    """A small CLIP."""
+    shared = {"num_attention_heads": 4, "hidden_act": "quick_gelu", "projection_dim": 128}
+    text = {
+        "vocab_size": vocabulary,
+        "hidden_size": 128,
+        "intermediate_size": 384,
+        "num_hidden_layers": 3,
+        "max_position_embeddings": LENGTH,
+        "bos_token_id": start,
+        "eos_token_id": end,
+        "pad_token_id": end,
+    }
+    vision = {
+        "hidden_size": 128,
+        "intermediate_size": 384,
+        "num_hidden_layers": 4,
+        "image_size": SIDE,
+        "patch_size": 14,
+    }
+    return CLIPConfig(text_config=text | shared, vision_config=vision | shared, projection_dim=128)
+
+
+class ClipLearner(torch.nn.Module):
+    """A CLIP of random weights.
+
+    Args:
+        tokenizer: its vocabulary; texts get a start and an end.
+        drawings: what the images of the questions show, by path.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, drawings: Mapping[str, Drawing]) -> None:
+        super().__init__()
+        start, end = tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|endoftext|>"])
+        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single="<|im_start|> $A <|endoftext|>", special_tokens=[("<|im_start|>", start), ("<|endoftext|>", end)]
+        )
+        tokenizer.model_max_length = LENGTH
+        self._tokenizer: Any = tokenizer
+        self._whole: Any = CLIPModel(config(len(tokenizer), start, end))
+        with TemporaryDirectory() as folder:
+            self._save_processors(Path(folder))
+            processor: Any = AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
+        self._album = Album(
+            drawings, lambda image: restored(processor(images=[image.rgb()], return_tensors="np")["pixel_values"][0])
+        )
+
+    def forward(self, items: Sequence[Item]) -> torch.Tensor:
+        """Vectors, shape ``(items, dimension)``, rows of length 1."""
+        pictured = [row for row, item in enumerate(items) if item.image is not None]
+        written = [row for row, item in enumerate(items) if item.image is None or item.text.strip()]
+        total = torch.zeros(len(items), self._whole.config.projection_dim)
+        # In parts of about one length, which leaves little to pad.
+        written.sort(key=lambda row: len(items[row].text))
+        for start in range(0, len(written), 64):
+            part = written[start : start + 64]
+            ids = self._tokenizer(
+                [items[row].text for row in part], padding=True, padding_side="right", return_tensors="pt"
+            )
+            texts = self._whole.get_text_features(ids["input_ids"], ids["attention_mask"]).pooler_output
+            total = total.index_add(0, torch.tensor(part), texts)
+        if pictured:
+            images = list(dict.fromkeys(items[row].image for row in pictured))
+            pixels = normalised(np.stack([self._album(image) for image in images if image is not None]))
+            seen = self._whole.get_image_features(pixels).pooler_output
+            own = torch.tensor([images.index(items[row].image) for row in pictured])
+            total = total.index_add(0, torch.tensor(pictured), seen[own])
+        return torch.nn.functional.normalize(total, dim=-1)
+
+    def save(self, folder: Path) -> None:
+        """In Hugging Face's layout, weights in float16."""
+        self._whole.half().save_pretrained(folder)
+        self._whole.float()
+        self._save_processors(folder)
+
+    def _save_processors(self, folder: Path) -> None:
+        self._tokenizer.save_pretrained(folder)
+        (folder / "preprocessor_config.json").write_text(json.dumps(_PROCESSOR, indent=1) + "\n")

@@ -1,0 +1,192 @@
+"""Tiny VIRTUE and VLM2Vec in training: a small Qwen2-VL, with SAM 2 in front of it or without.
+
+The streams are the very modules that evaluation runs (``evalkit.embedders.virtue``), so nothing has to be kept
+alike. SAM 2 stays as it is; what it makes of an image and a prompt is kept, as it never changes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForConditionalGeneration
+
+from evalkit.embedders.checkpoint import resolve
+from evalkit.embedders.virtue.language import IMAGE_TOKEN, LanguageStream, Vocabulary
+from evalkit.embedders.virtue.pictures import Pictures
+from evalkit.embedders.virtue.prompts import Prompt, grid, prompt_of
+from evalkit.embedders.virtue.segmentation import CONNECTOR, SegmentationStream, connector
+from evalkit.images import ImageFile
+from evalkit.items import Item
+from evalkit.miniature.drawings import Drawing
+from evalkit.miniature.scenes import SIDE
+from training.pixels import CLIP_MEAN, CLIP_STD, FRAMES, MERGE, PATCH, normalised, patches, restored, square
+from training.questions import Album
+from training.sam import FRAME, WIDTH
+from training.sam import save as save_sam
+
+POINTS_PER_SIDE = 3
+HIDDEN = 128
+_PROCESSOR = {
+    "image_processor_type": "Qwen2VLImageProcessor",
+    "image_mean": CLIP_MEAN,
+    "image_std": CLIP_STD,
+    "patch_size": PATCH,
+    "merge_size": MERGE,
+    "temporal_patch_size": FRAMES,
+    "size": {"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 1280},
+}
+
+
+def config(vocabulary: int, image_token: int, end: int) -> Qwen2VLConfig:
+    """A small Qwen2-VL."""
+    return Qwen2VLConfig(
+        vocab_size=vocabulary,
+        hidden_size=HIDDEN,
+        intermediate_size=384,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=2048,
+        rope_scaling={"rope_type": "default", "type": "default", "mrope_section": [4, 6, 6]},
+        tie_word_embeddings=True,
+        image_token_id=image_token,
+        bos_token_id=end,
+        eos_token_id=end,
+        vision_config={
+            "depth": 3,
+            "embed_dim": 96,
+            "hidden_size": HIDDEN,
+            "num_heads": 4,
+            "mlp_ratio": 3,
+            "patch_size": 14,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+            "in_channels": 3,
+        },
+    )
+
+
+class QwenLearner(torch.nn.Module):
+    """Qwen2-VL of random weights, and where a SAM 2 is given the connector between the two.
+
+    Args:
+        tokenizer: its vocabulary.
+        drawings: what the images of the questions show, by path.
+        sam: stays as it is.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerFast, drawings: Mapping[str, Drawing], sam: Any | None = None
+    ) -> None:
+        super().__init__()
+        self._tokenizer = tokenizer
+        image_token, end = tokenizer.convert_tokens_to_ids([IMAGE_TOKEN, "<|endoftext|>"])
+        self._whole = Qwen2VLForConditionalGeneration(config(len(tokenizer), image_token, end))
+        self._language = LanguageStream(self._whole.model, "cpu")
+        with TemporaryDirectory() as folder:
+            self._save_processors(Path(folder))
+            self._vocabulary = Vocabulary(resolve(folder, None), image_token)
+            self._pictures = Pictures(Path(folder), "native", "")
+        self._album = Album(drawings, lambda image: restored(self._pictures.prepare(image).pixels))
+        self._segmentation: SegmentationStream | None = None
+        if sam is not None:
+            self._reducer, self._projector = connector(WIDTH, HIDDEN)
+            self._segmentation = SegmentationStream(sam, self._reducer, self._projector, "cpu", torch.float32)
+            self._sam = [sam]  # in a list, so that it is no part of what is trained
+        self._fused: dict[tuple[object, ...], torch.Tensor] = {}
+
+    def forward(self, items: Sequence[Item]) -> torch.Tensor:
+        """Vectors, shape ``(items, HIDDEN)``, rows of length 1."""
+        rows: list[torch.Tensor] = [torch.empty(0)] * len(items)
+        texts = [row for row, item in enumerate(items) if item.image is None]
+        pictured = [row for row, item in enumerate(items) if item.image is not None]
+        for places, read in ((texts, self._texts), (pictured, self._pictured)):
+            # In parts of about one length, which leaves little to pad.
+            places.sort(key=lambda place: len(self._vocabulary.ids(items[place].prompt, None)))
+            for start in range(0, len(places), max(1, -(-len(places) // 3))):
+                part = places[start : start + max(1, -(-len(places) // 3))]
+                for place, row in zip(part, read([items[place] for place in part]), strict=True):
+                    rows[place] = row
+        return torch.stack(rows)
+
+    def _texts(self, items: Sequence[Item]) -> torch.Tensor:
+        return self._language.read([self._vocabulary.ids(item.prompt, None) for item in items])
+
+    def _pictured(self, items: Sequence[Item]) -> torch.Tensor:
+        images = list(dict.fromkeys(item.image for item in items if item.image is not None))
+        pixels = [self._album(image) for image in images]
+        seen = dict(zip(images, self._look(pixels), strict=True))
+        features = [seen[item.image] for item in items if item.image is not None]
+        texts = [self._vocabulary.ids(item.prompt, len(own)) for item, own in zip(items, features, strict=True)]
+        if self._segmentation is None:
+            return self._language.read(texts, features)
+        fused = self._ask(self._segmentation, items, dict(zip(images, pixels, strict=True)))
+        return self._language.read(texts, features, self._segmentation.connect(fused))
+
+    def _look(self, pixels: Sequence[NDArray[np.uint8]]) -> Sequence[torch.Tensor]:
+        """The vision tower's features of each image."""
+        cut = torch.cat([patches(normalised(one[None])) for one in pixels])
+        sizes = torch.tensor([[1, one.shape[0] // PATCH, one.shape[1] // PATCH] for one in pixels])
+        features: Sequence[torch.Tensor] = self._whole.model.get_image_features(cut, sizes).pooler_output
+        return features
+
+    @torch.no_grad()
+    def _ask(
+        self, stream: SegmentationStream, items: Sequence[Item], pixels: Mapping[ImageFile, NDArray[np.uint8]]
+    ) -> torch.Tensor:
+        """What SAM 2 makes of the items, kept for the next time."""
+        keys = [(item.image and item.image.path, item.image and item.image.crop, item.region) for item in items]
+        new = {key: item for key, item in zip(keys, items, strict=True) if key not in self._fused}
+        if new:
+            images = list(dict.fromkeys(item.image for item in new.values() if item.image is not None))
+            whole = torch.cat([square(normalised(pixels[image][None]), FRAME) for image in images])
+            sam = self._sam[0]
+            maps = sam.vision_encoder(whole).fpn_hidden_states[-1] + sam.no_memory_embedding.view(1, -1, 1, 1)
+            seen = dict(zip(images, maps, strict=True))
+            asked = [_prompt(item) for item in new.values()]
+            fused = stream.fused([seen[item.image] for item in new.values() if item.image is not None], asked)
+            self._fused |= zip(new, fused.half(), strict=True)
+        return torch.stack([self._fused[key] for key in keys]).float()
+
+    def save(self, folder: Path) -> None:
+        """In the layout that VIRTUE's and VLM2Vec's checkpoints were released in: weights in float16, tokenizer,
+        processor, and where there is a segmentation stream SAM 2 and the connector.
+        """
+        self._whole.half().save_pretrained(folder)
+        self._whole.float()
+        self._save_processors(folder)
+        if self._segmentation is None:
+            return
+        parts = {"sam2_reducer": self._reducer, "sam2vlm_layer": self._projector}
+        weights = {
+            name: {key: value.half() for key, value in part.state_dict().items()} for name, part in parts.items()
+        }
+        torch.save(weights, folder / CONNECTOR)
+        save_sam(self._sam[0], folder / "sam2")
+        settings = json.loads((folder / "config.json").read_text())
+        settings["virtue_sam"] = {
+            "enabled": True,
+            "checkpoint": "sam2",
+            "points_per_side": POINTS_PER_SIDE,
+            "feature_levels": 2,
+            "box_frame": "sam",
+        }
+        (folder / "config.json").write_text(json.dumps(settings, indent=1) + "\n")
+
+    def _save_processors(self, folder: Path) -> None:
+        self._tokenizer.save_pretrained(folder)
+        (folder / "preprocessor_config.json").write_text(json.dumps(_PROCESSOR, indent=1) + "\n")
+
+
+def _prompt(item: Item) -> Prompt:
+    """What SAM is asked about an item: its region, or the grid."""
+    if item.region is None or item.image is None:
+        return grid(POINTS_PER_SIDE, FRAME)
+    return prompt_of(item.region, (SIDE, SIDE), "sam", FRAME)
