@@ -82,6 +82,11 @@ class TaskCard(BaseModel):
     notes: tuple[str, ...] = ()
 
     @property
+    def subset(self) -> str:
+        """The name without that of its suite: what the data set calls it, and its files."""
+        return self.name.rsplit("/", 1)[-1]
+
+    @property
     def groups(self) -> tuple[str, ...]:
         """The selectors that this task answers to, besides its name."""
         groups = [self.suite, f"{self.suite}/{self.meta_task}"]

@@ -68,7 +68,7 @@ def measure(models: Sequence[str], size: int, seed: int) -> tuple[list[str], lis
         data = DataFolder.at(folder)
         cards = [card for card in SUITE.cards() if card.meta_task == WITH_REGION]
         tasks = [SUITE.load(card, data, LoadOptions()) for card in cards]
-        things = [examples(card.name.rsplit("/", 1)[-1], size, seed) for card in cards]
+        things = [examples(card.subset, size, seed) for card in cards]
         found = []
         with VectorStore(Path(place, "vectors.sqlite")) as store:
             for model in models:
@@ -83,7 +83,7 @@ def measure(models: Sequence[str], size: int, seed: int) -> tuple[list[str], lis
                 for kind in sorted(encoder.loaded.info.regions, key=KINDS.index):
                     asked = [_asked(*pair, kind, data.images) for pair in zip(tasks, things, strict=True)]
                     found.append(outcome(f"{kind}, no words", asked))
-    return [card.name.rsplit("/", 1)[-1] for card in cards], found
+    return [card.subset for card in cards], found
 
 
 def _asked(task: Task, rows: Sequence[Example], kind: str, images: Path) -> Task:
@@ -93,7 +93,7 @@ def _asked(task: Task, rows: Sequence[Example], kind: str, images: Path) -> Task
         scene_and_thing = meant(row)
         if scene_and_thing is None:
             raise ValueError(f"row {number} of {task.card.name} has no region")
-        name = f"masks/{task.card.name.rsplit('/', 1)[-1]}-{number}.png"
+        name = f"masks/{task.card.subset}-{number}.png"
         region = region_of(*scene_and_thing, kind, random.Random(number), name)
         if isinstance(region, Mask):
             (images / name).parent.mkdir(exist_ok=True)

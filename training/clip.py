@@ -5,6 +5,7 @@ As ``evalkit.embedders.clip`` has it: it reads a text without its instruction, a
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from evalkit.miniature.drawings import Drawing
 from evalkit.miniature.scenes import SIDE
 from training.pixels import CLIP_MEAN, CLIP_STD, normalised, restored
 from training.questions import Album
+from training.tokenizer import of_one_length
 
 LENGTH = 64  # tokens of a text at most
 _PROCESSOR = {
@@ -90,10 +92,7 @@ class ClipLearner(torch.nn.Module):
         pictured = [row for row, item in enumerate(items) if item.image is not None]
         written = [row for row, item in enumerate(items) if item.image is None or item.text.strip()]
         total = torch.zeros(len(items), self._whole.config.projection_dim)
-        # In parts of about one length, which leaves little to pad.
-        written.sort(key=lambda row: len(items[row].text))
-        for start in range(0, len(written), 64):
-            part = written[start : start + 64]
+        for part in of_one_length(written, lambda row: len(items[row].text)):
             ids = self._tokenizer(
                 [items[row].text for row in part], padding=True, padding_side="right", return_tensors="pt"
             )
@@ -109,8 +108,7 @@ class ClipLearner(torch.nn.Module):
 
     def save(self, folder: Path) -> None:
         """In Hugging Face's layout, weights in float16."""
-        self._whole.half().save_pretrained(folder)
-        self._whole.float()
+        copy.deepcopy(self._whole).half().save_pretrained(folder)  # a copy: the training goes on in float32
         self._save_processors(folder)
 
     def _save_processors(self, folder: Path) -> None:

@@ -85,7 +85,7 @@ def questions(
                 path.write_bytes(table)
             for card in cards:
                 task = SUITE.load(card, DataFolder.at(Path(folder)), LoadOptions())
-                rows = examples(card.name.rsplit("/", 1)[-1], size, seed)
+                rows = examples(card.subset, size, seed)
                 for query, pool, row in zip(task.queries, task.pools, rows, strict=True):
                     candidates = tuple(task.candidates[number] for number in pool)
                     found.append(Question(card, query, candidates, row.kinds, meant(row)))

@@ -6,6 +6,7 @@ alike. SAM 2 stays as it is; what it makes of an image and a prompt is kept, as 
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,13 +24,14 @@ from evalkit.embedders.virtue.pictures import Pictures
 from evalkit.embedders.virtue.prompts import Prompt, grid, prompt_of
 from evalkit.embedders.virtue.segmentation import CONNECTOR, SegmentationStream, connector
 from evalkit.images import ImageFile
-from evalkit.items import Item
+from evalkit.items import Item, Region
 from evalkit.miniature.drawings import Drawing
 from evalkit.miniature.scenes import SIDE
 from training.pixels import CLIP_MEAN, CLIP_STD, FRAMES, MERGE, PATCH, normalised, patches, restored, square
 from training.questions import Album
 from training.sam import FRAME, WIDTH
 from training.sam import save as save_sam
+from training.tokenizer import of_one_length
 
 POINTS_PER_SIDE = 3
 HIDDEN = 128
@@ -108,10 +110,7 @@ class QwenLearner(torch.nn.Module):
         texts = [row for row, item in enumerate(items) if item.image is None]
         pictured = [row for row, item in enumerate(items) if item.image is not None]
         for places, read in ((texts, self._texts), (pictured, self._pictured)):
-            # In parts of about one length, which leaves little to pad.
-            places.sort(key=lambda place: len(self._vocabulary.ids(items[place].prompt, None)))
-            for start in range(0, len(places), max(1, -(-len(places) // 3))):
-                part = places[start : start + max(1, -(-len(places) // 3))]
+            for part in of_one_length(places, lambda place: len(self._vocabulary.ids(items[place].prompt, None))):
                 for place, row in zip(part, read([items[place] for place in part]), strict=True):
                     rows[place] = row
         return torch.stack(rows)
@@ -142,16 +141,17 @@ class QwenLearner(torch.nn.Module):
         self, stream: SegmentationStream, items: Sequence[Item], pixels: Mapping[ImageFile, NDArray[np.uint8]]
     ) -> torch.Tensor:
         """What SAM 2 makes of the items, kept for the next time."""
-        keys = [(item.image and item.image.path, item.image and item.image.crop, item.region) for item in items]
-        new = {key: item for key, item in zip(keys, items, strict=True) if key not in self._fused}
+        asked = [(item.image, item.region) for item in items if item.image is not None]
+        keys = [(image.path, image.crop, region) for image, region in asked]
+        new = {key: one for key, one in zip(keys, asked, strict=True) if key not in self._fused}
         if new:
-            images = list(dict.fromkeys(item.image for item in new.values() if item.image is not None))
+            images = list(dict.fromkeys(image for image, _ in new.values()))
             whole = torch.cat([square(normalised(pixels[image][None]), FRAME) for image in images])
             sam = self._sam[0]
             maps = sam.vision_encoder(whole).fpn_hidden_states[-1] + sam.no_memory_embedding.view(1, -1, 1, 1)
             seen = dict(zip(images, maps, strict=True))
-            asked = [_prompt(item) for item in new.values()]
-            fused = stream.fused([seen[item.image] for item in new.values() if item.image is not None], asked)
+            prompts = [_prompt(region) for _, region in new.values()]
+            fused = stream.fused([seen[image] for image, _ in new.values()], prompts)
             self._fused |= zip(new, fused.half(), strict=True)
         return torch.stack([self._fused[key] for key in keys]).float()
 
@@ -159,8 +159,7 @@ class QwenLearner(torch.nn.Module):
         """In the layout that VIRTUE's and VLM2Vec's checkpoints were released in: weights in float16, tokenizer,
         processor, and where there is a segmentation stream SAM 2 and the connector.
         """
-        self._whole.half().save_pretrained(folder)
-        self._whole.float()
+        copy.deepcopy(self._whole).half().save_pretrained(folder)  # a copy: the training goes on in float32
         self._save_processors(folder)
         if self._segmentation is None:
             return
@@ -185,8 +184,6 @@ class QwenLearner(torch.nn.Module):
         (folder / "preprocessor_config.json").write_text(json.dumps(_PROCESSOR, indent=1) + "\n")
 
 
-def _prompt(item: Item) -> Prompt:
-    """What SAM is asked about an item: its region, or the grid."""
-    if item.region is None or item.image is None:
-        return grid(POINTS_PER_SIDE, FRAME)
-    return prompt_of(item.region, (SIDE, SIDE), "sam", FRAME)
+def _prompt(region: Region | None) -> Prompt:
+    """What SAM is asked about a whole scene: a region of it, or the grid."""
+    return grid(POINTS_PER_SIDE, FRAME) if region is None else prompt_of(region, (SIDE, SIDE), "sam", FRAME)

@@ -8,6 +8,7 @@ billion masks, a tiny model from some thousand flat shapes does not. The head fo
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 from pathlib import Path
@@ -229,5 +230,4 @@ def _overlap(logits: torch.Tensor, small: torch.Tensor) -> torch.Tensor:
 
 def save(sam: Sam2Model, folder: Path) -> None:
     """In Hugging Face's layout, float16."""
-    sam.half().save_pretrained(folder)
-    sam.float()
+    copy.deepcopy(sam).half().save_pretrained(folder)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -60,6 +59,13 @@ def tokenizer(texts: Iterable[str], size: int, sentences: Iterable[str] = ()) ->
     )
 
 
-def save(made: PreTrainedTokenizerFast, folder: Path) -> None:
-    """``tokenizer.json`` and ``tokenizer_config.json``."""
-    made.save_pretrained(folder)
+def of_one_length(rows: Sequence[int], length: Callable[[int], int], most: int = 64) -> list[list[int]]:
+    """Rows in parts of about one length, which leaves little to pad.
+
+    Args:
+        rows: numbers of texts.
+        length: of one.
+        most: rows a part.
+    """
+    ordered = sorted(rows, key=length)
+    return [ordered[start : start + most] for start in range(0, len(ordered), most)]

@@ -197,7 +197,7 @@ def _tasks(title: str, cards: Sequence[TaskCard], lines: Sequence[_Line]) -> Tab
             own = [result for column in results if (result := column[i]) is not None]
             cells.append(Cell(regions_by(own), number=False))
         rows.append(Row(line.label, tuple(cells)))
-    header = ("Model", *(card.name.rsplit("/", 1)[-1] for card in cards), *([_REGIONS_BY] if by_region else []))
+    header = ("Model", *(card.subset for card in cards), *([_REGIONS_BY] if by_region else []))
     return Table(f"{title}: Precision@1 in percent", header, tuple(rows))
 
 

@@ -127,7 +127,7 @@ def contents(
     tables: dict[str, bytes] = {}
     drawings: dict[str, Drawing] = {}
     for card in SUITE.cards() if cards is None else cards:
-        path, table = _table(card, examples(_subset(card), size, seed), drawings)
+        path, table = _table(card, examples(card.subset, size, seed), drawings)
         tables[path] = table
     return tables, drawings
 
@@ -175,13 +175,9 @@ def _draw(folder: Path, drawings: dict[str, Drawing], progress: Progress | None)
             progress.advance(1)
 
 
-def _subset(card: TaskCard) -> str:
-    return card.name.rsplit("/", 1)[-1]
-
-
 def _table(card: TaskCard, rows: Sequence[Example], drawings: dict[str, Drawing]) -> tuple[str, bytes]:
     """A task's parquet file: its name and its bytes. What it shows is added to ``drawings``, by file."""
-    subset = _subset(card)
+    subset = card.subset
     images = _SCAR_IMAGES.get(subset, subset)
 
     def shown(drawing: Drawing | None) -> str:
@@ -198,7 +194,7 @@ def _table(card: TaskCard, rows: Sequence[Example], drawings: dict[str, Drawing]
 
 
 def _mmeb(card: TaskCard, row: Example, shown: Callable[[Drawing | None], str]) -> dict[str, Any]:
-    marked = "image" in card.query_modality or _subset(card) in _MARKED_WITHOUT_IMAGE
+    marked = "image" in card.query_modality or card.subset in _MARKED_WITHOUT_IMAGE
     target = card.candidate_instruction
     return {
         "qry_inst": (_MARK if marked else "") + card.query_instruction,

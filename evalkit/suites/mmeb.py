@@ -51,7 +51,7 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
     Raises:
         DataError: a file, column, row or value that cannot be read as this task.
     """
-    subset = card.name.rsplit("/", 1)[-1]
+    subset = card.subset
     files = rows.find(folder.root, (f"{subset}/test-*.parquet", f"mmeb/{subset}/test-*.parquet"))
     # The official loaders of tasks with text candidates read no candidate images.
     unread = {"tgt_img_path"} if card.family in TEXT_CANDIDATES else set()
@@ -154,7 +154,7 @@ def _query_prompt(card: TaskCard, text: _Text) -> str:
         # and so the released checkpoints have seen it.
         prompt = f"{text.instruction.replace(_RAW_MARK, IMAGE_MARK)} {text.content}\n"
         # The text of v1's VisDial ended in a newline of its own: two in all.
-        return prompt + "\n" if card.name.rsplit("/", 1)[-1] == "VisDial" else prompt
+        return prompt + "\n" if card.subset == "VisDial" else prompt
     instruction = text.instruction.replace(_RAW_MARK, "")
     if card.family in ("image_qa", "image_i2i_vg"):
         instruction = "\n" + instruction.strip()

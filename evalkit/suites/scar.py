@@ -35,7 +35,7 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
     Raises:
         DataError: a file, column, row or value that cannot be read as this task.
     """
-    subset = card.name.rsplit("/", 1)[-1]
+    subset = card.subset
     patterns = [
         f"{place}{name}"
         for name in (f"SCaR_eval_{subset}.parquet", f"SCAR_{subset}_val_filtered.parquet")

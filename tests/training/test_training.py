@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from builders import DEMO_SIZE, Demonstration
 from conftest import VIRTUE
 
 from evalkit.embedders.clip import Clip
@@ -22,8 +23,11 @@ from evalkit.miniature.drawings import CutOut, Drawing
 from evalkit.miniature.scenes import SIDE, nested, scene
 from evalkit.miniature.words import description, name
 from evalkit.prompting import crop
+from evalkit.results import find_runs
+from evalkit.samples import read_scores
 from training import __main__ as recipe
 from training import sam as sam_recipe
+from training.ablation import measure, table
 from training.clip import ClipLearner
 from training.contrastive import Plan, contrast, scores, train
 from training.pixels import normalised, patches, restored
@@ -80,7 +84,8 @@ def test_a_saved_model_gives_the_vectors_of_the_one_in_training(
     items += [wordless(regional, random.Random(each), each).query for each in KINDS]
     with torch.inference_mode():
         wanted = made(items).numpy()
-    made.save(tmp_path / "model")
+        made.save(tmp_path / "model")
+        assert (made(items).numpy() == wanted).all()  # what goes on training is what it was, to the last bit
     stored = [_stored(item, drawings, tmp_path) for item in items]
     family = {"virtue": Virtue, "vlm2vec": Vlm2Vec, "clip": Clip}[kind]
     loaded = family(str(tmp_path / "model"), device="cpu")
@@ -244,6 +249,41 @@ def test_a_region_without_words_is_that_of_the_thing(
         else:
             points = [query.region] if kind == "point" else query.region.positive
             assert all(seen[int(point.y), int(point.x)] for point in points)
+
+
+def test_saving_rounds_nothing_that_goes_on_training(
+    asked: tuple[list[Question], dict[str, Drawing]], tmp_path: Path
+) -> None:
+    found, drawings = asked
+    torch.manual_seed(0)
+    words = recipe.vocabulary(found)
+    sam = sam_recipe.model().eval()
+    for made in (QwenLearner(words, drawings, sam), ClipLearner(recipe.vocabulary(found), drawings)):
+        before = {key: value.clone() for key, value in (*made.named_parameters(), *made.named_buffers())}
+        of_sam = {key: value.clone() for key, value in sam.state_dict().items()}
+        made.save(tmp_path / type(made).__name__)
+        after = dict((*made.named_parameters(), *made.named_buffers()))
+        assert all(value.dtype == after[key].dtype and (value == after[key]).all() for key, value in before.items())
+        assert all((value == sam.state_dict()[key]).all() for key, value in of_sam.items())
+
+
+def test_the_ablation_gives_what_the_run_gives(demonstration: Demonstration) -> None:
+    """Modes as the demo of the same miniature has them; and a region of each kind that the model sees."""
+    tasks, found = measure(["virtue-tiny"], DEMO_SIZE, 0)
+    assert tasks == ["RefCOCO_plus", "RefCOCOg", "VisualGenome", "COCO_Stuff", "ADE20K"]
+    scores = {outcome.way: [task.tolist() for task in outcome.scores] for outcome in found}
+    assert list(scores) == ["native", "text", "crop", "none", *(f"{kind}, no words" for kind in KINDS)]
+    runs = {
+        m.settings.prompting or "native": path for path, m in find_runs([demonstration.folder / "runs/virtue-tiny"])
+    }
+    for way in ("native", "crop", "none"):
+        files = [runs[way] / f"samples/miniature/{task}.parquet" for task in tasks]
+        assert scores[way] == [list(read_scores(file).values()) for file in files]
+    (header, line, *rows) = table(tasks, found).splitlines()
+    assert header == f"| model | region by | {' | '.join(tasks)} | mean |"
+    assert {row.count("|") for row in (header, line, *rows)} == {9}
+    native = np.mean([np.mean(task) for task in scores["native"]])
+    assert rows[0].split(" | ")[-1].startswith(f"{100 * native:.1f} (")
 
 
 def test_masks_in_training_are_those_of_transformers_own_forward() -> None:
