@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,10 @@ HELD_OUT = range(2000, 2001)
 _OUT = click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder to write.")
 _SEED = click.option("--seed", type=int, default=0, show_default=True, help="Of weights and order.")
 _PART = click.option("--part", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Of the steps.")
-SAM_STEPS, MODEL_STEPS, CLIP_STEPS = 2500, 3000, 1500
+_EXISTING = click.Path(path_type=Path, exists=True)
+_START = click.option("--start", type=_EXISTING, required=True, help="Folder of the weights to start from.")
+SAM_STEPS, TOWER_STEPS, CAPTION_STEPS, MODEL_STEPS, CLIP_STEPS = 2500, 6000, 4000, 3000, 1500
+ROWS = 60  # a task, of each training miniature
 
 
 @click.group(epilog="\b\nExample:\n  python -m training all --out tiny")
@@ -38,10 +42,14 @@ def cli() -> None:
 @click.pass_context
 def all_(context: click.Context, out: Path, seed: int, part: float) -> None:
     """All of them, one after the other: about three hours on two cores."""
-    context.invoke(sam, out=out / "sam2", seed=seed, part=part)
-    context.invoke(virtue_tiny, out=out / "virtue-tiny", seed=seed, part=part, sam_folder=out / "sam2")
-    context.invoke(vlm2vec_tiny, out=out / "vlm2vec-tiny", seed=seed, part=part)
-    context.invoke(clip_tiny, out=out / "clip-tiny", seed=seed, part=part)
+    both = {"seed": seed, "part": part}
+    context.invoke(sam, out=out / "sam2", **both)
+    context.invoke(tower, out=out / "tower", **both, of="qwen2-vl")
+    context.invoke(tower, out=out / "clip-tower", **both, of="clip")
+    context.invoke(captions, out=out / "qwen2-vl", **both, tower_folder=out / "tower")
+    context.invoke(virtue_tiny, out=out / "virtue-tiny", **both, start=out / "qwen2-vl", sam_folder=out / "sam2")
+    context.invoke(vlm2vec_tiny, out=out / "vlm2vec-tiny", **both, start=out / "qwen2-vl")
+    context.invoke(clip_tiny, out=out / "clip-tiny", **both, start=out / "clip-tower")
 
 
 @cli.command(epilog="\b\nExample:\n  python -m training sam --out tiny/sam2")
@@ -57,12 +65,58 @@ def sam(out: Path, seed: int, part: float) -> None:
     save(train(steps, seed, record), out)
 
 
-@cli.command(name="virtue-tiny", epilog="\b\nExample:\n  python -m training virtue-tiny --sam tiny/sam2 --out tiny/v")
+@cli.command(epilog="\b\nExample:\n  python -m training tower --of qwen2-vl --out tiny/tower")
 @_OUT
 @_SEED
 @_PART
-@click.option("--sam", "sam_folder", type=click.Path(path_type=Path, exists=True), required=True, help="From `sam`.")
-def virtue_tiny(out: Path, seed: int, part: float, sam_folder: Path) -> None:
+@click.option("--of", type=click.Choice(["qwen2-vl", "clip"]), required=True, help="What it is a part of.")
+def tower(out: Path, seed: int, part: float, of: str) -> None:
+    """A vision tower that names the things of scenes: what the models below start from."""
+    from training import clip, qwen
+    from training.tower import Tower, save, train
+
+    make: Callable[[], Tower] = clip.tower if of == "clip" else qwen.tower
+    steps = max(1, round(part * TOWER_STEPS))
+    save(train(make, steps, seed, Record(f"tower of {of}", {"seed": seed, "steps": steps}, out / RECORD)), out)
+
+
+@cli.command(epilog="\b\nExample:\n  python -m training captions --tower tiny/tower --out tiny/qwen2-vl")
+@_OUT
+@_SEED
+@_PART
+@click.option("--tower", "tower_folder", type=_EXISTING, required=True, help="From `tower --of qwen2-vl`.")
+def captions(out: Path, seed: int, part: float, tower_folder: Path) -> None:
+    """A Qwen2-VL that says what is in a box, and where a thing is: what virtue-tiny and vlm2vec-tiny start from."""
+    import json
+
+    import torch
+    from transformers import Qwen2VLForConditionalGeneration
+
+    from training.captions import save, train
+    from training.questions import questions
+    from training.qwen import QwenTower, config
+    from training.tower import load
+
+    words = vocabulary(questions(TRAINING, ROWS)[0])
+    torch.manual_seed(seed)
+    model = Qwen2VLForConditionalGeneration(config(words))
+    load(QwenTower(model.model), tower_folder)
+    steps = max(1, round(part * CAPTION_STEPS))
+    settings = {"seed": seed, "steps": steps, "start": json.loads((tower_folder / RECORD).read_text())}
+    train(model, words, steps, seed, Record("captions", settings, out / RECORD))
+    save(model, out)
+
+
+@cli.command(
+    name="virtue-tiny",
+    epilog="\b\nExample:\n  python -m training virtue-tiny --start tiny/qwen2-vl --sam tiny/sam2 --out tiny/v",
+)
+@_OUT
+@_SEED
+@_PART
+@_START
+@click.option("--sam", "sam_folder", type=_EXISTING, required=True, help="From `sam`.")
+def virtue_tiny(out: Path, seed: int, part: float, start: Path, sam_folder: Path) -> None:
     """A tiny VIRTUE, contrastively, on miniatures of other seeds than any test has; SAM 2 stays as it is."""
     import shutil
 
@@ -72,31 +126,38 @@ def virtue_tiny(out: Path, seed: int, part: float, sam_folder: Path) -> None:
     from training.qwen import QwenLearner
 
     sam = Sam2Model.from_pretrained(sam_folder, dtype=torch.float32).eval().requires_grad_(False)
-    _contrastive("virtue-tiny", lambda words, drawings: QwenLearner(words, drawings, sam), MODEL_STEPS, out, seed, part)
+    made = functools.partial(QwenLearner, sam=sam)
+    _contrastive("virtue-tiny", made, MODEL_STEPS, out, seed, part, start)
     if (sam_folder / RECORD).is_file():
         shutil.copy(sam_folder / RECORD, out / "sam2" / RECORD)
 
 
-@cli.command(name="vlm2vec-tiny", epilog="\b\nExample:\n  python -m training vlm2vec-tiny --out tiny/vlm2vec")
+@cli.command(
+    name="vlm2vec-tiny", epilog="\b\nExample:\n  python -m training vlm2vec-tiny --start tiny/qwen2-vl --out tiny/v"
+)
 @_OUT
 @_SEED
 @_PART
-def vlm2vec_tiny(out: Path, seed: int, part: float) -> None:
+@_START
+def vlm2vec_tiny(out: Path, seed: int, part: float, start: Path) -> None:
     """The same without the segmentation stream: a box reaches it as digits in its prompt alone."""
     from training.qwen import QwenLearner
 
-    _contrastive("vlm2vec-tiny", QwenLearner, MODEL_STEPS, out, seed, part)
+    _contrastive("vlm2vec-tiny", QwenLearner, MODEL_STEPS, out, seed, part, start)
 
 
-@cli.command(name="clip-tiny", epilog="\b\nExample:\n  python -m training clip-tiny --out tiny/clip")
+@cli.command(
+    name="clip-tiny", epilog="\b\nExample:\n  python -m training clip-tiny --start tiny/clip-tower --out tiny/c"
+)
 @_OUT
 @_SEED
 @_PART
-def clip_tiny(out: Path, seed: int, part: float) -> None:
+@_START
+def clip_tiny(out: Path, seed: int, part: float, start: Path) -> None:
     """A tiny CLIP on the same data, half as long: no instruction, no region, a sum where there are text and image."""
     from training.clip import ClipLearner
 
-    _contrastive("clip-tiny", ClipLearner, CLIP_STEPS, out, seed, part)
+    _contrastive("clip-tiny", ClipLearner, CLIP_STEPS, out, seed, part, start)
 
 
 @cli.command(epilog="\b\nExample:\n  python -m training ablation --size 96 --seed 7")
@@ -117,7 +178,9 @@ def _contrastive(
     out: Path,
     seed: int,
     part: float,
+    start: Path,
 ) -> None:
+    import json
     from dataclasses import asdict
 
     import torch
@@ -125,13 +188,15 @@ def _contrastive(
     from training.contrastive import Plan, train
     from training.questions import WITH_REGION, questions
 
-    rows, drawings = questions(TRAINING, 60)
+    rows, drawings = questions(TRAINING, ROWS)
     regions, seen = questions(REGIONS, 999, [WITH_REGION])
     held_out, unseen = questions(HELD_OUT, 8)
     torch.manual_seed(seed)
     learner = make(vocabulary(rows), drawings | seen | unseen)
+    learner.start_from(start)
     plan = Plan(steps=max(1, round(part * steps)))
-    record = Record(name, {"seed": seed, **asdict(plan)}, out / RECORD)
+    began = json.loads((start / RECORD).read_text())
+    record = Record(name, {"seed": seed, **asdict(plan), "start": began}, out / RECORD)
     train(learner, [*rows, *regions], held_out, plan, seed, record, keep=lambda: learner.save(out))
 
 

@@ -20,9 +20,10 @@ from transformers import AutoImageProcessor, CLIPConfig, CLIPModel, PreTrainedTo
 from evalkit.items import Item
 from evalkit.miniature.drawings import Drawing
 from evalkit.miniature.scenes import SIDE
-from training.pixels import CLIP_MEAN, CLIP_STD, normalised, restored
+from training.pixels import CLIP_MEAN, CLIP_STD, PATCH, normalised, restored
 from training.questions import Album
 from training.tokenizer import of_one_length
+from training.tower import load
 
 LENGTH = 64  # tokens of a text at most
 _PROCESSOR = {
@@ -58,7 +59,7 @@ def config(vocabulary: int, start: int, end: int) -> CLIPConfig:
         "intermediate_size": 384,
         "num_hidden_layers": 4,
         "image_size": SIDE,
-        "patch_size": 14,
+        "patch_size": PATCH,
     }
     return CLIPConfig(text_config=text | shared, vision_config=vision | shared, projection_dim=128)
 
@@ -87,6 +88,10 @@ class ClipLearner(torch.nn.Module):
             drawings, lambda image: restored(processor(images=[image.rgb()], return_tensors="np")["pixel_values"][0])
         )
 
+    def start_from(self, folder: Path) -> None:
+        """Take the vision tower that :mod:`training.tower` made."""
+        load(ClipTower(self._whole.vision_model), folder)
+
     def forward(self, items: Sequence[Item]) -> torch.Tensor:
         """Vectors, shape ``(items, dimension)``, rows of length 1."""
         pictured = [row for row, item in enumerate(items) if item.image is not None]
@@ -114,3 +119,27 @@ class ClipLearner(torch.nn.Module):
     def _save_processors(self, folder: Path) -> None:
         self._tokenizer.save_pretrained(folder)
         (folder / "preprocessor_config.json").write_text(json.dumps(_PROCESSOR, indent=1) + "\n")
+
+
+def tower() -> ClipTower:
+    """A vision tower of random weights, for any vocabulary."""
+    whole: Any = CLIPModel(config(8, 0, 1))
+    return ClipTower(whole.vision_model)
+
+
+class ClipTower:
+    """The vision tower of a CLIP: a feature for each 14 x 14 pixels, before the projection.
+
+    Args:
+        module: the tower.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self.module: torch.nn.Module = module
+        self.width: int = module.config.hidden_size
+
+    def look(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Normalised pixels of shape ``(n, 3, side, side)`` to features, shape ``(n, width, side / 14, side / 14)``."""
+        cells = pixels.shape[-1] // PATCH
+        features: torch.Tensor = self.module(pixels).last_hidden_state[:, 1:]  # without the class token
+        return features.transpose(1, 2).reshape(len(pixels), self.width, cells, cells)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForConditionalGeneration
+from safetensors.torch import load_file
+from transformers import PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForConditionalGeneration, Qwen2VLModel
 
 from evalkit.embedders.checkpoint import resolve
 from evalkit.embedders.virtue.language import IMAGE_TOKEN, LanguageStream, Vocabulary
@@ -31,8 +32,9 @@ from training.pixels import CLIP_MEAN, CLIP_STD, FRAMES, MERGE, PATCH, normalise
 from training.questions import Album
 from training.sam import FRAME, WIDTH
 from training.sam import save as save_sam
-from training.tokenizer import of_one_length
+from training.tokenizer import of_one_length, tokenizer
 
+WEIGHTS = "start.safetensors"
 POINTS_PER_SIDE = 3
 HIDDEN = 128
 _PROCESSOR = {
@@ -46,10 +48,11 @@ _PROCESSOR = {
 }
 
 
-def config(vocabulary: int, image_token: int, end: int) -> Qwen2VLConfig:
+def config(tokenizer: PreTrainedTokenizerFast) -> Qwen2VLConfig:
     """A small Qwen2-VL."""
+    image_token, end = tokenizer.convert_tokens_to_ids([IMAGE_TOKEN, "<|endoftext|>"])
     return Qwen2VLConfig(
-        vocab_size=vocabulary,
+        vocab_size=len(tokenizer),
         hidden_size=HIDDEN,
         intermediate_size=384,
         num_hidden_layers=4,
@@ -89,12 +92,11 @@ class QwenLearner(torch.nn.Module):
     ) -> None:
         super().__init__()
         self._tokenizer = tokenizer
-        image_token, end = tokenizer.convert_tokens_to_ids([IMAGE_TOKEN, "<|endoftext|>"])
-        self._whole = Qwen2VLForConditionalGeneration(config(len(tokenizer), image_token, end))
+        self._whole = Qwen2VLForConditionalGeneration(config(tokenizer))
         self._language = LanguageStream(self._whole.model, "cpu")
         with TemporaryDirectory() as folder:
             self._save_processors(Path(folder))
-            self._vocabulary = Vocabulary(resolve(folder, None), image_token)
+            self._vocabulary = Vocabulary(resolve(folder, None), self._whole.config.image_token_id)
             self._pictures = Pictures(Path(folder), "native", "")
         self._album = Album(drawings, lambda image: restored(self._pictures.prepare(image).pixels))
         self._segmentation: SegmentationStream | None = None
@@ -103,6 +105,11 @@ class QwenLearner(torch.nn.Module):
             self._segmentation = SegmentationStream(sam, self._reducer, self._projector, "cpu", torch.float32)
             self._sam = [sam]  # in a list, so that it is no part of what is trained
         self._fused: dict[tuple[object, ...], torch.Tensor] = {}
+
+    def start_from(self, folder: Path) -> None:
+        """Take the weights that :mod:`training.captions` made, for the same vocabulary."""
+        weights = load_file(folder / WEIGHTS)
+        self._whole.load_state_dict(weights | {"lm_head.weight": weights["model.language_model.embed_tokens.weight"]})
 
     def forward(self, items: Sequence[Item]) -> torch.Tensor:
         """Vectors, shape ``(items, HIDDEN)``, rows of length 1."""
@@ -131,10 +138,7 @@ class QwenLearner(torch.nn.Module):
 
     def _look(self, pixels: Sequence[NDArray[np.uint8]]) -> Sequence[torch.Tensor]:
         """The vision tower's features of each image."""
-        cut = torch.cat([patches(normalised(one[None])) for one in pixels])
-        sizes = torch.tensor([[1, one.shape[0] // PATCH, one.shape[1] // PATCH] for one in pixels])
-        features: Sequence[torch.Tensor] = self._whole.model.get_image_features(cut, sizes).pooler_output
-        return features
+        return _features(self._whole.model, [normalised(one[None]) for one in pixels])
 
     @torch.no_grad()
     def _ask(
@@ -182,6 +186,40 @@ class QwenLearner(torch.nn.Module):
     def _save_processors(self, folder: Path) -> None:
         self._tokenizer.save_pretrained(folder)
         (folder / "preprocessor_config.json").write_text(json.dumps(_PROCESSOR, indent=1) + "\n")
+
+
+def tower() -> QwenTower:
+    """A vision tower of random weights, which is the same whatever the vocabulary."""
+    return QwenTower(Qwen2VLModel(config(tokenizer([], 0))))
+
+
+class QwenTower:
+    """The vision tower of a Qwen2-VL: a feature of the language model's width for each 28 x 28 pixels.
+
+    Args:
+        model: of which it is a part.
+    """
+
+    width = HIDDEN
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.module: torch.nn.Module = model.visual
+
+    def look(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Normalised pixels of shape ``(n, 3, side, side)`` to features, shape ``(n, width, side / 28, side / 28)``."""
+        cells = pixels.shape[-1] // PATCH // MERGE
+        features = torch.stack(list(_features(self._model, pixels[:, None])))
+        return features.transpose(1, 2).reshape(len(pixels), HIDDEN, cells, cells)
+
+
+def _features(model: Any, images: Iterable[torch.Tensor]) -> Sequence[torch.Tensor]:
+    """Those of each image, itself of shape ``(1, 3, height, width)``: shape ``(cells, HIDDEN)``."""
+    each = list(images)
+    sizes = torch.tensor([[1, one.shape[-2] // PATCH, one.shape[-1] // PATCH] for one in each])
+    cut = torch.cat([patches(one) for one in each])
+    features: Sequence[torch.Tensor] = model.get_image_features(cut, sizes).pooler_output
+    return features
 
 
 def _prompt(region: Region | None) -> Prompt:

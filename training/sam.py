@@ -3,7 +3,7 @@
 A thing is asked about by a box, a point, several points or a rough mask; the mask decoder has to give its mask, as
 for SAM 2. Beside it, colour, kind, texture and size of the thing have to be read from the image side of the two-way
 transformer, which is what VIRTUE takes, where the thing is and from all of it: SAM 2 learned such features from a
-billion masks, a tiny model from some thousand flat shapes does not. The head for that is thrown away.
+billion masks, a tiny model from some thousand flat shapes does not.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from transformers.models.sam2 import Sam2HieraDetConfig, Sam2MaskDecoderConfig, 
 from transformers.models.sam2.configuration_sam2 import Sam2VisionConfig
 
 from evalkit.miniature import draw
-from evalkit.miniature.scenes import COLOURS, KINDS, SIDE, SIZES, TEXTURES, Scene, Thing, nested, scene
+from evalkit.miniature.scenes import SIDE, Scene, Thing
+from training import naming
 from training.pixels import normalised, square
 from training.record import Record
 
@@ -77,7 +78,7 @@ def train(steps: int, seed: int, record: Record, *, batch: int = 12) -> Sam2Mode
     torch.manual_seed(seed)
     rng = random.Random(f"sam {seed}")
     sam = model().train()
-    heads = torch.nn.Linear(WIDTH, sum(map(len, ATTRIBUTES.values())))
+    heads = naming.head(WIDTH)
     weights = [*sam.parameters(), *heads.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=1e-3, weight_decay=0.01)
     for step in range(1, steps + 1):
@@ -96,7 +97,7 @@ def train(steps: int, seed: int, record: Record, *, batch: int = 12) -> Sam2Mode
 
 
 def _step(sam: Any, heads: torch.nn.Linear, rng: random.Random, batch: int) -> tuple[torch.Tensor, dict[str, float]]:
-    scenes = [_scene(rng) for _ in range(batch)]
+    scenes = [naming.a_scene(rng) for _ in range(batch)]
     chosen = [[rng.choice(one.things) for _ in range(PROMPTS)] for one in scenes]
     kind = rng.choice(("box", "box", "point", "points", "mask"))
     logits, fused, wanted = masks(sam, scenes, chosen, kind, rng)
@@ -104,36 +105,13 @@ def _step(sam: Any, heads: torch.nn.Linear, rng: random.Random, batch: int) -> t
     cross = torch.nn.functional.binary_cross_entropy_with_logits(logits, small)
     shown = logits.sigmoid()
     dice = 1 - (2 * (shown * small).sum((-1, -2)) + 1) / (shown.sum((-1, -2)) + small.sum((-1, -2)) + 1)
-    share = torch.nn.functional.interpolate(wanted, fused.shape[-2:], mode="area").flatten(0, 1)[:, None]
-    # From the thing's own places, and from all places together: the one comes soon, the other has to be carried.
-    here = (fused * share).sum((-1, -2)) / share.sum((-1, -2)).clamp(min=1e-3)
     flat = [thing for things in chosen for thing in things]
-    (near, seen), (far, right) = _named(heads(here), flat), _named(heads(fused.mean((-1, -2))), flat)
+    # From the thing's own places, and from all places together: the one comes soon, the other has to be carried.
+    near, seen = naming.named(heads(naming.where(fused, wanted.flatten(0, 1))), flat)
+    far, right = naming.named(heads(fused.mean((-1, -2))), flat)
     named = near + far
     scores = {"iou": float(_overlap(logits, small).mean()), "seen": seen, "carried": right}
     return 5 * cross + dice.mean() + named, scores
-
-
-def _scene(rng: random.Random) -> Scene:
-    """One in four has things that lie on others, the rest up to as many things as there are cells."""
-    return nested(rng)[0] if rng.random() < 0.25 else scene(rng, rng.randint(2, 9))
-
-
-ATTRIBUTES = {"colour": COLOURS, "kind": KINDS, "texture": TEXTURES, "size": SIZES}
-
-
-def _named(scores: torch.Tensor, things: list[Thing]) -> tuple[torch.Tensor, float]:
-    """The loss of naming things, and the share of them whose colour and kind are both right."""
-    parts = torch.split(scores, [len(words) for words in ATTRIBUTES.values()], dim=-1)
-    loss, right = torch.zeros(()), torch.ones(len(things), dtype=torch.bool)
-    for (attribute, words), part in zip(ATTRIBUTES.items(), parts, strict=True):
-        # -100, which cross entropy passes over: a thing that lies on another is of a size that has no name.
-        named = {word: number for number, word in enumerate(words)}
-        wanted = torch.tensor([named.get(getattr(thing, attribute), -100) for thing in things])
-        loss = loss + torch.nn.functional.cross_entropy(part, wanted) / len(ATTRIBUTES)
-        if attribute in ("colour", "kind"):
-            right &= part.argmax(-1) == wanted
-    return loss, float(right.float().mean())
 
 
 def masks(
@@ -214,7 +192,7 @@ def evaluate(sam: Any, seed: str = "sam evaluation", count: int = 40) -> dict[st
     found = {}
     for kind in ("box", "point", "points", "mask"):
         rng = random.Random(f"{seed} {kind}")
-        scenes = [_scene(rng) for _ in range(count)]
+        scenes = [naming.a_scene(rng) for _ in range(count)]
         things = [[rng.choice(one.things) for _ in range(PROMPTS)] for one in scenes]
         logits, _, wanted = masks(sam, scenes, things, kind, rng)
         small = torch.nn.functional.interpolate(wanted, logits.shape[-2:], mode="area")
