@@ -25,8 +25,8 @@ _OUT = click.option("--out", type=click.Path(path_type=Path), required=True, met
 _SEED = click.option("--seed", type=int, default=0, show_default=True, help="Of weights and order.")
 _PART = click.option("--part", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Of the steps.")
 _EXISTING = click.Path(path_type=Path, exists=True)
-_START = click.option("--start", type=_EXISTING, required=True, help="Folder of the weights to start from.")
-SAM_STEPS, TOWER_STEPS, CAPTION_STEPS, MODEL_STEPS, CLIP_STEPS = 2500, 6000, 4000, 3000, 1500
+_TOWER = click.option("--tower", "tower_folder", type=_EXISTING, required=True, help="From `tower`.")
+SAM_STEPS, TOWER_STEPS, MODEL_STEPS, CLIP_STEPS = 2500, 6000, 1600, 1500
 ROWS = 60  # a task, of each training miniature
 
 
@@ -46,10 +46,9 @@ def all_(context: click.Context, out: Path, seed: int, part: float) -> None:
     context.invoke(sam, out=out / "sam2", **both)
     context.invoke(tower, out=out / "tower", **both, of="qwen2-vl")
     context.invoke(tower, out=out / "clip-tower", **both, of="clip")
-    context.invoke(captions, out=out / "qwen2-vl", **both, tower_folder=out / "tower")
-    context.invoke(virtue_tiny, out=out / "virtue-tiny", **both, start=out / "qwen2-vl", sam_folder=out / "sam2")
-    context.invoke(vlm2vec_tiny, out=out / "vlm2vec-tiny", **both, start=out / "qwen2-vl")
-    context.invoke(clip_tiny, out=out / "clip-tiny", **both, start=out / "clip-tower")
+    context.invoke(virtue_tiny, out=out / "virtue-tiny", **both, tower_folder=out / "tower", sam_folder=out / "sam2")
+    context.invoke(vlm2vec_tiny, out=out / "vlm2vec-tiny", **both, tower_folder=out / "tower")
+    context.invoke(clip_tiny, out=out / "clip-tiny", **both, tower_folder=out / "clip-tower")
 
 
 @cli.command(epilog="\b\nExample:\n  python -m training sam --out tiny/sam2")
@@ -80,43 +79,16 @@ def tower(out: Path, seed: int, part: float, of: str) -> None:
     save(train(make, steps, seed, Record(f"tower of {of}", {"seed": seed, "steps": steps}, out / RECORD)), out)
 
 
-@cli.command(epilog="\b\nExample:\n  python -m training captions --tower tiny/tower --out tiny/qwen2-vl")
-@_OUT
-@_SEED
-@_PART
-@click.option("--tower", "tower_folder", type=_EXISTING, required=True, help="From `tower --of qwen2-vl`.")
-def captions(out: Path, seed: int, part: float, tower_folder: Path) -> None:
-    """A Qwen2-VL that says what is in a box, and where a thing is: what virtue-tiny and vlm2vec-tiny start from."""
-    import json
-
-    import torch
-    from transformers import Qwen2VLForConditionalGeneration
-
-    from training.captions import save, train
-    from training.questions import questions
-    from training.qwen import QwenTower, config
-    from training.tower import load
-
-    words = vocabulary(questions(TRAINING, ROWS)[0])
-    torch.manual_seed(seed)
-    model = Qwen2VLForConditionalGeneration(config(words))
-    load(QwenTower(model.model), tower_folder)
-    steps = max(1, round(part * CAPTION_STEPS))
-    settings = {"seed": seed, "steps": steps, "start": json.loads((tower_folder / RECORD).read_text())}
-    train(model, words, steps, seed, Record("captions", settings, out / RECORD))
-    save(model, out)
-
-
 @cli.command(
     name="virtue-tiny",
-    epilog="\b\nExample:\n  python -m training virtue-tiny --start tiny/qwen2-vl --sam tiny/sam2 --out tiny/v",
+    epilog="\b\nExample:\n  python -m training virtue-tiny --tower tiny/tower --sam tiny/sam2 --out tiny/v",
 )
 @_OUT
 @_SEED
 @_PART
-@_START
+@_TOWER
 @click.option("--sam", "sam_folder", type=_EXISTING, required=True, help="From `sam`.")
-def virtue_tiny(out: Path, seed: int, part: float, start: Path, sam_folder: Path) -> None:
+def virtue_tiny(out: Path, seed: int, part: float, tower_folder: Path, sam_folder: Path) -> None:
     """A tiny VIRTUE, contrastively, on miniatures of other seeds than any test has; SAM 2 stays as it is."""
     import shutil
 
@@ -127,37 +99,37 @@ def virtue_tiny(out: Path, seed: int, part: float, start: Path, sam_folder: Path
 
     sam = Sam2Model.from_pretrained(sam_folder, dtype=torch.float32).eval().requires_grad_(False)
     made = functools.partial(QwenLearner, sam=sam)
-    _contrastive("virtue-tiny", made, MODEL_STEPS, out, seed, part, start)
+    _contrastive("virtue-tiny", made, MODEL_STEPS, out, seed, part, tower_folder)
     if (sam_folder / RECORD).is_file():
         shutil.copy(sam_folder / RECORD, out / "sam2" / RECORD)
 
 
 @cli.command(
-    name="vlm2vec-tiny", epilog="\b\nExample:\n  python -m training vlm2vec-tiny --start tiny/qwen2-vl --out tiny/v"
+    name="vlm2vec-tiny", epilog="\b\nExample:\n  python -m training vlm2vec-tiny --tower tiny/tower --out tiny/v"
 )
 @_OUT
 @_SEED
 @_PART
-@_START
-def vlm2vec_tiny(out: Path, seed: int, part: float, start: Path) -> None:
+@_TOWER
+def vlm2vec_tiny(out: Path, seed: int, part: float, tower_folder: Path) -> None:
     """The same without the segmentation stream: a box reaches it as digits in its prompt alone."""
     from training.qwen import QwenLearner
 
-    _contrastive("vlm2vec-tiny", QwenLearner, MODEL_STEPS, out, seed, part, start)
+    _contrastive("vlm2vec-tiny", QwenLearner, MODEL_STEPS, out, seed, part, tower_folder)
 
 
 @cli.command(
-    name="clip-tiny", epilog="\b\nExample:\n  python -m training clip-tiny --start tiny/clip-tower --out tiny/c"
+    name="clip-tiny", epilog="\b\nExample:\n  python -m training clip-tiny --tower tiny/clip-tower --out tiny/c"
 )
 @_OUT
 @_SEED
 @_PART
-@_START
-def clip_tiny(out: Path, seed: int, part: float, start: Path) -> None:
+@_TOWER
+def clip_tiny(out: Path, seed: int, part: float, tower_folder: Path) -> None:
     """A tiny CLIP on the same data, half as long: no instruction, no region, a sum where there are text and image."""
     from training.clip import ClipLearner
 
-    _contrastive("clip-tiny", ClipLearner, CLIP_STEPS, out, seed, part, start)
+    _contrastive("clip-tiny", ClipLearner, CLIP_STEPS, out, seed, part, tower_folder)
 
 
 @cli.command(epilog="\b\nExample:\n  python -m training ablation --size 96 --seed 7")
@@ -178,7 +150,7 @@ def _contrastive(
     out: Path,
     seed: int,
     part: float,
-    start: Path,
+    tower_folder: Path,
 ) -> None:
     import json
     from dataclasses import asdict
@@ -193,10 +165,10 @@ def _contrastive(
     held_out, unseen = questions(HELD_OUT, 8)
     torch.manual_seed(seed)
     learner = make(vocabulary(rows), drawings | seen | unseen)
-    learner.start_from(start)
+    learner.start_from(tower_folder)
     plan = Plan(steps=max(1, round(part * steps)))
-    began = json.loads((start / RECORD).read_text())
-    record = Record(name, {"seed": seed, **asdict(plan), "start": began}, out / RECORD)
+    began = json.loads((tower_folder / RECORD).read_text())
+    record = Record(name, {"seed": seed, **asdict(plan), "tower": began}, out / RECORD)
     train(learner, [*rows, *regions], held_out, plan, seed, record, keep=lambda: learner.save(out))
 
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForConditionalGeneration, Qwen2VLModel
 
 from evalkit.embedders.checkpoint import resolve
@@ -33,8 +32,8 @@ from training.questions import Album
 from training.sam import FRAME, WIDTH
 from training.sam import save as save_sam
 from training.tokenizer import of_one_length, tokenizer
+from training.tower import load
 
-WEIGHTS = "start.safetensors"
 POINTS_PER_SIDE = 3
 HIDDEN = 128
 _PROCESSOR = {
@@ -93,6 +92,7 @@ class QwenLearner(torch.nn.Module):
         super().__init__()
         self._tokenizer = tokenizer
         self._whole = Qwen2VLForConditionalGeneration(config(tokenizer))
+        _begin(self._whole.model.language_model)
         self._language = LanguageStream(self._whole.model, "cpu")
         with TemporaryDirectory() as folder:
             self._save_processors(Path(folder))
@@ -107,9 +107,8 @@ class QwenLearner(torch.nn.Module):
         self._fused: dict[tuple[object, ...], torch.Tensor] = {}
 
     def start_from(self, folder: Path) -> None:
-        """Take the weights that :mod:`training.captions` made, for the same vocabulary."""
-        weights = load_file(folder / WEIGHTS)
-        self._whole.load_state_dict(weights | {"lm_head.weight": weights["model.language_model.embed_tokens.weight"]})
+        """Take the vision tower that :mod:`training.tower` made."""
+        load(QwenTower(self._whole.model), folder)
 
     def forward(self, items: Sequence[Item]) -> torch.Tensor:
         """Vectors, shape ``(items, HIDDEN)``, rows of length 1."""
@@ -186,6 +185,14 @@ class QwenLearner(torch.nn.Module):
     def _save_processors(self, folder: Path) -> None:
         self._tokenizer.save_pretrained(folder)
         (folder / "preprocessor_config.json").write_text(json.dumps(_PROCESSOR, indent=1) + "\n")
+
+
+def _begin(language_model: Any) -> None:
+    """Weights that a tiny model can leave: of its own beginning, all near nothing, attention is even and stays so."""
+    for module in language_model.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.reset_parameters()
+    torch.nn.init.normal_(language_model.embed_tokens.weight, std=0.3)
 
 
 def tower() -> QwenTower:

@@ -1,37 +1,25 @@
-"""What comes before the contrast: naming things, and sentences about scenes."""
+"""What comes before the contrast: naming the things of scenes."""
 
 from __future__ import annotations
 
 import json
 import random
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from transformers import Qwen2VLForConditionalGeneration
 
-from evalkit.miniature import draw
-from evalkit.miniature.scenes import COLOURS, KINDS, SIZES, TEXTURES, Thing, nested, scene
-from evalkit.miniature.words import AT, description, name
-from training import captions, clip, naming, qwen, tower
+from evalkit.miniature.scenes import COLOURS, KINDS, SIZES, TEXTURES, Thing, nested
+from training import clip, naming, qwen, tower
 from training.clip import ClipLearner
-from training.pixels import normalised
-from training.qwen import QwenLearner, QwenTower
+from training.qwen import QwenLearner
 from training.record import Record
 from training.tokenizer import tokenizer
 
-TEXTS = [
-    f"{description(thing)} left of right of above below the {thing.kind} and {place}: [0, 123456789]\n"
-    for seed in range(40)
-    for thing in scene(random.Random(seed), 9).things
-    for place in AT.values()
-]
-
 
 def words() -> object:
-    return tokenizer(TEXTS, 700, [captions.ASKED])
+    return tokenizer(["small red circle", "on the beach"], 400)
 
 
 def test_a_thing_is_named_from_where_it_is_seen() -> None:
@@ -96,76 +84,10 @@ def test_a_tower_is_trained_kept_and_started_from(made, tmp_path: Path) -> None:
     (point,) = json.loads((tmp_path / "one/training.json").read_text())["curve"]
     assert point["step"] == 2
     assert 0 <= point["held_out_named"] <= 1
+    assert 0 <= point["held_out_placed"] <= 1
     other = made()
     tower.load(other, tmp_path / "one")
     assert all(torch.equal(value, weights[0][key]) for key, value in other.module.state_dict().items())
-
-
-def test_sentences_are_true_of_their_scenes() -> None:
-    vocabulary = words()
-    kinds = set()
-    for seed in range(60):
-        rng = random.Random(seed)
-        found, fifth = captions._scene(rng)
-        ids, wanted = captions._written(vocabulary, found, fifth, rng)
-        text = vocabulary.decode(ids)
-        told = vocabulary.decode([token for token in wanted if token != -100])
-        assert len(ids) == len(wanted)
-        assert all(w in (-100, i) for i, w in zip(ids, wanted, strict=True))
-        first, *lines = text.splitlines()
-        assert first == f" {AT[found.place]}"
-        assert told.startswith(first)
-        assert len(lines) == captions.SENTENCES
-        boxes = {str(list(thing.box)): thing for thing in found.things}
-        named = {name(thing): thing for thing in found.things}
-        for line in lines:
-            if where := re.fullmatch(r"the (.+): (\[.+\])", line):
-                assert named[where[1]].box == boxes[where[2]].box
-                kinds.add("where")
-                continue
-            box, rest = re.fullmatch(r"Referring object bbox: (\[.+?\]) (.+)", line).groups()
-            thing = next(
-                thing
-                for thing in found.things
-                if str(list(thing.box)) == box and rest.startswith((name(thing), description(thing)))
-            )
-            assert box not in told
-            if pair := re.fullmatch(r"(.+) and the (.+): (.+)", rest):
-                assert pair[1] in (name(thing), description(thing))
-                assert thing.is_from(named[pair[2]]) == pair[3]
-                assert f"and the {pair[2]}" not in told
-                kinds.add("pair")
-            else:
-                said = rest.removeprefix(description(thing)).removeprefix(name(thing))
-                assert said == f" {thing.is_from(fifth)} the {name(fifth)} {AT[found.place]}"
-                assert rest in told
-                kinds.add("caption")
-    assert kinds == {"where", "pair", "caption"}
-
-
-def test_each_word_is_predicted_from_those_before_it() -> None:
-    """The loss is what transformers' own forward gives, its labels moved by one; padding has no part in it."""
-    vocabulary = words()
-    torch.manual_seed(0)
-    model = Qwen2VLForConditionalGeneration(qwen.config(vocabulary)).eval()
-    with torch.inference_mode():
-        loss, right = captions._step(model, vocabulary, random.Random(5), 3)
-        rng = random.Random(5)
-        scenes = [captions._scene(rng) for _ in range(3)]
-        total, hits, count = 0.0, 0, 0
-        for found, fifth in scenes:
-            ids, wanted = captions._written(vocabulary, found, fifth, rng)
-            seen = QwenTower(model.model).look(normalised(draw.pixels(found)[None])).flatten(2).transpose(1, 2)
-            embedded = torch.cat([seen, model.model.language_model.embed_tokens(torch.tensor([ids]))], dim=1)
-            labels = torch.tensor([[-100] * seen.shape[1] + wanted])
-            places = torch.arange(embedded.shape[1]).expand(3, 1, -1)
-            out = model(inputs_embeds=embedded, position_ids=places, labels=labels)
-            told = sum(token != -100 for token in wanted)
-            total, count = total + out.loss.item() * told, count + told
-            best = out.logits[0, :-1].argmax(-1)
-            hits += int(((best == labels[0, 1:]) & (labels[0, 1:] != -100)).sum())
-    assert loss.item() == pytest.approx(total / count, rel=1e-4)
-    assert right == pytest.approx(hits / count)
 
 
 def test_models_start_from_what_was_trained_before(tmp_path: Path) -> None:
@@ -180,21 +102,17 @@ def test_models_start_from_what_was_trained_before(tmp_path: Path) -> None:
     ):
         done = CliRunner().invoke(recipe.cli, command)
         assert done.exit_code == 0, done.output
-    vocabulary = words()
-    start = Qwen2VLForConditionalGeneration(qwen.config(vocabulary))
-    tower.load(QwenTower(start.model), tmp_path / "tower")
-    captions.train(start, vocabulary, 1, 0, Record("captions", {}, tmp_path / "start/training.json"), batch=2)
-    captions.save(start, tmp_path / "start")
-    learner = QwenLearner(vocabulary, {})
-    learner.start_from(tmp_path / "start")
-    for key, value in learner._whole.state_dict().items():
-        assert torch.equal(value, start.state_dict()[key])
-    assert learner._whole.lm_head.weight is learner._whole.model.language_model.embed_tokens.weight
+    learner = QwenLearner(words(), {})
+    learner.start_from(tmp_path / "tower")
+    kept = qwen.tower()
+    tower.load(kept, tmp_path / "tower")
+    for key, value in kept.module.state_dict().items():
+        assert torch.equal(value, learner._whole.model.visual.state_dict()[key])
     other = ClipLearner(words(), {})
     other.start_from(tmp_path / "clip-tower")
-    kept = clip.tower()
-    tower.load(kept, tmp_path / "clip-tower")
-    for key, value in kept.module.state_dict().items():
+    seen = clip.tower()
+    tower.load(seen, tmp_path / "clip-tower")
+    for key, value in seen.module.state_dict().items():
         assert torch.equal(value, other._whole.vision_model.state_dict()[key])
 
 
@@ -204,3 +122,33 @@ def test_scenes_of_nested_things_are_named_too() -> None:
     assert "medium" in sizes  # of things that lie on others, which no word has
     assert {len(found.things) for found in drawn} >= set(range(2, 10))
     assert nested(random.Random(0))[0].things[1].size == "medium"
+
+
+@pytest.mark.parametrize("made", [qwen.tower, clip.tower])
+def test_where_a_feature_is_is_learned(made) -> None:
+    """The features of a tower that gives each its row and column are placed; those of one that does not are not."""
+    torch.manual_seed(0)
+    one = made()
+    heads = tower.Heads(one)
+    for head in (heads.row, heads.column):
+        head.weight.data.zero_()
+        head.bias.data.zero_()
+    heads.row.weight.data[:, 0 : heads.side] = heads.column.weight.data[:, 8 : 8 + heads.side] = torch.eye(heads.side)
+
+    class Placed:
+        module, width = one.module, one.width
+
+        def __init__(self, right: bool) -> None:
+            self.right = right
+
+        def look(self, pixels: torch.Tensor) -> torch.Tensor:
+            found = torch.zeros(len(pixels), self.width, heads.side, heads.side)
+            for row in range(heads.side):
+                for column in range(heads.side):
+                    found[:, row, row, column] = 1
+                    found[:, 8 + (column if self.right else row), row, column] = 1
+            return found
+
+    scenes = [naming.a_scene(random.Random(0))]
+    assert tower._step(Placed(True), heads, scenes)[1]["placed"] == 1
+    assert tower._step(Placed(False), heads, scenes)[1]["placed"] == pytest.approx(1 / heads.side)
