@@ -15,6 +15,12 @@ class UsageError(EvalkitError):
     exit_code = 2
 
 
+class NotComparableError(EvalkitError):
+    """Two runs of which no number can be held against the other."""
+
+    exit_code = 3
+
+
 class DataError(EvalkitError):
     """Rows on disk that cannot be read as the task they claim to be."""
 

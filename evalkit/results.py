@@ -21,8 +21,11 @@ from evalkit.files import write_atomically
 from evalkit.metrics import IntervalMethod
 from evalkit.samples import write_samples
 from evalkit.task import all_cards
+from evalkit.versions import Migrations, VersionError, in_version, reason_of
 
 SCHEMA_VERSION: Literal[1] = 1
+MIGRATIONS: Migrations = {}
+"""From a schema version of ``run.json`` to the next, for each that evalkit has written; 1 is the first."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 # A word and not a list of words: a run by a mode that this version does not know can still be read and shown.
 Prompting = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -209,6 +212,12 @@ def as_promised(result: TaskResult) -> TaskResult:
     return result if promised or not result.complete else result.model_copy(update={"complete": False})
 
 
+def precision_of(result: TaskResult) -> float | None:
+    """The result's Precision@1; ``None`` where there is none."""
+    metric = (result.metrics or {}).get("precision_at_1")
+    return None if metric is None else metric.value
+
+
 def averages(results: Sequence[TaskResult]) -> tuple[Average, ...]:
     """Averages of the suites that the results belong to, and of their groups.
 
@@ -314,13 +323,13 @@ def read_run(folder: Path) -> Manifest:
     """
     path = folder / "run.json"
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        text = path.read_bytes()
     except OSError as error:
         raise ResultsError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise ResultsError(f"{path} is not a run of schema version {SCHEMA_VERSION}: {place}: {first['msg']}") from None
+    try:
+        return Manifest.model_validate_json(in_version(text, "evalkit.run", SCHEMA_VERSION, MIGRATIONS))
+    except (ValidationError, VersionError) as error:
+        raise ResultsError(f"{path} is not a run of schema version {SCHEMA_VERSION}: {reason_of(error)}") from None
 
 
 def find_runs(paths: Sequence[Path]) -> list[tuple[Path, Manifest]]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from evalkit.errors import ResultsError
 from evalkit.files import write_atomically
 from evalkit.metrics import precision_at_1
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
@@ -24,7 +27,8 @@ def samples_table(task: Task, ranking: Ranking, line: str) -> pa.Table:
     """One row per query, in the order on disk.
 
     ``score`` is Precision@1 of the query, ``rank`` counts from 1 and is the label's best place among
-    equals, ``ties`` counts others at its score, ``margin`` is null in a pool without others.
+    equals, ``ties`` counts others at its score, ``margin`` is null in a pool without others. ``image`` is null
+    where the query has none; queries with the same image are no independent ones.
     """
     import pyarrow as pa
 
@@ -43,6 +47,8 @@ def samples_table(task: Task, ranking: Ranking, line: str) -> pa.Table:
             "margin": pa.array(margins, pa.float64()),
             "top": pa.array([[task.names[c] for c in row] for row in ranking.top], pa.list_(pa.string())),
             "top_scores": pa.array([row.tolist() for row in ranking.top_scores], pa.list_(pa.float64())),
+            "image": pa.array([item.image.path if item.image else None for item in task.queries], pa.string()),
+            "text": pa.array([item.text or item.prompt for item in task.queries], pa.string()),
         }
     )
     return table.replace_schema_metadata({"evalkit.signature": line})
@@ -61,6 +67,103 @@ def write_samples(path: Path, table: pa.Table) -> None:
     write_atomically(path, buffer.getvalue())
 
 
+@dataclass(frozen=True)
+class Samples:
+    """What happened to each of n queries, as far as a comparison asks.
+
+    Attributes:
+        ids: n distinct texts.
+        scores: Precision@1 of each query, float64, shape (n,), in [0, 1].
+        clusters: int64, shape (n,), equal for queries that ask about one image; ``None`` where the file does not
+            say, as those of early versions do not.
+        signature: of the number that they belong to, where the file has one.
+    """
+
+    ids: Sequence[str]
+    scores: NDArray[np.float64]
+    clusters: NDArray[np.int64] | None = None
+    signature: str | None = None
+
+    @property
+    def shared(self) -> NDArray[np.int64] | None:
+        """:attr:`clusters` where any two queries share one, else ``None``."""
+        if self.clusters is None or len(np.unique(self.clusters)) == len(self.clusters):
+            return None
+        return self.clusters
+
+
+def read_samples(path: Path) -> Samples:
+    """The ids, scores and images of a per-query file, in the order of the file.
+
+    Raises:
+        ResultsError: as :func:`read_scores` does.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            columns = [name for name in ("id", "score", "image") if name in file.schema_arrow.names]
+            table = file.read(columns)
+    except (OSError, pa.ArrowException) as error:
+        raise ResultsError(f"{path} cannot be read as a run's samples: {error}") from error
+    if columns[:2] != ["id", "score"]:
+        lacking = " and ".join(name for name in ("id", "score") if name not in columns)
+        raise ResultsError(f"{path} cannot be read as a run's samples: it has no column {lacking}")
+    if not table.num_rows:
+        raise ResultsError(f"{path} has no rows with id and score, so it is no run's samples")
+    ids, scores = checked(path, table["id"].to_pylist(), table["score"].to_pylist())
+    clusters = clusters_of(table["image"].to_pylist()) if len(columns) == 3 else None
+    signature = (table.schema.metadata or {}).get(b"evalkit.signature", b"").decode(errors="replace")
+    return Samples(ids, scores, clusters, signature or None)
+
+
+def checked(path: Path, ids: Sequence[object], scores: Sequence[object]) -> tuple[list[str], NDArray[np.float64]]:
+    """Ids and scores that a file has, as what they have to be.
+
+    Raises:
+        ResultsError: an id twice, or a score that is not in [0, 1]; names the file and the id.
+    """
+    seen: set[str] = set()
+    for query in ids:
+        if not isinstance(query, str) or query in seen:
+            raise ResultsError(f"{path} has the id {query!r} twice, or it is no text")
+        seen.add(query)
+    for query, score in zip(ids, scores, strict=True):
+        if not isinstance(score, float) or not 0 <= score <= 1:
+            raise ResultsError(f"{path} has score {score!r} for query {query}, which is not in [0, 1]")
+    return [str(query) for query in ids], np.array(scores, dtype=np.float64)
+
+
+def clusters_of(images: Sequence[object]) -> NDArray[np.int64]:
+    """For each query the place of the first one with its image, its own where it has no image; shape (n,)."""
+    first: dict[object, int] = {}
+    places = [place if image is None else first.setdefault(image, place) for place, image in enumerate(images)]
+    return np.array(places, dtype=np.int64)
+
+
+def agreed(path: Path, task: str, samples: Samples, n_queries: int | None, value: float | None) -> Samples:
+    """The samples of a task, if they give the number that the manifest has.
+
+    Args:
+        path: where they are from, for the error.
+        task: whose they are, for the error.
+        samples: of the task.
+        n_queries: how many queries the manifest has.
+        value: the Precision@1 that it has.
+
+    Raises:
+        ResultsError: they are of other queries, or give another mean.
+    """
+    mean = math.fsum(samples.scores.tolist()) / len(samples.scores)
+    if n_queries != len(samples.ids) or value is None or abs(mean - value) > 1e-9:
+        raise ResultsError(
+            f"{path}: {len(samples.ids)} queries of {task} with mean score {mean:.6f} are not what the manifest has "
+            f"(n_queries {n_queries}, precision_at_1 {value}): run the task again"
+        )
+    return samples
+
+
 def read_scores(path: Path) -> dict[str, float]:
     """Precision@1 of each query of a per-query file, by the query's id, in the order of the file.
 
@@ -68,23 +171,8 @@ def read_scores(path: Path) -> dict[str, float]:
         ResultsError: the file is missing or no parquet, lacks ``id`` or ``score``, has no rows or an id twice, or a
             score that is not in [0, 1]; names the file and the id.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path, columns=["id", "score"])
-    except (OSError, pa.ArrowException) as error:
-        raise ResultsError(f"{path} cannot be read as a run's samples: {error}") from error
-    if table.column_names != ["id", "score"] or not table.num_rows:
-        raise ResultsError(f"{path} has no rows with id and score, so it is no run's samples")
-    scores: dict[str, float] = {}
-    for query, score in zip(table["id"].to_pylist(), table["score"].to_pylist(), strict=True):
-        if not isinstance(query, str) or query in scores:
-            raise ResultsError(f"{path} has the id {query!r} twice, or it is no text")
-        if not isinstance(score, float) or not 0 <= score <= 1:
-            raise ResultsError(f"{path} has score {score!r} for query {query}, which is not in [0, 1]")
-        scores[query] = score
-    return scores
+    found = read_samples(path)
+    return dict(zip(found.ids, found.scores.tolist(), strict=True))
 
 
 def joined(
@@ -103,8 +191,6 @@ def joined(
     Raises:
         ResultsError: a query of one side is not on the other.
     """
-    import numpy as np
-
     if lone := sorted(base.keys() ^ new.keys()):
         raise ResultsError(
             f"{where}: the two sides were not asked the same queries: {len(lone)} are on one side alone, such as "

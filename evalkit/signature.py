@@ -67,6 +67,16 @@ def signature(
     return "|".join(f"{key}:{value}" for key, value in parts.items())
 
 
+def parts(line: str) -> dict[str, str]:
+    """The parts of a signature by their names, as :func:`signature` joins them."""
+    found: dict[str, str] = {}
+    for part in line.split("|"):
+        name, mark, value = part.partition(":")
+        if mark:
+            found.setdefault(name, value)  # what a model's name may hold comes later and is no part
+    return found
+
+
 def _options(options: dict[str, str]) -> str:
     # Escaped as in a MODEL's ?key=value, so that the line's own marks stay its own.
     return ",".join(f"{quote(key)}={quote(value)}" for key, value in sorted(options.items())) or "-"

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from builders import run
+from builders import EXAMPLE, run
 
 from evalkit.errors import ResultsError
-from evalkit.samples import joined, read_scores
+from evalkit.samples import agreed, clusters_of, joined, read_samples, read_scores
 
 
 def test_scores_are_those_of_the_run(tmp_path: Path) -> None:
@@ -62,3 +62,41 @@ def test_joined_by_id_whatever_the_order() -> None:
 def test_queries_that_are_not_on_both_sides_are_refused(other: dict[str, float]) -> None:
     with pytest.raises(ResultsError, match=r"a task: the two sides were not asked the same queries: .* such as [bc]"):
         joined({"a": 0.0, "b": 1.0}, other, "a task")
+
+
+def test_samples_name_the_image_and_the_text_of_their_query(tmp_path: Path) -> None:
+    assert run(tmp_path, "constant") == 0
+    [regions] = tmp_path.glob("*/*/samples/example/ShapeRegions.parquet")
+    table = pq.read_table(regions)
+    assert all((EXAMPLE / "images" / path).is_file() for path in table["image"].to_pylist())
+    assert all("Referring object bbox: [" in text for text in table["text"].to_pylist())
+    found = read_samples(regions)
+    assert found.signature is not None
+    assert found.signature.startswith("task:example/ShapeRegions@")
+    assert found.clusters is not None
+    assert len(set(found.clusters.tolist())) == len(set(table["image"].to_pylist())) < len(found.ids)
+    assert found.shared is found.clusters
+    [search] = tmp_path.glob("*/*/samples/example/ShapeSearch.parquet")
+    assert pq.read_table(search)["image"].null_count == len(read_samples(search).ids)
+    assert read_samples(search).shared is None
+
+
+def test_files_of_earlier_versions_name_no_images(tmp_path: Path) -> None:
+    file = tmp_path / "samples.parquet"
+    pq.write_table(pa.table({"id": ["a", "b"], "score": [0.0, 1.0]}), file)
+    found = read_samples(file)
+    assert (found.clusters, found.shared, found.signature) == (None, None, None)
+
+
+def test_queries_without_an_image_stand_alone() -> None:
+    assert clusters_of(["x", None, "y", "x", None]).tolist() == [0, 1, 2, 0, 4]
+
+
+@pytest.mark.parametrize(("n", "value"), [(3, 0.5), (2, 0.6), (2, None)])
+def test_samples_that_do_not_give_their_number_are_refused(n: int, value: float | None, tmp_path: Path) -> None:
+    file = tmp_path / "samples.parquet"
+    pq.write_table(pa.table({"id": ["a", "b"], "score": [0.0, 1.0]}), file)
+    found = read_samples(file)
+    assert agreed(file, "t", found, 2, 0.5) is found
+    with pytest.raises(ResultsError, match=r"2 queries of t with mean score 0\.500000 are not what the manifest has"):
+        agreed(file, "t", found, n, value)

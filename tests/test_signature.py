@@ -20,6 +20,7 @@ from evalkit.encoding.encode import ImageIndex
 from evalkit.images import ImageFile
 from evalkit.items import Box, Item, Mask
 from evalkit.results import Settings
+from evalkit.signature import parts as read_parts
 from evalkit.signature import signature
 from evalkit.task import Task, select_tasks
 
@@ -50,6 +51,7 @@ def parts(
     assert line.isprintable()
     found = dict(part.split(":", 1) for part in line.split("|"))
     assert len(found) == line.count("|") + 1
+    assert read_parts(line) == found
     return found
 
 

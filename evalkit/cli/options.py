@@ -32,3 +32,15 @@ official_dedup = click.option(
     is_flag=True,
     help="Merge candidates by the official key even where they differ (WebQA, EDIS: by image alone).",
 )
+config = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A pyproject.toml with [tool.evalkit.gate], or a TOML file of its own.  [default: ./pyproject.toml, if there]",
+)
+allow = click.option(
+    "--allow",
+    multiple=True,
+    type=click.Choice(["prompting", "partial"]),
+    help="What may differ: how regions reach the model; runs of a part of the queries. May be given twice.",
+)

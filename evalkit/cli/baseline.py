@@ -1,0 +1,90 @@
+"""``evalkit baseline``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+EPILOG = """\b
+Examples:
+  evalkit baseline accept runs/virtue-2b --reason "first release"
+  evalkit baseline history baselines/virtue-2b"""
+ACCEPT_EPILOG = """\b
+Examples:
+  evalkit baseline accept runs/virtue-2b --reason "first release"
+  evalkit baseline accept runs --out baselines/nightly --reason "new data revision" """
+SHOW_EPILOG = """\b
+Example:
+  evalkit baseline show baselines/virtue-2b"""
+HISTORY_EPILOG = """\b
+Example:
+  evalkit baseline history baselines/virtue-2b --json"""
+
+
+@click.group(epilog=EPILOG)
+def command() -> None:
+    """Keep a run as what later ones are held to: two small files that can live in a repository."""
+
+
+@command.command(epilog=ACCEPT_EPILOG)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--reason", required=True, metavar="TEXT", help="Why; kept with the baseline.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Its folder.  [default: baselines/<model>]")
+@click.option("--force", is_flag=True, help="Also a run that failed, is partial, or lacks samples.")
+def accept(run: Path, reason: str, out: Path | None, force: bool) -> None:
+    """Make a run the baseline; the history of the one before goes on.
+
+    RUN: a run's folder, or a folder with one run below it.
+    """
+    from datetime import date
+
+    from evalkit.baseline import accept as accept_run
+    from evalkit.errors import ResultsError, UsageError
+    from evalkit.results import read_run
+    from evalkit.sides import one_run
+
+    folder = one_run(run)
+    try:
+        # A run's own folder is called by its model, in characters that every file system takes.
+        out = out or Path("baselines") / (folder.resolve().parent.name or read_run(folder).model.name)
+        made = accept_run(folder, out, reason, on=date.today(), force=force)
+    except ResultsError as error:
+        raise UsageError(str(error)) from error
+    size = sum(file.stat().st_size for file in out.iterdir()) / 1024
+    click.echo(f"written to {out}: {made.history[-1].tasks} tasks of {made.run.model.name}, {size:.0f} KiB")
+
+
+@command.command(epilog=SHOW_EPILOG)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print its manifest as JSON.")
+def show(folder: Path, as_json: bool) -> None:
+    """Show the numbers of a baseline, as evalkit run printed them."""
+    from evalkit.baseline import history as read
+    from evalkit.cli.tables import run_summary
+    from evalkit.results import json_bytes
+    from evalkit.task import all_cards
+
+    baseline = read(folder)
+    if as_json:
+        click.echo(json_bytes(baseline.run.model_dump(mode="json", by_alias=True)).decode(), nl=False)
+        return
+    click.echo(run_summary(folder, baseline.run, all_cards()).rpartition("\n")[0].lstrip("\n"))
+    last = baseline.history[-1]
+    click.echo(f"accepted on {last.on}: {last.reason}")
+
+
+@command.command(epilog=HISTORY_EPILOG)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def history(folder: Path, as_json: bool) -> None:
+    """List what was accepted when and why, the last one first."""
+    from evalkit.baseline import history as read
+    from evalkit.cli.verdicts import baseline_table
+    from evalkit.results import json_bytes
+
+    baseline = read(folder)
+    if as_json:
+        click.echo(json_bytes([one.model_dump(mode="json") for one in baseline.history]).decode(), nl=False)
+    else:
+        click.echo(baseline_table(baseline))

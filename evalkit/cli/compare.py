@@ -1,0 +1,61 @@
+"""``evalkit compare``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from evalkit.cli import options
+
+EPILOG = """\b
+Examples:
+  evalkit compare runs/random runs/example-colours
+  evalkit compare baselines/virtue-2b runs/virtue-2b/4f7e815b6626 --json
+  evalkit compare runs/random runs/example-colours --explain example/Shapes"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("base", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@options.config
+@options.allow
+@click.option("--explain", metavar="TASK", help="List the flipped queries of a task, and what each model chose.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="So many queries with --explain."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def command(
+    base: Path, new: Path, config: Path | None, allow: tuple[str, ...], explain: str | None, limit: int, as_json: bool
+) -> int:
+    """Compare two runs, query by query: differences, intervals, tests, verdicts.
+
+    BASE, NEW: a run's folder, a folder with one run below it, a baseline's folder, or a JSON file of scores (then
+    differences are judged by size alone). Exits with 3 where no task can be compared; the verdicts make no
+    difference to it (evalkit gate).
+    """
+    import dataclasses
+    import json
+    from datetime import date
+
+    from evalkit.cli.verdicts import flips_table, gate_table
+    from evalkit.compare import compare
+    from evalkit.flips import flips
+    from evalkit.gate import judge
+    from evalkit.gateconfig import read_config
+    from evalkit.sides import read_side
+    from evalkit.verdicts.record import gate_json
+
+    chosen = read_config(config, {"allow": allow or None})
+    sides = read_side(base), read_side(new)
+    if explain is not None:
+        found = flips(*sides, explain)
+        if as_json:
+            click.echo(json.dumps([dataclasses.asdict(flip) for flip in found], indent=2, ensure_ascii=False))
+        else:
+            click.echo(flips_table(explain, found, limit))
+        return 0
+    comparison = compare(*sides, alpha=chosen.alpha, allow=chosen.allow)
+    gate = judge(comparison, chosen, today=date.today())
+    click.echo(gate_json(gate).decode() if as_json else gate_table(gate, answer=False), nl=not as_json)
+    return 3 if all(unit.status == "incomparable" for unit in comparison.units) else 0

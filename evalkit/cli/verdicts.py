@@ -1,0 +1,78 @@
+"""A comparison on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from evalkit.cli.tables import aligned
+from evalkit.terminal import percent, printable
+from evalkit.verdicts.words import HEADER, cells, counted, worst_first
+
+if TYPE_CHECKING:
+    from evalkit.baseline import Baseline
+    from evalkit.flips import Flip
+    from evalkit.gate import Gate
+
+_QUIET = ("same", "inconclusive")
+
+
+def gate_table(gate: Gate, *, answer: bool = True) -> str:
+    """What was found, as text: the table, what needs a sentence, and the answer."""
+    comparison = gate.comparison
+    table = aligned([HEADER, *(cells(one) for one in gate.judged)], right=(1, 2, 3, 5, 6, 7, 8))
+    title = f"{comparison.new.model} against {comparison.base.model} ({comparison.base.kind})"
+    parts = [f"{title}: P@1 in percent, differences in points", table, counted(gate)]
+    parts += [
+        f"{one.unit.name}: {one.verdict}: {one.why}"
+        for one in worst_first(gate.judged)
+        if one.fails or one.verdict not in _QUIET
+    ]
+    parts += [f"{unit.name}: {note}" for unit in comparison.units for note in unit.notes]
+    parts += [f"{task}: not judged: {why}" for task, why in comparison.unjudged.items()]
+    parts += [f"differs: {name}: {base} and {new}" for name, (base, new) in comparison.facts.items()]
+    parts += [f"note: {note}" for note in comparison.notes]
+    if answer:
+        parts.append(f"gate: {gate.answer}")
+    return printable("\n".join(parts))
+
+
+def flips_table(task: str, found: Sequence[Flip], limit: int) -> str:
+    """The flipped queries of a task, as text."""
+    lost = sum(flip.new_score < flip.base_score for flip in found)
+    lines = [f"{task}: {lost} queries lost, {len(found) - lost} won"]
+    for flip in found[:limit]:
+        lines += [
+            "",
+            f"{'lost' if flip.new_score < flip.base_score else 'won'}  {flip.id}  "
+            f"P@1 {percent(flip.base_score)} to {percent(flip.new_score)}",
+            *(
+                f"  {name:<6} {_one_line(value)}"
+                for name, value in (
+                    ("image", flip.image),
+                    ("text", flip.text),
+                    ("label", flip.label),
+                    ("base", flip.base_choice),
+                    ("new", flip.new_choice),
+                )
+                if value is not None
+            ),
+        ]
+    if len(found) > limit:
+        lines += ["", f"and {len(found) - limit} more: --limit {len(found)} shows them"]
+    return printable("\n".join(lines))
+
+
+def baseline_table(baseline: Baseline) -> str:
+    """The acceptances of a baseline, as text, the last one first."""
+    rows = [["accepted", "model", "run", "evalkit", "tasks", "means", "reason"]]
+    for one in reversed(baseline.history):
+        means = ", ".join(f"{suite} {percent(value)}" for suite, value in one.means.items()) or "–"
+        reason = one.reason + (f" (forced: {'; '.join(one.forced)})" if one.forced else "")
+        cells = [str(one.on), one.model, one.run_id, one.evalkit_version, str(one.tasks), means, _one_line(reason)]
+        rows.append([printable(cell) for cell in cells])
+    return aligned(rows, right=(4,))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,106 @@
+"""The queries of a task that one model has right and the other wrong, and what each chose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evalkit.baseline import read_choices
+from evalkit.errors import ResultsError, UsageError
+from evalkit.results import read_run
+from evalkit.sides import Side, one_run
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A query whose score changed.
+
+    Attributes:
+        id: of the query.
+        image: of the query, relative to the images folder; ``None`` where it has none, or it is not known.
+        text: of the query; ``None`` where it is not known.
+        label: name of the right candidate; ``None`` where it is not known.
+        base_choice: what the base put first; of equals, the first by appearance. ``None`` where it is not known.
+        new_choice: what the new one put first.
+        base_score: Precision@1 of the base.
+        new_score: Precision@1 of the new one.
+    """
+
+    id: str
+    image: str | None
+    text: str | None
+    label: str | None
+    base_choice: str | None
+    new_choice: str | None
+    base_score: float
+    new_score: float
+
+
+def flips(base: Side, new: Side, task: str) -> list[Flip]:
+    """The flipped queries of a task, those that lost most first.
+
+    Raises:
+        UsageError: the task is not on both sides, or one of them has no samples of it; or they cannot be read.
+    """
+    numbers = [side.numbers.get(task) for side in (base, new)]
+    for side, number in zip((base, new), numbers, strict=True):
+        if number is None or number.samples is None:
+            there = ", ".join(name for name, one in side.numbers.items() if one.samples is not None) or "none"
+            raise UsageError(f"--explain {task}: {side.path} has no samples of it; it has those of {there}")
+    scores = [
+        dict(zip(number.samples.ids, number.samples.scores.tolist(), strict=True))
+        for number in numbers
+        if number is not None and number.samples is not None
+    ]
+    try:
+        rows = [_rows(side, task) for side in (base, new)]
+    except ResultsError as error:
+        raise UsageError(str(error)) from error
+    changed = [query for query in scores[0] if query in scores[1] and scores[0][query] != scores[1][query]]
+    found = []
+    for query in changed:
+        one, other = rows[0].get(query, {}), rows[1].get(query, {})
+        told = {key: other.get(key) or one.get(key) for key in ("image", "text", "label")}
+        label = told["label"]
+        found.append(
+            Flip(
+                id=query,
+                image=told["image"],
+                text=told["text"],
+                label=label,
+                base_choice=_choice(one, label),
+                new_choice=_choice(other, label),
+                base_score=scores[0][query],
+                new_score=scores[1][query],
+            )
+        )
+    return sorted(found, key=lambda flip: flip.new_score - flip.base_score)
+
+
+def _choice(row: dict[str, Any], label: str | None) -> str | None:
+    if "choice" in row:  # of a baseline, which leaves out what was right
+        choice: str | None = row["choice"]
+        return label if choice is None else choice
+    top = row.get("top") or [None]
+    first: str | None = top[0]
+    return first
+
+
+def _rows(side: Side, task: str) -> dict[str, dict[str, Any]]:
+    """What a side knows of each query, by its id."""
+    if side.kind == "baseline":
+        return {query: {"choice": choice} for query, choice in read_choices(side.path, task).items()}
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = one_run(side.path)
+    [name] = [result.samples for result in read_run(folder).tasks if result.task == task]
+    path: Path = folder / str(name)
+    try:
+        with pq.ParquetFile(path) as file:
+            wanted = ("id", "label", "top", "image", "text")
+            table = file.read([column for column in wanted if column in file.schema_arrow.names])
+    except (OSError, pa.ArrowException) as error:
+        raise ResultsError(f"{path} cannot be read as a run's samples: {error}") from error
+    return {row["id"]: row for row in table.to_pylist()}

@@ -1,0 +1,61 @@
+"""Schema versions of the files that evalkit writes: older ones are migrated, newer ones refused by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+Migrations = Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]
+"""By a schema version: the function that makes a file of it one of the next version, ``schema_version`` and all."""
+
+
+class VersionError(ValueError):
+    """A file of a schema version that cannot be read."""
+
+
+def in_version(text: bytes, schema: str, version: int, migrations: Migrations) -> bytes:
+    """The JSON of a file, migrated to a schema version.
+
+    Args:
+        text: as read. What is no JSON, or not of this schema, comes back as it is: its reader says what is wrong.
+        schema: what the file has to say that it is.
+        version: the one to migrate to.
+        migrations: of this schema.
+
+    Raises:
+        VersionError: the file is of a newer version, or of an older one that there is no migration from.
+    """
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    if not isinstance(data, dict) or data.get("schema") != schema or not _is_number(data.get("schema_version")):
+        return text
+    found = data["schema_version"]
+    if found > version:
+        raise VersionError(f"schema_version: it is {found}, written by a newer evalkit: update evalkit")
+    if found == version:
+        return text
+    while data["schema_version"] < version:
+        step = migrations.get(data["schema_version"])
+        if step is None:
+            raise VersionError(
+                f"schema_version: it is {found}, which this evalkit cannot migrate to {version}: make the file anew"
+            )
+        data = step(data)
+    return json.dumps(data).encode()
+
+
+def reason_of(error: ValidationError | VersionError) -> str:
+    """What is wrong with a file, in one line: the field and the fault."""
+    if isinstance(error, VersionError):
+        return str(error)
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
