@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from training.plan import Plan
 from training.record import RECORD, Record
 
 if TYPE_CHECKING:
@@ -26,8 +28,10 @@ _SEED = click.option("--seed", type=int, default=0, show_default=True, help="Of 
 _PART = click.option("--part", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Of the steps.")
 _EXISTING = click.Path(path_type=Path, exists=True)
 _TOWER = click.option("--tower", "tower_folder", type=_EXISTING, required=True, help="From `tower`.")
-SAM_STEPS, TOWER_STEPS, MODEL_STEPS, CLIP_STEPS = 2500, 6000, 1600, 1500
+_START = click.option("--start", type=_EXISTING, required=True, help="From `language`.")
+SAM_STEPS, TOWER_STEPS, LANGUAGE_STEPS, FURTHER_STEPS, CLIP_STEPS = 2500, 6000, 1600, 1000, 1500
 ROWS = 60  # a task, of each training miniature
+_FURTHER = Plan(steps=FURTHER_STEPS, rate=7e-4, warm=100, early=0.1)
 
 
 @click.group(epilog="\b\nExample:\n  python -m training all --out tiny")
@@ -46,8 +50,9 @@ def all_(context: click.Context, out: Path, seed: int, part: float) -> None:
     context.invoke(sam, out=out / "sam2", **both)
     context.invoke(tower, out=out / "tower", **both, of="qwen2-vl")
     context.invoke(tower, out=out / "clip-tower", **both, of="clip")
-    context.invoke(virtue_tiny, out=out / "virtue-tiny", **both, tower_folder=out / "tower", sam_folder=out / "sam2")
-    context.invoke(vlm2vec_tiny, out=out / "vlm2vec-tiny", **both, tower_folder=out / "tower")
+    context.invoke(language, out=out / "language", **both, tower_folder=out / "tower")
+    context.invoke(virtue_tiny, out=out / "virtue-tiny", **both, start=out / "language", sam_folder=out / "sam2")
+    context.invoke(vlm2vec_tiny, out=out / "vlm2vec-tiny", **both, start=out / "language")
     context.invoke(clip_tiny, out=out / "clip-tiny", **both, tower_folder=out / "clip-tower")
 
 
@@ -79,17 +84,30 @@ def tower(out: Path, seed: int, part: float, of: str) -> None:
     save(train(make, steps, seed, Record(f"tower of {of}", {"seed": seed, "steps": steps}, out / RECORD)), out)
 
 
-@cli.command(
-    name="virtue-tiny",
-    epilog="\b\nExample:\n  python -m training virtue-tiny --tower tiny/tower --sam tiny/sam2 --out tiny/v",
-)
+@cli.command(epilog="\b\nExample:\n  python -m training language --tower tiny/tower --out tiny/language")
 @_OUT
 @_SEED
 @_PART
 @_TOWER
+def language(out: Path, seed: int, part: float, tower_folder: Path) -> None:
+    """Qwen2-VL alone, contrastively, on miniatures of other seeds than any test has: what the next two start from."""
+    from training.qwen import QwenLearner
+
+    plan = Plan(steps=LANGUAGE_STEPS)
+    _contrastive("language", QwenLearner, QwenLearner.see_with, tower_folder, plan, out, seed, part)
+
+
+@cli.command(
+    name="virtue-tiny",
+    epilog="\b\nExample:\n  python -m training virtue-tiny --start tiny/language --sam tiny/sam2 --out tiny/v",
+)
+@_OUT
+@_SEED
+@_PART
+@_START
 @click.option("--sam", "sam_folder", type=_EXISTING, required=True, help="From `sam`.")
-def virtue_tiny(out: Path, seed: int, part: float, tower_folder: Path, sam_folder: Path) -> None:
-    """A tiny VIRTUE, contrastively, on miniatures of other seeds than any test has; SAM 2 stays as it is."""
+def virtue_tiny(out: Path, seed: int, part: float, start: Path, sam_folder: Path) -> None:
+    """A tiny VIRTUE: that Qwen2-VL with the segmentation stream in front, trained on; SAM 2 stays as it is."""
     import shutil
 
     import torch
@@ -99,37 +117,40 @@ def virtue_tiny(out: Path, seed: int, part: float, tower_folder: Path, sam_folde
 
     sam = Sam2Model.from_pretrained(sam_folder, dtype=torch.float32).eval().requires_grad_(False)
     made = functools.partial(QwenLearner, sam=sam)
-    _contrastive("virtue-tiny", made, MODEL_STEPS, out, seed, part, tower_folder)
+    _contrastive("virtue-tiny", made, QwenLearner.start_from, start, _FURTHER, out, seed, part)
     if (sam_folder / RECORD).is_file():
         shutil.copy(sam_folder / RECORD, out / "sam2" / RECORD)
 
 
 @cli.command(
-    name="vlm2vec-tiny", epilog="\b\nExample:\n  python -m training vlm2vec-tiny --tower tiny/tower --out tiny/v"
+    name="vlm2vec-tiny",
+    epilog="\b\nExample:\n  python -m training vlm2vec-tiny --start tiny/language --out tiny/vlm2vec-tiny",
 )
 @_OUT
 @_SEED
 @_PART
-@_TOWER
-def vlm2vec_tiny(out: Path, seed: int, part: float, tower_folder: Path) -> None:
-    """The same without the segmentation stream: a box reaches it as digits in its prompt alone."""
+@_START
+def vlm2vec_tiny(out: Path, seed: int, part: float, start: Path) -> None:
+    """The same without the segmentation stream, trained on as long: a box reaches it as digits in its prompt alone."""
     from training.qwen import QwenLearner
 
-    _contrastive("vlm2vec-tiny", QwenLearner, MODEL_STEPS, out, seed, part, tower_folder)
+    _contrastive("vlm2vec-tiny", QwenLearner, QwenLearner.start_from, start, _FURTHER, out, seed, part)
 
 
 @cli.command(
-    name="clip-tiny", epilog="\b\nExample:\n  python -m training clip-tiny --tower tiny/clip-tower --out tiny/c"
+    name="clip-tiny",
+    epilog="\b\nExample:\n  python -m training clip-tiny --tower tiny/clip-tower --out tiny/clip-tiny",
 )
 @_OUT
 @_SEED
 @_PART
 @_TOWER
 def clip_tiny(out: Path, seed: int, part: float, tower_folder: Path) -> None:
-    """A tiny CLIP on the same data, half as long: no instruction, no region, a sum where there are text and image."""
+    """A tiny CLIP on the same data: no instruction, no region, a sum where there are text and image."""
     from training.clip import ClipLearner
 
-    _contrastive("clip-tiny", ClipLearner, CLIP_STEPS, out, seed, part, tower_folder)
+    plan = Plan(steps=CLIP_STEPS)
+    _contrastive("clip-tiny", ClipLearner, ClipLearner.see_with, tower_folder, plan, out, seed, part)
 
 
 @cli.command(epilog="\b\nExample:\n  python -m training ablation --size 96 --seed 7")
@@ -146,18 +167,19 @@ def ablation(models: tuple[str, ...], size: int, seed: int) -> None:
 def _contrastive(
     name: str,
     make: Callable[[PreTrainedTokenizerFast, Mapping[str, Drawing]], Any],
-    steps: int,
+    begin: Callable[[Any, Path], None],
+    start: Path,
+    plan: Plan,
     out: Path,
     seed: int,
     part: float,
-    tower_folder: Path,
 ) -> None:
+    """Train what ``make`` makes and ``begin`` gives its first weights from a folder; keep it at each evaluation."""
     import json
-    from dataclasses import asdict
 
     import torch
 
-    from training.contrastive import Plan, train
+    from training.contrastive import train
     from training.questions import WITH_REGION, questions
 
     rows, drawings = questions(TRAINING, ROWS)
@@ -165,10 +187,10 @@ def _contrastive(
     held_out, unseen = questions(HELD_OUT, 8)
     torch.manual_seed(seed)
     learner = make(vocabulary(rows), drawings | seen | unseen)
-    learner.start_from(tower_folder)
-    plan = Plan(steps=max(1, round(part * steps)))
-    began = json.loads((tower_folder / RECORD).read_text())
-    record = Record(name, {"seed": seed, **asdict(plan), "tower": began}, out / RECORD)
+    begin(learner, start)
+    plan = replace(plan, steps=max(1, round(part * plan.steps)))
+    before = json.loads((start / RECORD).read_text())
+    record = Record(name, {"seed": seed, **asdict(plan), "start": before}, out / RECORD)
     train(learner, [*rows, *regions], held_out, plan, seed, record, keep=lambda: learner.save(out))
 
 

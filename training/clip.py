@@ -88,7 +88,7 @@ class ClipLearner(torch.nn.Module):
             drawings, lambda image: restored(processor(images=[image.rgb()], return_tensors="np")["pixel_values"][0])
         )
 
-    def start_from(self, folder: Path) -> None:
+    def see_with(self, folder: Path) -> None:
         """Take the vision tower that :mod:`training.tower` made."""
         load(ClipTower(self._whole.vision_model), folder)
 

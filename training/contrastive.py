@@ -9,33 +9,15 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from training.plan import Plan
 from training.questions import WITH_REGION, Batches, Question
 from training.record import Record
 
 TEMPERATURE = 0.03
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long and how fast.
-
-    Attributes:
-        steps: batches.
-        rate: greatest learning rate; it rises over the first steps and falls to nothing.
-        warm: steps that it rises over.
-        early: share of the steps in which wrong captions of SCaR's kind are those of other things alone: which
-            thing is meant is learned first, then all parts of the caption.
-    """
-
-    steps: int
-    rate: float = 1e-3
-    warm: int = 200
-    early: float = 0.2
 
 
 def train(

@@ -106,9 +106,14 @@ class QwenLearner(torch.nn.Module):
             self._sam = [sam]  # in a list, so that it is no part of what is trained
         self._fused: dict[tuple[object, ...], torch.Tensor] = {}
 
-    def start_from(self, folder: Path) -> None:
+    def see_with(self, folder: Path) -> None:
         """Take the vision tower that :mod:`training.tower` made."""
         load(QwenTower(self._whole.model), folder)
+
+    def start_from(self, folder: Path) -> None:
+        """Take the weights of a Qwen2-VL that was saved, of the same vocabulary."""
+        saved = Qwen2VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+        self._whole.load_state_dict(saved.state_dict())
 
     def forward(self, items: Sequence[Item]) -> torch.Tensor:
         """Vectors, shape ``(items, HIDDEN)``, rows of length 1."""

@@ -103,13 +103,19 @@ def test_models_start_from_what_was_trained_before(tmp_path: Path) -> None:
         done = CliRunner().invoke(recipe.cli, command)
         assert done.exit_code == 0, done.output
     learner = QwenLearner(words(), {})
-    learner.start_from(tmp_path / "tower")
+    learner.see_with(tmp_path / "tower")
     kept = qwen.tower()
     tower.load(kept, tmp_path / "tower")
     for key, value in kept.module.state_dict().items():
         assert torch.equal(value, learner._whole.model.visual.state_dict()[key])
+    learner.save(tmp_path / "language")
+    further = QwenLearner(words(), {})
+    further.start_from(tmp_path / "language")
+    for key, value in further._whole.state_dict().items():
+        assert torch.equal(value, learner._whole.state_dict()[key].half().float())
+    assert further._whole.lm_head.weight is further._whole.model.language_model.embed_tokens.weight
     other = ClipLearner(words(), {})
-    other.start_from(tmp_path / "clip-tower")
+    other.see_with(tmp_path / "clip-tower")
     seen = clip.tower()
     tower.load(seen, tmp_path / "clip-tower")
     for key, value in seen.module.state_dict().items():

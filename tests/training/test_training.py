@@ -29,8 +29,9 @@ from training import __main__ as recipe
 from training import sam as sam_recipe
 from training.ablation import measure, table
 from training.clip import ClipLearner
-from training.contrastive import Plan, contrast, scores, train
+from training.contrastive import contrast, scores, train
 from training.pixels import normalised, patches, restored
+from training.plan import Plan
 from training.questions import KINDS, WITH_REGION, Batches, Question, questions, siblings, wordless
 from training.qwen import QwenLearner
 from training.record import Record
