@@ -24,8 +24,8 @@ from evalkit.embedders.registry import parse_model
 from evalkit.errors import EvalkitError, ResultsError, UsageError
 from evalkit.evaluate import Job, Ran, evaluate_all
 from evalkit.files import write_atomically
-from evalkit.leaderboard.pages import report
-from evalkit.leaderboard.tables import regions_by
+from evalkit.leaderboard.counted import regions_by
+from evalkit.leaderboard.report import Choices, Reported, report
 from evalkit.miniature import SUITE
 from evalkit.miniature.write import LARGEST, MANIFEST, SIZE, write
 from evalkit.miniature.write import Manifest as Miniature
@@ -172,7 +172,7 @@ class Demo:
 
     findings: Findings
     failures: tuple[str, ...]
-    pages: tuple[Path, ...]
+    pages: Reported
     exit_code: int
 
 
@@ -203,7 +203,7 @@ def demo(out: Path, *, size: int = SIZE, seed: int = 0, device: str = "auto", pr
     cards, data, runs = SUITE.cards(), DataFolder.at(out / "data"), out / "runs"
     with closing(evaluate_all(_announced(jobs, progress), cards, data, runs, device=device, progress=progress)) as all_:
         outcomes = list(all_)
-    pages = report([runs], out / "site", out / "LEADERBOARD.md")
+    pages = report([runs], out / "site", out / "LEADERBOARD.md", Choices(data=data), progress)
     found = findings([Scored(one, ran) for one, ran in zip(ENTRANTS, outcomes, strict=True)], size)
     failures, exit_code = _failures(outcomes)
     return Demo(found, failures, pages, exit_code)
@@ -313,7 +313,7 @@ class Scored:
     @property
     def regions(self) -> str:
         """How regions reached the model, as the results have it."""
-        return regions_by(() if isinstance(self.outcome, EvalkitError) else self.outcome.manifest.tasks)
+        return regions_by(() if isinstance(self.outcome, EvalkitError) else self.outcome.manifest.tasks) or "–"
 
 
 def findings(scored: Sequence[Scored], size: int) -> Findings:

@@ -10,8 +10,13 @@ from pathlib import Path
 from evalkit.errors import ResultsError
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Write a file by way of a temporary one beside it, flushed to disk and renamed.
+
+    Args:
+        path: of the file.
+        data: what it will hold.
+        durable: wait until it is on the disk; not worth it for what can be made again.
 
     Raises:
         ResultsError: the disk is full, or the folder cannot be written; nothing is left behind.
@@ -25,8 +30,9 @@ def write_atomically(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
         with suppress(OSError):

@@ -49,7 +49,7 @@ def command(out: Path, size: int, seed: int, device: str, quiet: bool) -> int:
 
     done = demo(out, size=size, seed=seed, device=device, progress=Progress(quiet=quiet, results=False))
     click.echo(demo_summary(done.findings))
-    for line in done.failures:
+    for line in (*done.failures, *done.pages.warnings):
         click.echo(f"evalkit: {printable(line)}", err=True)
-    click.echo("".join(f"\nwritten: {file}" for file in done.pages))
+    click.echo(f"\nwritten: {done.pages.index}\nwritten: {done.pages.markdown}")
     return done.exit_code

@@ -3,25 +3,84 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
+
+from evalkit.cli import options
 
 EPILOG = """\b
 Examples:
   evalkit report runs --out site
-  evalkit report runs/clip-vit-large-patch14 other/runs --out site --markdown LEADERBOARD.md"""
+  evalkit report runs/clip-vit-large-patch14 other/runs --out site --markdown LEADERBOARD.md
+  evalkit report runs --out site --data data --media thumbnails"""
 
 
 @click.command(epilog=EPILOG)
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the site: SITE/index.html.")
 @click.option("--markdown", "markdown_file", type=click.Path(path_type=Path), help="Write the same tables as Markdown.")
-def command(runs: tuple[Path, ...], out: Path, markdown_file: Path | None) -> None:
-    """Make a page of runs, and Markdown of the same tables.
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Folder of the data, for texts and images on pages of samples."
+)
+@options.images
+@click.option(
+    "--media",
+    type=click.Choice(["none", "thumbnails", "full"]),
+    default="none",
+    show_default=True,
+    help="What to embed of other people's images; those of evalkit's own suites always are.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=0),
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Queries that a page of samples shows at most; 0 for no such pages.",
+)
+@click.option(
+    "--published/--no-published", default=True, show_default=True, help="Show the numbers that papers report, too."
+)
+@click.option(
+    "--add",
+    "more",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="File or folder of more published numbers (reports/README.md has the schema); may be given again.",
+)
+@options.quiet
+def command(
+    runs: tuple[Path, ...],
+    out: Path,
+    markdown_file: Path | None,
+    data: Path | None,
+    images: Path | None,
+    media: Literal["none", "thumbnails", "full"],
+    samples: int,
+    published: bool,
+    more: tuple[Path, ...],
+    quiet: bool,
+) -> None:
+    """Make a leaderboard of runs and published numbers: a site of plain files, and Markdown of the same tables.
 
-    RUNS: folders of runs, or folders that hold them (RUNS/<model>/<run id>).
+    RUNS: folders of runs, or folders that hold them (RUNS/<model>/<run id>). The site needs no server and no network;
+    an older one of evalkit's in the same folder is replaced, and other files stay.
     """
-    from evalkit.leaderboard.pages import report
+    from evalkit.errors import UsageError
+    from evalkit.leaderboard.report import Choices, report
+    from evalkit.progress import Progress
+    from evalkit.task import DataFolder
+    from evalkit.terminal import printable
 
-    for file in report(runs, out, markdown_file):
-        click.echo(f"written: {file}")
+    if images is not None and data is None:
+        raise UsageError("--images without --data: name the folder with the parquet files, too")
+    folder = DataFolder.at(data, images) if data is not None else None
+    choices = Choices(folder, media, samples, published, more)
+    done = report(runs, out, markdown_file, choices, Progress(quiet=quiet))
+    for warning in done.warnings:
+        click.echo(f"evalkit: {printable(warning)}", err=True)
+    click.echo(f"written: {done.index} ({done.files} files)")
+    if done.markdown is not None:
+        click.echo(f"written: {done.markdown}")

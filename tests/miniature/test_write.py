@@ -14,7 +14,7 @@ import pytest
 from builders import command, load, run, tasks_of
 
 from evalkit.errors import ResultsError, UsageError
-from evalkit.leaderboard.tables import sections
+from evalkit.leaderboard.assemble import boards
 from evalkit.miniature import SUITE
 from evalkit.miniature import write as module
 from evalkit.miniature.rows import examples
@@ -149,9 +149,9 @@ def test_constant_gets_exactly_chance_and_no_average_of_a_benchmark(whole: Path,
         assert result.metrics is not None
         card = next(card for card in SUITE.cards() if card.name == result.task)
         assert result.metrics["precision_at_1"].value == pytest.approx(1 / card.candidates, abs=1e-12)
-    (section,) = sections([found for found in runs.values() if found is not None])
-    assert section.title.startswith("Miniature")
-    assert "says nothing about MMEB or SCaR" in section.title
+    (board,) = boards(find_runs([tmp_path]))
+    assert board.title.startswith("Miniature")
+    assert "says nothing about MMEB or SCaR" in board.caution
 
 
 def test_read_as_mmeb_and_scar_it_is_no_part_of_their_averages(small: Path, tmp_path: Path) -> None:

@@ -1,0 +1,182 @@
+"""How long it takes to make the boards of many models: run.json files, and optionally the per-query files, to boards.
+
+Models are made up: each has a skill, each query a hardness that all models share, so that ranks and tests have
+something to do. Tasks and numbers of queries are those of the cards of MMEB and SCaR: 36 tasks of 1,000 queries and
+five of 47,145 together. Files are written to a folder first, and are used again where they are there; what is measured
+is reading and working out, step by step, and the downloads.
+
+    python benchmarks/leaderboard_scale.py --models 500
+    python benchmarks/leaderboard_scale.py --models 500 --samples --folder /tmp/scale
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from evalkit.leaderboard import badges, exports, feed, published
+from evalkit.leaderboard.assemble import boards
+from evalkit.results import (
+    Environment,
+    Manifest,
+    MetricResult,
+    ModelRecord,
+    Settings,
+    TaskResult,
+    averages,
+    find_runs,
+    json_bytes,
+)
+from evalkit.stats import wilson
+from evalkit.task import TaskCard, select_tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+TIES = 0.02  # share of the queries that share their score with another candidate
+
+
+def made_up(model: int, card: TaskCard) -> NDArray[np.float64]:
+    """Precision@1 of a model on each query of a task; even models have ties."""
+    hardness = np.random.default_rng([1, *card.name.encode()]).normal(size=card.queries)
+    own = np.random.default_rng([2, model, *card.name.encode()])
+    scores = (hardness + own.normal(size=card.queries) < 0.004 * model - 1).astype(np.float64)
+    if model % 2 == 0:
+        scores[own.random(card.queries) < TIES] = 0.5
+    return scores
+
+
+def result_of(card: TaskCard, scores: NDArray[np.float64]) -> TaskResult:
+    value = float(scores.mean())
+    low, high = wilson(value, len(scores))
+    number = MetricResult(
+        value=value,
+        optimistic=min(1.0, value + 0.01),
+        pessimistic=max(0.0, value - 0.01),
+        chance=1 / card.candidates,
+        n=len(scores),
+        n_ties=int((scores == 0.5).sum()),
+        low=min(low, value),
+        high=max(high, value),
+        interval="wilson",
+    )
+    return TaskResult(
+        task=card.name,
+        task_version=card.version,
+        suite=card.suite,
+        meta_task=card.meta_task,
+        distribution=card.distribution,
+        status="done",
+        complete=True,
+        n_queries=len(scores),
+        n_candidates=card.candidates,
+        prompting="native" if card.meta_task == "visual-interactive" else None,
+        metrics=dict.fromkeys(("precision_at_1", "hit_at_5", "hit_at_10", "mrr"), number),
+        signature=f"task:{card.name}@{card.version}",
+        samples=f"samples/{card.name}.parquet",
+    )
+
+
+def write(folder: Path, model: int, cards: tuple[TaskCard, ...], samples: bool) -> None:
+    """A run as ``evalkit run`` leaves it; the columns that boards do not read are there and constant."""
+    name, results = f"made-up-{model:03d}", []
+    run = folder / name / f"{model:012x}"
+    for card in cards:
+        scores = made_up(model, card)
+        results.append(result_of(card, scores))
+        if samples:
+            file = run / f"samples/{card.name}.parquet"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(table_of(card, scores), file, compression="zstd")
+    manifest = Manifest(
+        run_id=f"{model:012x}",
+        status="done",
+        evalkit_version="0.1.0",
+        model=ModelRecord(
+            name=name,
+            family="made-up",
+            revision=None,
+            fingerprint=f"{model:064x}",
+            dimension=512,
+            modalities=("text", "image"),
+            regions=("box",),
+            options={},
+        ),
+        settings=Settings(),
+        environment=Environment(python="3.11", system="Linux x86_64", device="cpu", packages={}),
+        tasks=tuple(results),
+        averages=averages(results),
+    )
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "run.json").write_bytes(json_bytes(manifest.model_dump(mode="json", by_alias=True)))
+
+
+def table_of(card: TaskCard, scores: NDArray[np.float64]) -> pa.Table:
+    n = len(scores)
+    ids = [f"{value:016x}" for value in np.random.default_rng([*card.name.encode()]).integers(2**63, size=n)]
+    whole = pa.array(np.ones(n), pa.int32())
+    return pa.table(
+        {
+            "id": ids,
+            "score": scores,
+            **dict.fromkeys(("rank", "ties", "right", "relevant", "pool"), whole),
+            "label": ["a caption"] * n,
+            **dict.fromkeys(("label_score", "margin"), np.full(n, 0.25)),
+            "top": pa.array([["a caption"] * 5] * n, pa.list_(pa.string())),
+            "top_scores": pa.array([[0.25] * 5] * n, pa.list_(pa.float64())),
+        }
+    ).replace_schema_metadata({"evalkit.signature": f"task:{card.name}@{card.version}"})
+
+
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    start, used = time.perf_counter(), time.process_time()
+    yield
+    wall, cpu = time.perf_counter() - start, time.process_time() - used
+    print(f"{what:<32} {wall:7.2f} s wall {cpu:7.2f} s CPU", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=int, default=500)
+    parser.add_argument("--samples", action="store_true", help="with per-query files")
+    parser.add_argument("--folder", type=Path, help="keep the files here, and use those that are there")
+    parser.add_argument("--tasks", default="all", help="selector of tasks")
+    options = parser.parse_args()
+    cards = select_tasks([options.tasks])
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.folder or Path(scratch)
+        for model in range(options.models):
+            if not (folder / f"made-up-{model:03d}" / f"{model:012x}" / "run.json").exists():
+                write(folder, model, cards, options.samples)
+        n = sum(card.queries for card in cards)
+        print(f"{options.models} models, {len(cards)} tasks, {n:,} queries, samples: {options.samples}", flush=True)
+        with timed("run.json files"):
+            runs = find_runs([folder])
+        with timed("published rows"):
+            rows = published.read()
+        with timed("boards"):
+            found = boards(runs, rows)
+        board = max(found, key=lambda board: len(board.entries))
+        for file, make in (exports.files(board) | badges.files(board) | feed.files(found, {})).items():
+            if "badges" not in file:
+                with timed(file):
+                    content = make()
+                print(f"    {len(content):,} bytes")
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+        print(f"{len(board.entries)} entries; peak memory {memory} MiB")
+
+
+if __name__ == "__main__":
+    main()

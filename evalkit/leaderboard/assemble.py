@@ -1,0 +1,210 @@
+"""Runs and published rows to boards: every number of the leaderboard is worked out below this module, and once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from evalkit.leaderboard.board import (
+    Board,
+    Comparison,
+    Difference,
+    Entry,
+    Facts,
+    Group,
+    Improvement,
+    Mean,
+    Score,
+)
+from evalkit.leaderboard.comparing import adjusted
+from evalkit.leaderboard.counted import Counted, Run, chance_levels, counted
+from evalkit.leaderboard.drafts import Draft, one_line, with_slugs
+from evalkit.leaderboard.estimates import Estimates, plain_mean
+from evalkit.leaderboard.evidence import Evidence, Pair, gather
+from evalkit.leaderboard.layout import OFFICIAL, Layout, layouts
+from evalkit.leaderboard.measured import HEADLINES, measured, why_not
+from evalkit.leaderboard.published import PublishedRow, improvements
+from evalkit.leaderboard.resampling import interval
+from evalkit.stats import wilson
+from evalkit.task import TaskCard, all_cards
+
+COMPARED = 12
+"""Measured entries of a board that are compared with one another: 66 pairs."""
+
+
+def boards(runs: Sequence[Run], published: Sequence[PublishedRow] = ()) -> tuple[Board, ...]:
+    """The boards that have an entry: MMEB and SCaR together, then every other suite by its own name.
+
+    Args:
+        runs: folders and manifests, as :func:`evalkit.results.find_runs` gives them, in any order.
+        published: rows of papers; they belong to the board of MMEB and SCaR.
+
+    Returns:
+        Boards in the order of the suites; equal for the same runs and rows in whatever order.
+
+    Raises:
+        ResultsError: a per-query file of a run that is there and cannot be read, or is not the one that ``run.json``
+            is about; names the file. One that is missing is no error: that run's intervals are then worked out
+            from its scores (:mod:`evalkit.leaderboard.resampling`).
+    """
+    cards = all_cards()
+    own = counted(runs, cards)
+    rows = sorted(published, key=lambda row: row.slug)
+    found = [_board(layout, own, rows if layout.key == OFFICIAL else []) for layout in layouts(cards)]
+    return tuple(board for board in found if board.entries)
+
+
+def _board(layout: Layout, runs: Sequence[Counted], rows: Sequence[PublishedRow]) -> Board:
+    chance = chance_levels(runs, layout.cards)
+    groups = layout.groups(chance)
+    cards = {card.name: card for card in layout.cards}
+    drafts = with_slugs(measured(runs, layout.cards, groups, _facts(rows)) + [_published(row, cards) for row in rows])
+    drafts = sorted(drafts, key=lambda draft: _place(draft, groups))
+    able = [draft.entry.slug for draft in drafts if draft.samples]
+    evidence = gather(drafts, groups, list(cards), able[:COMPARED])
+    estimates = Estimates(drafts, evidence, {name: card.queries for name, card in cards.items()})
+    footnotes: dict[str, int] = {}
+    ranks = {group.key: estimates.ranks(group) for group in groups if group.key in HEADLINES}
+    entries = []
+    for draft in drafts:
+        slug = draft.entry.slug
+        entries.append(
+            replace(
+                draft.entry,
+                scores=_marked(draft, evidence),
+                means={group.key: _mean(draft, group, estimates, footnotes) for group in groups},
+                ranks={key: own.get(slug) for key, own in ranks.items()},
+            )
+        )
+    comparisons = [_comparison(pair, drafts, groups, cards, evidence, estimates) for pair in evidence.pairs]
+    if len(able) > COMPARED:
+        text = f"Compared in pairs: the first {COMPARED} of {len(able)} measured entries with per-query scores."
+        footnotes.setdefault(text, len(footnotes) + 1)
+    slugs = {draft.identity: draft.entry.slug for draft in drafts}
+    return Board(
+        key=layout.key,
+        title=layout.title,
+        caution=layout.caution,
+        cards=layout.cards,
+        groups=groups,
+        chance=chance,
+        entries=tuple(entries),
+        footnotes=tuple(footnotes),
+        comparisons=tuple(comparisons),
+        improvements=tuple(
+            Improvement(slugs[_identity(gain.row)], slugs[_identity(gain.baseline)], gain.group, gain.relative)
+            for gain in improvements(rows)
+        ),
+        official_images=layout.official_images,
+    )
+
+
+def _facts(rows: Sequence[PublishedRow]) -> dict[str, Facts]:
+    """What published rows say of models, by id and by name in lower case, as far as all rows of a model agree."""
+    said: dict[str, list[Facts]] = {}
+    for row in rows:
+        for name in {row.model.casefold(), one_line(row.name).casefold()}:
+            said.setdefault(name, []).append(row.facts)
+    return {name: _agreed(facts) for name, facts in said.items()}
+
+
+def _agreed(facts: Sequence[Facts]) -> Facts:
+    first = facts[0]
+    return Facts(
+        parameters=first.parameters if all(f.parameters == first.parameters for f in facts) else None,
+        licence=first.licence if all(f.licence == first.licence for f in facts) else None,
+        trained_on_mmeb=first.trained_on_mmeb if len({f.trained_on_mmeb for f in facts}) == 1 else "unknown",
+        url=first.url if all(f.url == first.url for f in facts) else None,
+    )
+
+
+def _identity(row: PublishedRow) -> str:
+    return f"published {row.slug}"
+
+
+def _published(row: PublishedRow, cards: Mapping[str, TaskCard]) -> Draft:
+    """A row of papers; the interval of a score is that of as many queries as the card has, all right or wrong."""
+    scores = {
+        name: Score(value, *wilson(value, cards[name].queries), n=None, complete=True)
+        for name, value in row.scores.items()
+    }
+    entry = Entry(
+        slug=f"published-{row.slug}",
+        label=one_line(row.label),
+        model=one_line(row.name),
+        prompting=row.prompting,
+        kind="published",
+        facts=row.facts,
+        scores=scores,
+        means={},
+        ranks={},
+        sources=row.sources,
+        warnings=tuple(one_line(note) for note in row.notes),
+        other_records=row.other,
+        seen=row.seen,
+    )
+    return Draft(entry, _identity(row), means=row.means, notes=row.footnotes)
+
+
+def _place(draft: Draft, groups: Sequence[Group]) -> tuple[object, ...]:
+    """Those that know nothing at the foot; before them those without full coverage; the best mean first."""
+    means = [plain_mean(draft, group) for group in groups if group.key in HEADLINES]
+    first = next((place for place, mean in enumerate(means) if mean.value is not None), len(means))
+    best = tuple(0.0 if mean.value is None else -mean.value for mean in means)
+    done = sum(mean.n_done for mean in means)
+    return draft.entry.knows_nothing, first, best, -done, draft.entry.label, draft.entry.slug
+
+
+def _marked(draft: Draft, evidence: Evidence) -> dict[str, Score]:
+    slug = draft.entry.slug
+    return {
+        task: replace(score, tied_with_best=True) if slug in evidence.best[task] else score
+        for task, score in draft.entry.scores.items()
+    }
+
+
+def _mean(draft: Draft, group: Group, estimates: Estimates, footnotes: dict[str, int]) -> Mean:
+    """A mean with its interval and its notes, which get the next numbers where they are new."""
+    low, high = estimates.interval(draft, group) or (None, None)
+    notes = [footnotes.setdefault(one_line(note), len(footnotes) + 1) for note in draft.notes.get(group.key, ())]
+    return replace(plain_mean(draft, group), low=low, high=high, notes=tuple(sorted(set(notes))))
+
+
+def _comparison(
+    pair: Pair,
+    drafts: Sequence[Draft],
+    groups: Sequence[Group],
+    cards: Mapping[str, TaskCard],
+    evidence: Evidence,
+    estimates: Estimates,
+) -> Comparison:
+    by_slug = {draft.entry.slug: draft for draft in drafts if draft.entry.slug in pair}
+    sides = (by_slug[pair[0]], by_slug[pair[1]])
+    found = evidence.pairs[pair]
+    incomparable = {}
+    for task, card in cards.items():
+        if task not in found and (reason := _why_not(task, card, sides, evidence)):
+            incomparable[task] = reason
+    return Comparison(
+        base=pair[0],
+        new=pair[1],
+        groups=tuple(_difference(group, sides, estimates) for group in groups if found.keys() >= set(group.tasks)),
+        tasks=adjusted({task: found[task] for task in cards if task in found}),
+        incomparable=incomparable,
+    )
+
+
+def _difference(group: Group, sides: tuple[Draft, Draft], estimates: Estimates) -> Difference:
+    """Of two entries with the same queries. Each resample has the same ones for both: its spread is the paired one."""
+    base, new = (plain_mean(side, group).value or 0.0 for side in sides)
+    draws = [estimates.draws(side, group) for side in sides]
+    low, high = interval(draws[1] - draws[0], new - base)
+    return Difference(group.key, new - base, low, high)
+
+
+def _why_not(task: str, card: TaskCard, sides: tuple[Draft, Draft], evidence: Evidence) -> str | None:
+    """Why two entries cannot be compared on a task; nothing to be said where neither has it."""
+    if all(task not in side.entry.scores and task not in side.entry.failures for side in sides):
+        return None
+    reasons = [f"{side.entry.label}: {reason}" for side in sides if (reason := why_not(side, card))]
+    return "; ".join(reasons) or "the two were not asked the same queries"

@@ -1,0 +1,120 @@
+"""Measured entries against each other on the same queries: who is not told apart from the best, and pairs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evalkit.leaderboard.board import Difference
+from evalkit.leaderboard.joined import Joined
+from evalkit.stats import holm, newcombe, paired_test, stratified_bootstrap
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+LEVEL = 0.05
+"""Of the tests, after Holm."""
+
+
+def not_told_apart(joined: Joined, best: str, contenders: frozenset[str]) -> frozenset[str]:
+    """Who may be as good as the best entry on one task, as far as these queries say.
+
+    Each contender is tested against the best one on the same queries, with :func:`evalkit.stats.paired_test`; those
+    that Holm's procedure does not reject at 5 %, over all contenders, are not told apart.
+
+    Args:
+        joined: with the best entry in it.
+        best: its name.
+        contenders: names; those that were asked other queries are left out.
+
+    Returns:
+        Names, the best one's among them.
+    """
+    rows = [row for row, name in enumerate(joined.entries) if name in contenders and name != best]
+    if not rows:
+        return frozenset({best})
+    base = joined.scores[joined.entries.index(best)]
+    bounds = _bounds(joined.scores, base, rows)
+    # Holm gives no test a smaller share of the level than this. Where even the bound is within it, so is the p-value,
+    # and all such are rejected whatever their order: the bound stands for it, and hundreds of tests need not be made.
+    sure = LEVEL / len(rows)
+    permutations = max(10_000, math.ceil(2 / sure))  # a permutation test's smallest p-value has to be within it
+    p_values, known = [], dict[tuple[bytes, float], float]()
+    for row, bound in zip(rows, bounds, strict=True):
+        if bound <= sure:
+            p_values.append(bound)
+        else:
+            # The p-value is one of the sizes of the differences and of their sum, and few queries give few of these.
+            differences = joined.scores[row] - base
+            key = np.sort(np.abs(differences)).tobytes(), abs(math.fsum(differences.tolist()))
+            if key not in known:
+                known[key] = _p_value(base, joined.scores[row], permutations)
+            p_values.append(known[key])
+    adjusted = holm(p_values)
+    return frozenset({best} | {joined.entries[row] for row, p in zip(rows, adjusted, strict=True) if p > LEVEL})
+
+
+def _p_value(base: Floats, new: Floats, permutations: int) -> float:
+    """Of the paired test; by few permutations where these leave no doubt that it is above the level."""
+    few = paired_test(base, new, permutations=1000)
+    if few.method != "sign-flip" or few.p_value > 4 * LEVEL:
+        return few.p_value
+    return paired_test(base, new, permutations=permutations).p_value
+
+
+def _bounds(scores: Floats, base: Floats, rows: list[int]) -> list[float]:
+    """No p-value of a paired test is above these, one a row.
+
+    If each difference d of a pair might have had the other sign, P(|Σ ±d| ≥ t) ≤ 2 exp(-t² / (2 Σ d²)) (Hoeffding
+    1963). McNemar's test is the same for differences of 0 and 1, and its mid-p is below that probability.
+    """
+    totals = scores[rows].sum(axis=1) - base.sum()
+    squares = (np.square(scores).sum(axis=1) - 2 * (scores @ base) + np.square(base).sum())[rows]
+    # Equal scores have neither; what rounding leaves of them is no evidence.
+    exponents = np.where(squares > 1e-6, totals**2 / (2 * np.maximum(squares, 1e-6)), 0.0)
+    bounds: list[float] = np.minimum(1.0, 2 * np.exp(-exponents)).tolist()
+    return bounds
+
+
+def task_difference(task: str, base: Floats, new: Floats, value: float) -> Difference:
+    """Two entries on the queries of one task, before Holm: Newcombe's interval, or with ties a paired bootstrap.
+
+    Args:
+        task: name.
+        base: scores, shape (n,).
+        new: of the same queries.
+        value: difference of the two entries' means, as the board has them.
+    """
+    whole = np.isin(base, (0, 1)).all() and np.isin(new, (0, 1)).all()
+    if whole:
+        low, high = newcombe(*_table(base, new))
+    else:  # of one query with ties nothing is known but that the difference is one
+        low, high = stratified_bootstrap([new - base]) if len(base) > 1 else (-1.0, 1.0)
+    return Difference(
+        where=task,
+        value=value,
+        low=min(low, value),
+        high=max(high, value),
+        wins=int((new > base).sum()),
+        losses=int((new < base).sum()),
+        p_value=paired_test(base, new).p_value,
+    )
+
+
+def _table(base: Floats, new: Floats) -> tuple[int, int, int, int]:
+    """Queries that both have right, the new one alone, the base alone, neither."""
+    both, wins, losses = int((base * new).sum()), int((new > base).sum()), int((new < base).sum())
+    return both, wins, losses, len(base) - both - wins - losses
+
+
+def adjusted(differences: Mapping[str, Difference]) -> tuple[Difference, ...]:
+    """The same differences with Holm's correction over all of them, in the order given."""
+    found = list(differences.values())
+    p_values = holm([difference.p_value if difference.p_value is not None else 1.0 for difference in found])
+    return tuple(replace(difference, adjusted=p) for difference, p in zip(found, p_values, strict=True))

@@ -1,0 +1,105 @@
+"""What the per-query files of a board say, gathered task by task, so that one task's scores are in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evalkit.leaderboard.board import Difference, Group
+from evalkit.leaderboard.comparing import not_told_apart, task_difference
+from evalkit.leaderboard.drafts import Draft
+from evalkit.leaderboard.joined import Joined, join
+from evalkit.leaderboard.resampling import RESAMPLES, resampled, seed_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+Pair = tuple[str, str]
+"""Slugs of the base and the new one."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What entries got on the same queries.
+
+    Attributes:
+        best: by the task's name, the slugs of the best measured entry and of those not told apart from it.
+        sums: by the group's key and the slug, sums over the group's tasks of resampled means, shape (resamples,), over
+            the tasks that the entry has samples of.
+        queries: by the task's name and the slug, what is equal for the same queries.
+        pairs: by pair and task's name, the difference of those that are compared.
+    """
+
+    best: Mapping[str, frozenset[str]]
+    sums: Mapping[str, Mapping[str, Floats]]
+    queries: Mapping[str, Mapping[str, bytes]]
+    pairs: Mapping[Pair, Mapping[str, Difference]]
+
+
+def gather(drafts: Sequence[Draft], groups: Sequence[Group], tasks: Sequence[str], compared: Sequence[str]) -> Evidence:
+    """Read the samples of all drafts.
+
+    Args:
+        drafts: of one board, with their slugs, best first.
+        groups: of the board.
+        tasks: names, of the board.
+        compared: slugs of entries, best first; each is compared with all others, and is ``new`` to those behind it.
+
+    Raises:
+        ResultsError: a per-query file that cannot be read.
+    """
+    best, queries = {}, {}
+    whole = {group.key: _with_all_tasks(drafts, group) for group in groups}
+    sums: dict[str, dict[str, Floats]] = {group.key: {} for group in groups}
+    pairs: dict[Pair, dict[str, Difference]] = {(base, new): {} for new, base in combinations(compared, 2)}
+    for task in tasks:
+        joint = join({draft.entry.slug: draft.samples[task] for draft in drafts if task in draft.samples})
+        best[task] = _best(task, drafts, joint)
+        queries[task] = {slug: joined.digest for joined in joint for slug in joined.entries}
+        values = {draft.entry.slug: draft.entry.scores[task].value for draft in drafts if task in draft.samples}
+        for joined in joint:
+            rows = {slug: row for row, slug in enumerate(joined.entries)}
+            for (base, new), found in pairs.items():
+                if base in rows and new in rows:
+                    own = (joined.scores[rows[base]], joined.scores[rows[new]])
+                    found[task] = task_difference(task, *own, values[new] - values[base])
+            means = resampled(joined.scores, seed_of(task, joined.digest))
+            for group in groups:
+                if task in group.tasks:
+                    for slug in rows.keys() & whole[group.key]:
+                        total = sums[group.key].setdefault(slug, np.zeros(RESAMPLES))
+                        total += means[rows[slug]]
+    return Evidence(best, sums, queries, pairs)
+
+
+def _with_all_tasks(drafts: Sequence[Draft], group: Group) -> set[str]:
+    return {
+        draft.entry.slug
+        for draft in drafts
+        if all(task in draft.entry.scores and draft.entry.scores[task].complete for task in group.tasks)
+    }
+
+
+def _best(task: str, drafts: Sequence[Draft], joint: Sequence[Joined]) -> frozenset[str]:
+    """The best measured entries of a task, and who is not told apart; nobody where there is no contest."""
+    scores = {
+        draft.entry.slug: draft.entry.scores[task].value
+        for draft in drafts
+        if draft.entry.kind == "measured" and not draft.entry.knows_nothing
+        if task in draft.entry.scores and draft.entry.scores[task].complete
+    }
+    if len(scores) < 2:
+        return frozenset()
+    highest = max(scores.values())
+    top = {slug for slug, value in scores.items() if value == highest}
+    found = set(top)
+    for joined in joint:
+        if leaders := sorted(top & set(joined.entries)):
+            found |= not_told_apart(joined, leaders[0], frozenset(scores))
+    return frozenset(found)

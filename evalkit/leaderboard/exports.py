@@ -1,0 +1,142 @@
+"""The downloads of a board: CSV and JSON for programs, LaTeX and Markdown for papers and pages."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from evalkit.leaderboard.board import Board, Entry
+from evalkit.leaderboard.document import document
+from evalkit.leaderboard.latex import latex
+from evalkit.leaderboard.markdown import markdown
+from evalkit.results import json_bytes
+
+Value = str | float | int | None
+
+# Some spreadsheets read the wide forms of East Asian writing (U+FF1D and so on) as the others.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of ``leaderboard.csv``.
+
+    Attributes:
+        name: in the header.
+        meaning: for people.
+        of: its value for an entry.
+    """
+
+    name: str
+    meaning: str
+    of: Callable[[Entry], Value]
+
+
+def files(board: Board) -> dict[str, Callable[[], bytes]]:
+    """The downloads, by their path below the site's folder, and what makes each."""
+    return {
+        f"{board.key}/leaderboard.csv": lambda: leaderboard_csv(board),
+        f"{board.key}/leaderboard.json": lambda: leaderboard_json(board),
+        f"{board.key}/leaderboard.tex": lambda: latex(board).encode(),
+        f"{board.key}/leaderboard.md": lambda: markdown([board]).encode(),
+    }
+
+
+def leaderboard_json(board: Board) -> bytes:
+    """Everything that the board says, in the schema of :mod:`evalkit.leaderboard.document`."""
+    return json_bytes(document(board).model_dump(mode="json", by_alias=True))
+
+
+def leaderboard_csv(board: Board) -> bytes:
+    """One row an entry, best first; UTF-8, RFC 4180; the header is that of :func:`columns`.
+
+    Fractions are unrounded, and what is not known is empty. Text that a spreadsheet would take for a formula gets a
+    single quote in front (OWASP, CSV Injection): names come from strangers.
+    """
+    found = columns(board)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(_guarded(column.name) for column in found)
+    writer.writerows([_guarded(column.of(entry)) for column in found] for entry in board.entries)
+    return text.getvalue().encode()
+
+
+def columns(board: Board) -> tuple[Column, ...]:
+    """The columns of ``leaderboard.csv``: the entry, ranks, means of groups, facts, then scores by the task's name."""
+    found = [
+        Column("slug", "names the entry's page and badges", lambda entry: entry.slug),
+        Column("label", "name, with what tells entries of one name apart", lambda entry: entry.label),
+        Column("model", "name", lambda entry: entry.model),
+        Column("prompting", "how regions reached the model", lambda entry: entry.prompting),
+        Column("kind", "measured by evalkit, or published by a paper", lambda entry: entry.kind),
+        Column("knows_nothing", "random and constant, which have no rank", lambda entry: _flag(entry.knows_nothing)),
+    ]
+    for group in board.groups:
+        found += _of_group(group.key, group.label)
+    found += [
+        Column("parameters_millions", "weights, in millions", lambda entry: entry.facts.parameters),
+        Column("dimension", "of the vectors", lambda entry: entry.facts.dimension),
+        Column("licence", "of the weights", lambda entry: entry.facts.licence),
+        Column("trained_on_mmeb", "on MMEB-train: yes, no or unknown", lambda entry: entry.facts.trained_on_mmeb),
+        Column("url", "of the weights or the model's page", lambda entry: entry.facts.url),
+        Column("sources", "of published numbers", lambda entry: "; ".join(_source(entry)) or None),
+        Column("run_id", "of measured numbers", lambda entry: entry.run[1].run_id if entry.run else None),
+        Column("seen", "when it was measured or published, UTC", lambda entry: entry.seen),
+        Column("incomplete_tasks", "with a score of part of their queries", lambda entry: _incomplete(entry) or None),
+    ]
+    found += [_of_task(card.name) for card in board.cards]
+    return tuple(found)
+
+
+def _of_group(key: str, label: str) -> list[Column]:
+    """Columns of a group; a default argument keeps each function's own key."""
+    found = [
+        Column(key, f"{label}: mean Precision@1", lambda entry: entry.means[key].value),
+        Column(f"{key}_low", "lower end of its 95 % interval", lambda entry: entry.means[key].low),
+        Column(f"{key}_high", "upper end", lambda entry: entry.means[key].high),
+        Column(f"{key}_tasks", "tasks of it with a complete score", lambda entry: entry.means[key].n_done),
+        Column(f"{key}_reported", "1 for the source's own mean", lambda entry: _flag(entry.means[key].reported)),
+    ]
+    if key in ("general", "interactive"):
+        found += [
+            Column(f"{key}_rank_best", "best place in 95 % of the draws", lambda entry: _rank(entry, key, 0)),
+            Column(f"{key}_rank_worst", "worst place", lambda entry: _rank(entry, key, 1)),
+        ]
+    return found
+
+
+def _of_task(task: str) -> Column:
+    def score(entry: Entry) -> float | None:
+        found = entry.scores.get(task)
+        return found.value if found and found.complete else None
+
+    return Column(task, "Precision@1, of all queries of the task", score)
+
+
+def _rank(entry: Entry, key: str, end: int) -> int | None:
+    rank = entry.ranks.get(key)
+    return None if rank is None else (rank.best, rank.worst)[end]
+
+
+def _flag(value: bool) -> int:
+    return int(value)
+
+
+def _incomplete(entry: Entry) -> str:
+    return " ".join(task for task, score in entry.scores.items() if not score.complete)
+
+
+def _source(entry: Entry) -> Iterable[str]:
+    return (f"{source.title} {source.url}" if source.url else source.title for source in entry.sources)
+
+
+def _guarded(value: Value) -> Value:
+    """Text that no spreadsheet computes; numbers are evalkit's own, and none is below 0."""
+    return f"'{value}" if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA) else value
+
+
+def meanings(board: Board) -> Mapping[str, str]:
+    """What the columns of ``leaderboard.csv`` mean, by their names."""
+    return {column.name: column.meaning for column in columns(board)}

@@ -1,0 +1,258 @@
+"""The tables of all entries of a board: the headline table, and one of each group of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from markupsafe import Markup
+
+from evalkit.leaderboard import charts
+from evalkit.leaderboard.board import Board, Entry, Group
+from evalkit.leaderboard.grid import Cell, Column, Grid, Number, Section, attributes, fold, heads, numbers, plain, words
+from evalkit.leaderboard.rows import HEADLINE, Standing, choices, names, notes, row, why_no_mean, why_no_score
+from evalkit.leaderboard.words import (
+    MISSING,
+    breakable,
+    interval,
+    key,
+    link,
+    minus,
+    parameters,
+    percent,
+    shown,
+)
+from evalkit.task import TaskCard
+
+_DISTRIBUTION = ("ind", "ood")
+_MARKS = Markup(
+    "<b>Bold</b>: the highest of its column. <i>Dotted</i>: measured, and not told apart from the best measured entry "
+    "on the same queries. <em>Slanted</em>: a mean as its source reports it. —: no number; its title says why. "
+    "†: not all queries of the task, part of no mean."
+)
+
+
+def headline(board: Board, home: str) -> Grid:
+    """The table of the index: all entries, all means, and all tasks in sections that fold.
+
+    Args:
+        board: whose.
+        home: what leads from the index to the folder of the board's pages.
+    """
+    standing = Standing(board, home)
+    groups = {group.key: group for group in board.groups}
+    cards = {card.name: card for card in board.cards}
+    general, interactive = groups.get("general"), groups.get("interactive")
+    head = [*([_ranks(standing, general)] if general else []), names(standing)]
+    sections = [(Section("head", ""), head)]
+    sections.append(
+        (Section("headline", "Mean"), [_headline_mean(standing, g, g.label) for g in (general, interactive) if g])
+    )
+    for group in board.groups:
+        if group.key not in (*HEADLINE, *_DISTRIBUTION):
+            tasks = [_task(standing, cards[name], group.key) for name in group.tasks]
+            section = Section(group.key, group.label, folds=True, link=standing.group(group))
+            sections.append((section, [_mean(standing, group, "Mean"), *tasks]))
+    distribution = [groups[name] for name in _DISTRIBUTION if name in groups]
+    sections.append((Section("distribution", "By distribution"), [_linked_mean(standing, g) for g in distribution]))
+    if interactive:
+        tasks = [_ranks(standing, interactive), *(_task(standing, cards[name]) for name in interactive.tasks)]
+        section = Section("interactive", f"{interactive.label} by task", link=standing.group(interactive))
+        sections.append((section, tasks))
+    placed = {name for group in board.groups if group.key not in ("general", *_DISTRIBUTION) for name in group.tasks}
+    rest = [_task(standing, card) for card in board.cards if card.name not in placed]
+    sections += [(Section("tasks", "Tasks"), rest), (Section("about", "About the model"), _about(standing))]
+    return Grid(
+        id=board.key,
+        caption=f"{shown(board.title)}: mean Precision@1 in percent",
+        columns=tuple(replace(column, section=section.key) for section, own in sections for column in own),
+        rows=tuple(row(entry) for entry in standing.ranked),
+        sections=tuple(section for section, _ in sections),
+        choices=choices(standing.ranked),
+        heat=True,
+        search=True,
+        note=_MARKS,
+        looks="pinned",
+    )
+
+
+def of_group(board: Board, group: Group) -> Grid:
+    """The table of a group's page: all entries on all its tasks."""
+    standing = Standing(board)
+    cards = {card.name: card for card in board.cards}
+    columns = [
+        *([_ranks(standing, group)] if group.key in HEADLINE else []),
+        names(standing),
+        replace(_headline_mean(standing, group, "Mean"), link=None),
+        *(_task(standing, cards[name]) for name in group.tasks),
+    ]
+    return Grid(
+        id="scores",
+        caption=f"{group.label}: Precision@1 in percent",
+        columns=tuple(columns),
+        rows=tuple(row(entry) for entry in standing.ranked),
+        choices=choices(standing.ranked),
+        heat=True,
+        search=True,
+        note=_MARKS,
+        looks="pinned",
+    )
+
+
+# --- columns --------------------------------------------------------------------------------------------
+
+
+def _ranks(standing: Standing, group: Group) -> Column:
+    """The ranks as ranges, of a headline group."""
+    ranks = [entry.ranks.get(group.key) for entry in standing.ranked]
+    # Ranges that begin and end alike are ordered as the board has them.
+    order = [(rank.best, rank.worst, place) if rank else None for place, rank in enumerate(ranks)]
+    body = words([str(rank) if rank else MISSING for rank in ranks], order=order, classes="rank")
+    foot, chance = plain([MISSING] * len(standing.baselines), "rank"), plain([MISSING], "rank")[0]
+    hint = f"places by the mean of {group.label} in 95 % of the bootstrap's draws; without all tasks there is none"
+    cells = standing.column(body, foot, chance)
+    return Column(f"rank-{group.key}", "Rank", cells, "asc", hint=hint, classes="rank")
+
+
+def _headline_mean(standing: Standing, group: Group, label: str) -> Column:
+    return replace(_mean(standing, group, label, bar=True), link=standing.group(group))
+
+
+def _linked_mean(standing: Standing, group: Group) -> Column:
+    return replace(_mean(standing, group, group.label), link=standing.group(group))
+
+
+def _mean(standing: Standing, group: Group, label: str, *, bar: bool = False) -> Column:
+    """Means over a group's tasks, with interval and bar where they are the headline."""
+    classes = "mean wide" if bar else "mean"
+    body = [_mean_of(entry, group, standing.board, bar) for entry in standing.ranked]
+    foot = [_mean_of(entry, group, standing.board, bar).text for entry in standing.baselines]
+    chance = _value(group.chance, None, None) if bar else percent(group.chance)
+    cells = standing.column(
+        numbers(body, group.chance, classes=classes), plain(foot, classes), plain([chance], classes)[0]
+    )
+    hint = f"mean Precision@1 over {len(group.tasks)} tasks, in percent"
+    return Column(f"mean-{group.key}", label, cells, hint=hint, about=group.label, classes=classes)
+
+
+def _mean_of(entry: Entry, group: Group, board: Board, bar: bool) -> Number:
+    mean = entry.means.get(group.key)
+    if mean is None or mean.value is None:
+        return Number(None, MISSING, title=why_no_mean(mean, group))
+    marks = notes(mean.notes, board)
+    text = _value(mean.value, mean.low, mean.high, marks) if bar else Markup(percent(mean.value)) + marks
+    if mean.reported:
+        return Number(mean.value, Markup("<em>{}</em>").format(text), title="as its source reports it")
+    return Number(mean.value, text)
+
+
+def _value(value: float | None, low: float | None, high: float | None, marks: str = "") -> Markup:
+    """A mean with its footnotes, its interval, and its bar."""
+    if value is None:
+        return Markup(percent(value))
+    span = "" if low is None else f" <small>{interval(low, high)}</small>"
+    return Markup(f'<span class="v">{percent(value)}</span>{marks}{span}{charts.bar(value, low, high)}')
+
+
+def _task(standing: Standing, card: TaskCard, section: str | None = None) -> Column:
+    """Scores on a task, the numbers alone: there are many of these columns. Those of a section fold with it."""
+    chance = standing.board.chance.get(card.name)
+    classes = fold(section) if section else ""
+    body = numbers([score(entry, card) for entry in standing.ranked], chance, classes=classes)
+    foot = plain([score(entry, card).text for entry in standing.baselines], classes)
+    return Column(
+        f"task-{key(card.subset)}",
+        breakable(card.subset),
+        standing.column(body, foot, plain([percent(chance)], classes)[0]),
+        link=standing.task(card),
+        about=card.subset,
+        folds=section is not None,
+    )
+
+
+def score(entry: Entry, card: TaskCard) -> Number:
+    """An entry's score on a task, or why it has none."""
+    found = entry.scores.get(card.name)
+    if found is None:
+        return Number(None, MISSING, title=why_no_score(entry, card))
+    if not found.complete:
+        return Number(None, f"{percent(found.value)}†", title="not all queries of the task")
+    return Number(found.value, percent(found.value), tied=found.tied_with_best)
+
+
+def _about(standing: Standing) -> list[Column]:
+    """What is known of the models apart from their scores."""
+    ranked, baselines, n = standing.ranked, standing.baselines, len(standing.board.cards)
+
+    def column(
+        name: str,
+        label: str,
+        text: Any,
+        order: Any = None,
+        first: Literal["desc", "asc"] = "desc",
+        classes: str = "",
+        hint: str = "",
+    ) -> Column:
+        """``text`` and ``order`` are functions of an entry."""
+        body = words([text(e) for e in ranked], order=[order(e) for e in ranked] if order else None, classes=classes)
+        foot = plain([text(entry) for entry in baselines], classes)
+        cells = standing.column(body, foot, Cell("", attributes({"class": classes})))
+        return Column(name, label, cells, first, hint=hint, classes=classes)
+
+    def done(entry: Entry) -> int:
+        return sum(own.complete for own in entry.scores.values())
+
+    def dimension(entry: Entry) -> str:
+        return MISSING if entry.facts.dimension is None else f"{entry.facts.dimension:,}"
+
+    return [
+        column("coverage", "Tasks", lambda e: f"{done(e)}/{n}", done, hint="with a number of their own"),
+        column("prompting", "Regions by", lambda e: shown(e.prompting or MISSING), first="asc", classes="t"),
+        column(
+            "trained",
+            "MMEB-train",
+            lambda e: e.facts.trained_on_mmeb,
+            first="asc",
+            classes="t",
+            hint="whether it was trained on MMEB-train",
+        ),
+        column("parameters", "Parameters", lambda e: parameters(e.facts.parameters), lambda e: e.facts.parameters),
+        column("dimension", "Dimension", dimension, lambda e: e.facts.dimension),
+        column(
+            "licence", "Licence of the weights", lambda e: shown(e.facts.licence or MISSING), first="asc", classes="t"
+        ),
+    ]
+
+
+# --- gains ----------------------------------------------------------------------------------------------
+
+
+def improvements(board: Board, home: str) -> Grid | None:
+    """How far published models are ahead of the best baseline of their size, or ``None`` where the board has none."""
+    if not board.improvements:
+        return None
+    standing = Standing(board, home)
+    entries = {entry.slug: entry for entry in board.entries}
+    labels = {group.key: group.label for group in board.groups}
+
+    def named(slugs: Sequence[str]) -> list[Markup]:
+        return [link(entries[slug].label, standing.model(entries[slug])) for slug in slugs]
+
+    def mean(slug: str, group: str) -> str:
+        found = entries[slug].means.get(group)
+        return percent(found.value if found else None)
+
+    rows = board.improvements
+    columns = (
+        Column("model", "Model", heads(named([r.entry for r in rows])), None, classes="name"),
+        Column("group", "Mean over", plain([labels.get(r.group, r.group) for r in rows], "t"), None, classes="t"),
+        Column("mean", "Mean", plain([mean(r.entry, r.group) for r in rows]), None),
+        Column(
+            "baseline", "Best baseline of its size", plain(named([r.baseline for r in rows]), "t"), None, classes="t"
+        ),
+        Column("base", "Its mean", plain([mean(r.baseline, r.group) for r in rows]), None),
+        Column("gain", "Relative gain", plain([minus(f"{100 * r.relative:+.1f} %") for r in rows], "main"), None),
+    )
+    caption = "Published gain over the best baseline of the same size"
+    return Grid(f"{board.key}-improvements", caption, columns, tuple(Markup() for _ in rows))

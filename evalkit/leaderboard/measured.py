@@ -1,0 +1,219 @@
+"""Runs to drafts of entries: what counts by the cards of today, what the runs are called, what failed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from evalkit.leaderboard.board import Entry, Facts, Group, Score
+from evalkit.leaderboard.counted import Counted, precision_at_1, regions_by
+from evalkit.leaderboard.drafts import Draft, one_line, slug_of
+from evalkit.leaderboard.joined import samples_file
+from evalkit.results import Manifest, TaskResult
+from evalkit.task import TaskCard
+from evalkit.terminal import percent
+
+KNOW_NOTHING = ("random", "constant")
+"""Families that stand at the foot of every table."""
+HEADLINES = ("general", "interactive")
+
+TIME = "%Y-%m-%dT%H:%M:%SZ"
+"""How times are written, always in UTC."""
+
+_NAMED = 3  # tasks that a footnote names before it counts the others
+_LONGEST = 200  # characters of an error that a footnote has
+
+
+def measured(
+    runs: Sequence[Counted], cards: Sequence[TaskCard], groups: Sequence[Group], known: Mapping[str, Facts]
+) -> list[Draft]:
+    """Drafts of the runs that have a task of a board.
+
+    Args:
+        runs: from :func:`evalkit.leaderboard.counted.counted`.
+        cards: of the board.
+        groups: of the board.
+        known: what is known of models, by their names in lower case.
+    """
+    promised = {card.name: card for card in cards}
+    own = [replace(run, results={task: r for task, r in run.results.items() if task in promised}) for run in runs]
+    there = [run for run in own if run.results]
+    drafts, seen = [], Counter[str]()
+    for run, label in zip(there, _labels(there), strict=True):
+        name = f"run {run.manifest.model.name} {run.manifest.run_id}"
+        seen[name] += 1
+        identity = name if seen[name] == 1 else f"{name} {seen[name]}"
+        drafts.append(_draft(run, label, identity, promised, groups, known))
+    return drafts
+
+
+def _labels(runs: Sequence[Counted]) -> list[str]:
+    """The models' names, with what tells the runs of one model apart."""
+    names = [one_line(run.manifest.model.name) for run in runs]
+    regions = [regions_by(run.results.values()) for run in runs]
+    called: dict[str, list[str | None]] = {}
+    for name, own in zip(names, regions, strict=True):
+        called.setdefault(name, []).append(own)
+    labels = []
+    for run, name, own in zip(runs, names, regions, strict=True):
+        same = called[name]
+        told_apart = len(set(same)) == len(same) and None not in same
+        labels.append(name if len(same) == 1 else f"{name} ({own if told_apart else run.manifest.run_id})")
+    # Two states of one run, of which one is not whole: what is left to tell them apart is their order.
+    counts, seen = Counter(labels), Counter[str]()
+    for place, label in enumerate(labels):
+        seen[label] += 1
+        labels[place] = f"{label}, {seen[label]}" if counts[label] > 1 else label
+    return labels
+
+
+def _draft(
+    run: Counted,
+    label: str,
+    identity: str,
+    cards: Mapping[str, TaskCard],
+    groups: Sequence[Group],
+    known: Mapping[str, Facts],
+) -> Draft:
+    manifest, model = run.manifest, run.manifest.model
+    scores, failures, samples = {}, {}, {}
+    for name, result in run.results.items():
+        p1 = precision_at_1(result)
+        if p1 is None:
+            failures[name] = one_line(result.error.message) if result.error else "the run does not say why"
+            continue
+        scores[name] = Score(p1.value, p1.low, p1.high, p1.n, result.complete, result=result)
+        if result.complete and (path := samples_file(run.folder, result)):
+            samples[name] = (path, result)
+    facts = known.get(one_line(model.name).casefold(), Facts())
+    entry = Entry(
+        slug=slug_of(label),
+        label=label,
+        model=one_line(model.name),
+        prompting=regions_by(run.results.values()),
+        kind="measured",
+        facts=replace(facts, dimension=model.dimension),
+        scores=scores,
+        means={},
+        ranks={},
+        knows_nothing=model.family in KNOW_NOTHING,
+        run=(run.folder, manifest),
+        failures=failures,
+        warnings=_warnings(manifest, run.results),
+        seen=_finished(run.folder),
+    )
+    return Draft(entry, identity, samples, notes=_notes(manifest, entry, cards, groups))
+
+
+def _warnings(manifest: Manifest, results: Mapping[str, TaskResult]) -> tuple[str, ...]:
+    unfinished = {"running": "The run has not ended.", "interrupted": "The run was interrupted."}
+    found = [unfinished[manifest.status]] if manifest.status in unfinished else []
+    found += [f"{choice[0].upper()}{choice[1:]}." for choice in _choices(manifest)]
+    tasks: dict[str, list[str]] = {}
+    for name, result in results.items():
+        for warning in result.warnings:
+            tasks.setdefault(one_line(warning), []).append(name)
+    return (*found, *(f"{_some(names)}: {warning}" for warning, names in tasks.items()))
+
+
+def _choices(manifest: Manifest) -> list[str]:
+    """What the user chose that changes numbers."""
+    settings = manifest.settings
+    return [
+        *(["candidates merged by the official key"] if settings.official_dedup else []),
+        *(["camera orientation ignored"] if settings.exif == "ignore" else []),
+        *(["vectors kept as float16"] if settings.vectors == "float16" else []),
+        *([f"regions by {settings.prompting} asked for"] if settings.prompting else []),
+    ]
+
+
+def _notes(
+    manifest: Manifest, entry: Entry, cards: Mapping[str, TaskCard], groups: Sequence[Group]
+) -> dict[str, tuple[str, ...]]:
+    """What has to be said of the means, by the group's key."""
+    choices = [choice for choice in _choices(manifest) if not choice.startswith("regions by")]
+    notes: dict[str, tuple[str, ...]] = {}
+    for group in groups:
+        if group.key not in HEADLINES:
+            continue
+        scores = {task: entry.scores[task] for task in group.tasks if task in entry.scores}
+        failed = {task: _cut(entry.failures[task]) for task in group.tasks if task in entry.failures}
+        parts = {task: _missing(score, cards[task]) for task, score in scores.items() if not score.complete}
+        own = [f"{', '.join(choices).capitalize()}."] if choices and scores else []
+        own += [f"No part of any mean: {_some(parts, parts)}."] if parts else []
+        own += [f"Failed: {_some(failed, failed)}."] if failed else []
+        if len(scores) == len(group.tasks) and not parts:
+            own += _ties(scores.values())
+            own += _no_better(scores.values()) if not entry.knows_nothing else []
+        if own:
+            notes[group.key] = tuple(own)
+    return notes
+
+
+def _ties(scores: Iterable[Score]) -> list[str]:
+    values = [(score.value, p1.optimistic) for score in scores if score.result and (p1 := precision_at_1(score.result))]
+    value, optimistic = (sum(column) / len(values) for column in zip(*values, strict=True))
+    if percent(value) == percent(optimistic):
+        return []
+    return [
+        f"{percent(optimistic)} if the right candidate came first among equal scores, as the official ranking has it."
+    ]
+
+
+def _no_better(scores: Iterable[Score]) -> list[str]:
+    """On how many tasks of a mean an entry may know as little as chance."""
+    above = [p1.above_chance for score in scores if score.result and (p1 := precision_at_1(score.result))]
+    low = above.count(False)
+    return [f"Not above chance on {low} of {len(above)} tasks, as far as their 95 % intervals say."] if low else []
+
+
+def why_not(draft: Draft, card: TaskCard) -> str | None:
+    """Why an entry cannot be compared on a task, whoever with; ``None`` where it can."""
+    if card.name in draft.entry.failures:
+        return f"failed: {_cut(draft.entry.failures[card.name])}"
+    if card.name not in draft.entry.scores:
+        return "not run"
+    score = draft.entry.scores[card.name]
+    if not score.complete:
+        return _missing(score, card)
+    return None if card.name in draft.samples else "its per-query scores are missing"
+
+
+def _missing(score: Score, card: TaskCard) -> str:
+    """Why a score counts in no mean."""
+    if score.result is not None and score.result.task_version != card.version:
+        return f"version {score.result.task_version} of the task, not {card.version}"
+    return f"{score.n:,} of {card.queries:,} queries" if score.n != card.queries else "not complete"
+
+
+def _some(tasks: Iterable[str], why: Mapping[str, str] | None = None) -> str:
+    """The first tasks, with the reason where there is one, and how many others."""
+    names = list(tasks)
+    shown = [f"{name} ({why[name]})" if why else name for name in names[:_NAMED]]
+    more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
+    return ", ".join(shown) + (f" and {more[0]}" if more else "")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _finished(folder: Path) -> str | None:
+    """When the run was last worked on, from ``timing.json``; it is no part of the results and may be missing."""
+    try:
+        said = json.loads((folder / "timing.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    when = said.get("finished_at") if isinstance(said, dict) else None
+    return when if isinstance(when, str) and _is_time(when) else None
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.strptime(text, TIME).strftime(TIME) == text
+    except ValueError:
+        return False

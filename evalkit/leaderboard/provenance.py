@@ -1,0 +1,96 @@
+"""Where a measured entry's numbers come from: the command that measures them again, and all that its run records."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection
+from urllib.parse import quote
+
+from evalkit.leaderboard.words import MISSING, shown
+from evalkit.results import Manifest
+from evalkit.task import PUBLISHED, TaskCard, all_cards
+
+
+def command(run: Manifest, cards: Collection[TaskCard]) -> str:
+    """The command that measures it again: where the checkpoint and the data lie is the reader's to say.
+
+    Args:
+        run: of the entry.
+        cards: of the board; the run's tasks among them are asked for.
+    """
+    names = {card.name for card in cards}
+    parts = ["evalkit", "run", "--model", model(run), "--tasks", _selectors(run, names), "--data", "DATA"]
+    parts += ["--out", "RUNS"]
+    settings = run.settings
+    if settings.prompting is not None:
+        parts += ["--prompting", settings.prompting]
+    if settings.limit is not None:
+        parts += ["--limit", str(settings.limit)]
+    if settings.official_dedup:
+        parts.append("--official-dedup")
+    if settings.exif != "apply":
+        parts += ["--exif", settings.exif]
+    if settings.vectors != "float32":
+        parts += ["--vectors", settings.vectors]
+    return shown(shlex.join(parts))
+
+
+def model(run: Manifest) -> str:
+    """The MODEL of a run, with all options that its vectors depend on.
+
+    A path is not recorded: ``PATH`` stands for the folder that holds the checkpoint's, ``CLASS`` for the class of a
+    file or a module.
+    """
+    from evalkit import tiny
+
+    record = run.model
+    options = "&".join(f"{quote(key)}={quote(value, safe='')}" for key, value in sorted(record.options.items()))
+    if record.name in tiny.MODELS and tiny.MODELS[record.name].family == record.family:
+        found = record.name
+    elif record.name == record.family:
+        found = record.family
+    elif record.family.endswith(".py") or "." in record.family:
+        found = f"{record.family}:CLASS"
+    elif record.revision and len(record.revision) == 40 and record.name.count("/") == 1:
+        found = f"{record.family}:{record.name}@{record.revision}"
+    else:
+        found = f"{record.family}:PATH/{record.name.rsplit('/', 1)[-1]}"
+    return f"{found}?{options}" if options else found
+
+
+def _selectors(run: Manifest, names: Collection[str]) -> str:
+    own = {result.task for result in run.tasks if result.task in names}
+    members: dict[str, set[str]] = {}
+    for card in all_cards():
+        members.setdefault(card.suite, set()).add(card.name)
+    whole = [suite for suite, tasks in members.items() if tasks <= own]
+    if set(PUBLISHED) <= set(whole):
+        whole = ["all", *(suite for suite in whole if suite not in PUBLISHED)]
+    covered = {task for suite, tasks in members.items() if tasks <= own for task in tasks}
+    return ",".join([*whole, *(result.task for result in run.tasks if result.task in own - covered)])
+
+
+def provenance(run: Manifest) -> tuple[tuple[str, str], ...]:
+    """What a run records of its model, settings and environment, as names and texts."""
+    record, settings = run.model, run.settings
+    found = [
+        ("Run", run.run_id),
+        ("Status", run.status),
+        ("evalkit", run.evalkit_version),
+        ("Family", record.family),
+        ("Revision", record.revision or MISSING),
+        ("Fingerprint", record.fingerprint),
+        ("Dimension", f"{record.dimension:,}"),
+        ("Embeds", ", ".join(record.modalities) or MISSING),
+        ("Regions of its own input", ", ".join(record.regions) or "none"),
+        ("Options", ", ".join(f"{key}={value}" for key, value in sorted(record.options.items())) or "none"),
+        ("Queries", "all" if settings.limit is None else f"the first {settings.limit:,} of each task"),
+        ("Candidates", "merged by the official key" if settings.official_dedup else "told apart by content"),
+        ("Camera's orientation", "applied" if settings.exif == "apply" else "ignored"),
+        ("Vectors kept as", settings.vectors),
+        ("Regions asked for", settings.prompting or "native where it takes them, else text"),
+        ("Python", run.environment.python),
+        ("System", run.environment.system),
+        ("Device", run.environment.device),
+    ]
+    return tuple((name, shown(value)) for name, value in found)

@@ -1,0 +1,111 @@
+"""The whole of ``evalkit report``: runs and published numbers to boards, boards to a site and Markdown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalkit import __version__
+from evalkit.files import write_atomically
+from evalkit.leaderboard import badges, exports, feed
+from evalkit.leaderboard.assemble import boards
+from evalkit.leaderboard.board import Board
+from evalkit.leaderboard.html import site
+from evalkit.leaderboard.markdown import markdown
+from evalkit.leaderboard.media import MediaMode
+from evalkit.leaderboard.published import read
+from evalkit.leaderboard.sheets import LIMIT, sheets
+from evalkit.leaderboard.site import publish
+from evalkit.progress import Progress
+from evalkit.results import find_runs
+from evalkit.task import DataFolder
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a site shows.
+
+    Attributes:
+        data: what the runs were about, for the texts and images of the pages of samples.
+        media: what is embedded of images that are somebody else's.
+        samples: queries that a page of samples shows at most; 0 for no such pages.
+        published: numbers that papers report stand beside the measured ones.
+        more: files or folders of more published numbers.
+    """
+
+    data: DataFolder | None = None
+    media: MediaMode = "none"
+    samples: int = LIMIT
+    published: bool = True
+    more: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A site that was written.
+
+    Attributes:
+        index: its first page.
+        files: how many it has.
+        markdown: where it was asked for.
+        warnings: what was left out, and why, one line each; may hold strangers' words.
+    """
+
+    index: Path
+    files: int
+    markdown: Path | None
+    warnings: tuple[str, ...]
+
+
+def report(
+    runs: Sequence[Path],
+    folder: Path,
+    markdown_file: Path | None = None,
+    choices: Choices | None = None,
+    progress: Progress | None = None,
+) -> Reported:
+    """Write the site of runs, and Markdown of the same tables.
+
+    Args:
+        runs: folders of runs, or folders that hold them (``RUNS/<model>/<run id>``).
+        folder: of the site; an older one of evalkit's is replaced file by file, other files stay.
+        markdown_file: for the tables of what was measured as Markdown, where they are wanted.
+        choices: what the site shows.
+        progress: who is told.
+
+    Raises:
+        UsageError: a path that does not exist or holds no run, or files of somebody else in the site's folder;
+            published numbers that cannot be read.
+        ResultsError: a run that cannot be read, or a file that cannot be written.
+    """
+    choices, progress = choices or Choices(), progress or Progress(quiet=True)
+    rows = read(choices.more) if choices.published else ()
+    found = in_order(boards(find_runs(runs), rows))
+    own = [
+        sheets(board, choices.data, media=choices.media, limit=choices.samples) for board in found if choices.samples
+    ]
+    files: dict[str, Callable[[], bytes]] = site(found, version=__version__, sheets=own)
+    for board in found:
+        files |= exports.files(board) | badges.files(board)
+    files |= feed.files(found, os.environ)
+    for pages in own:
+        files |= pages.media
+    with progress.run("leaderboard", 1), progress.task("pages"):
+        progress.expect(len(files))
+        publish(files, folder, lambda name: progress.advance(1))
+    if markdown_file is not None:
+        write_atomically(markdown_file, markdown([board for board in found if is_measured(board)]).encode())
+    warnings = tuple(warning for pages in own for warning in pages.warnings)
+    return Reported(folder / "index.html", len(files), markdown_file, warnings)
+
+
+def in_order(found: Sequence[Board]) -> tuple[Board, ...]:
+    """Boards that something was measured on come first."""
+    return tuple(sorted(found, key=lambda board: not is_measured(board)))
+
+
+def is_measured(board: Board) -> bool:
+    """Whether any of its entries was measured."""
+    return any(entry.kind == "measured" for entry in board.entries)

@@ -1,0 +1,228 @@
+"""The tables of a board as plain cells: what Markdown and LaTeX have, each in its own writing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from evalkit.leaderboard.board import Board, Entry, Group, Mean, Score
+from evalkit.leaderboard.words import interval, outside, parameters, percent
+
+NONE = "–"
+HEADLINES = ("general", "interactive")
+WITHOUT_TABLE = ("general", "ind", "ood")
+"""Groups of tasks that stand in the tables of others."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry of a table; its text is not escaped.
+
+    Attributes:
+        text: as it is shown.
+        strong: the highest of its column.
+        slanted: not told apart from the best measured entry of its column.
+        notes: numbers of footnotes.
+        href: https, where it is a link.
+    """
+
+    text: str
+    strong: bool = False
+    slanted: bool = False
+    notes: tuple[int, ...] = ()
+    href: str | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its header, whether it is aligned to the right, its cells from top to bottom."""
+
+    header: str
+    number: bool
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        key: of the group; ``headline`` for that of all.
+        caption: for people.
+        columns: the first has the names of the entries.
+        foot: how many rows at the end are baselines and chance.
+    """
+
+    key: str
+    caption: str
+    columns: tuple[Column, ...]
+    foot: int
+
+    @property
+    def rows(self) -> list[tuple[Cell, ...]]:
+        """The cells row by row, without the header."""
+        return list(zip(*(column.cells for column in self.columns), strict=True))
+
+
+def tables(board: Board) -> tuple[Table, ...]:
+    """The headline table with all entries, then one of each meta-task with those that have a score in it."""
+    found = [_headline(board)]
+    own = [group for group in board.groups if group.key not in WITHOUT_TABLE]
+    shown = {task for group in own for task in group.tasks}
+    own += [group for group in board.groups if group.key == "general" and not shown.issuperset(group.tasks)]
+    for group in own:
+        entries = [entry for entry in board.entries if any(task in _there(entry) for task in group.tasks)]
+        if entries:
+            found.append(_tasks(board, group, entries))
+    return tuple(found)
+
+
+def legend(board: Board) -> tuple[str, ...]:
+    """What the marks of the tables mean, as far as there are any."""
+    scores = [score for entry in board.entries for score in entry.scores.values()]
+    p1 = [score.result.metrics["precision_at_1"] for score in scores if score.result and score.result.metrics]
+    ranked = any(rank for entry in board.entries for rank in entry.ranks.values())
+    lines = [
+        "Precision@1 in percent: the chance that the right candidate comes first when equal scores are put in random "
+        "order. Means are unweighted over tasks and need all of them. Bold: the highest of a column.",
+    ]
+    if ranked:
+        lines.append(
+            "Intervals are 95 %. A rank is a range: best and worst place in 95 % of 2,000 bootstrap resamples of the "
+            "queries, the same queries for all measured entries."
+        )
+    if any(score.tied_with_best for score in scores):
+        lines.append(
+            "Italic: the best measured entry of a task, and those that a paired test on the same queries does not tell "
+            "apart from it (5 %, Holm)."
+        )
+    if any(percent(value.optimistic) != percent(value.value) for value in p1):
+        lines.append(
+            "(In brackets) with the right candidate first among equal scores, as the official ranking has it, where "
+            "that changes the number."
+        )
+    if not all(value.above_chance for value in p1):
+        lines.append("* not above chance: the 95 % interval reaches down to what knows nothing.")
+    if not all(score.complete for score in scores):
+        lines.append("† not all queries of the task of today, so no part of any mean.")
+    if any(entry.kind == "published" for entry in board.entries):
+        lines.append(
+            "Published: numbers of a paper or another leaderboard, not measured by evalkit; ° its own mean, whose "
+            "tasks it does not give. Their intervals and ranks are worked out as if each query were right or wrong, "
+            "and know of no other spread than that of sampling queries."
+        )
+    if any(entry.knows_nothing for entry in board.entries):
+        lines.append("random and constant know nothing; they are there to compare with and have no rank.")
+    return tuple(lines)
+
+
+def _headline(board: Board) -> Table:
+    entries, groups = board.entries, {group.key: group for group in board.groups}
+    columns = [_names(board, entries)]
+    for key in HEADLINES:
+        if group := groups.get(key):
+            columns += [_ranks(board, entries, group), _means(board, entries, group, with_interval=True)]
+    columns += [_means(board, entries, group) for group in board.groups if group.key not in HEADLINES]
+    of_entries: dict[str, Callable[[Entry], str]] = {
+        "Tasks": lambda entry: _coverage(board, entry),
+        "Regions by": lambda entry: entry.prompting or NONE,
+        "MMEB-train": lambda entry: entry.facts.trained_on_mmeb,
+        "Parameters": lambda entry: parameters(entry.facts.parameters) if entry.facts.parameters else NONE,
+        "Dimension": lambda entry: str(entry.facts.dimension) if entry.facts.dimension else NONE,
+        "Licence": lambda entry: entry.facts.licence or NONE,
+    }
+    for header, text in of_entries.items():
+        cells = [Cell(text(entry)) for entry in entries]
+        columns.append(_column(board, header, cells, number=header in ("Tasks", "Parameters", "Dimension")))
+    columns.append(_column(board, "Numbers", [_origin(entry) for entry in entries], number=False))
+    return Table("headline", f"{board.title}: all entries", tuple(columns), _foot(board, entries))
+
+
+def _tasks(board: Board, group: Group, entries: Sequence[Entry]) -> Table:
+    by_region = any(entry.prompting for entry in entries) and group.key == "interactive"
+    columns = [_names(board, entries), _means(board, entries, group)]
+    subsets = {card.name: card.subset for card in board.cards}
+    for task in group.tasks:
+        best = _best(entries, [_counted(entry, task) for entry in entries])
+        cells = [_score(entry, task, i in best) for i, entry in enumerate(entries)]
+        columns.append(_column(board, subsets[task], cells, chance=board.chance.get(task)))
+    if by_region:
+        cells = [Cell(entry.prompting or NONE) for entry in entries]
+        columns.insert(1, _column(board, "Regions by", cells, number=False))
+    return Table(group.key, f"{group.label}: Precision@1 of each task", tuple(columns), _foot(board, entries))
+
+
+def _names(board: Board, entries: Sequence[Entry]) -> Column:
+    cells = [Cell(entry.label) for entry in entries]
+    return Column("Model", False, (*cells, *([Cell("Chance")] if board.chance else [])))
+
+
+def _ranks(board: Board, entries: Sequence[Entry], group: Group) -> Column:
+    cells = [Cell(str(entry.ranks.get(group.key) or NONE)) for entry in entries]
+    return _column(board, f"{group.label}: rank", cells)
+
+
+def _means(board: Board, entries: Sequence[Entry], group: Group, *, with_interval: bool = False) -> Column:
+    best = _best(entries, [entry.means[group.key].value for entry in entries])
+    cells = [_mean(entry.means[group.key], i in best, with_interval) for i, entry in enumerate(entries)]
+    return _column(board, group.label, cells, chance=group.chance)
+
+
+def _mean(mean: Mean, strong: bool, with_interval: bool) -> Cell:
+    if mean.value is None:
+        return Cell(NONE, notes=mean.notes)
+    text = percent(mean.value) + ("°" if mean.reported else "")
+    if with_interval and mean.low is not None:
+        text += f" ({interval(mean.low, mean.high)})"
+    return Cell(text, strong, notes=mean.notes)
+
+
+def _score(entry: Entry, task: str, strong: bool) -> Cell:
+    score = entry.scores.get(task)
+    if score is None:
+        return Cell("failed" if task in entry.failures else NONE)
+    text = percent(score.value) + ("" if score.complete else "†")
+    if score.result and score.result.metrics:
+        p1 = score.result.metrics["precision_at_1"]
+        text += "" if p1.above_chance else "*"
+        text += f" ({percent(p1.optimistic)})" if percent(p1.optimistic) != percent(p1.value) else ""
+    return Cell(text, strong, score.tied_with_best)
+
+
+def _origin(entry: Entry) -> Cell:
+    """Measured or published, with a link to the first source that has an address."""
+    return Cell(entry.kind, href=next((url for source in entry.sources if (url := outside(source.url))), None))
+
+
+def _column(
+    board: Board, header: str, cells: Sequence[Cell], *, number: bool = True, chance: float | None = None
+) -> Column:
+    """A column with the row of chance, where the board has one."""
+    last = [Cell(NONE if chance is None else percent(chance))] if board.chance else []
+    return Column(header, number, (*cells, *last))
+
+
+def _there(entry: Entry) -> set[str]:
+    return {*entry.scores, *entry.failures}
+
+
+def _counted(entry: Entry, task: str) -> float | None:
+    score: Score | None = entry.scores.get(task)
+    return score.value if score and score.complete else None
+
+
+def _best(entries: Sequence[Entry], values: Sequence[float | None]) -> set[int]:
+    """Rows of the highest value, of those that have to know something; none where there is no contest."""
+    there = {i: v for i, v in enumerate(values) if v is not None and not entries[i].knows_nothing}
+    return {i for i, value in there.items() if value == max(there.values())} if len(there) > 1 else set()
+
+
+def _coverage(board: Board, entry: Entry) -> str:
+    """Tasks with a complete score, and whether a paper reports means of others."""
+    done = f"{sum(score.complete for score in entry.scores.values())}/{len(board.cards)}"
+    reported = any(mean.reported for mean in entry.means.values())
+    return ("means only" if not entry.scores else f"{done} and means") if reported else done
+
+
+def _foot(board: Board, entries: Sequence[Entry]) -> int:
+    return sum(entry.knows_nothing for entry in entries) + bool(board.chance)

@@ -1,0 +1,118 @@
+"""The files of one task that sample pages are made of: each run's answers, and the rows they are answers to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from evalkit.environment import without_places
+from evalkit.errors import EvalkitError, ResultsError
+from evalkit.items import Item
+from evalkit.leaderboard.answers import Answers, read_answers
+from evalkit.leaderboard.board import Board, Entry
+from evalkit.results import Settings
+from evalkit.task import DataFolder, Task, TaskCard
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A loaded task, by what a run's file calls its queries and candidates."""
+
+    task: Task
+    row_of: Mapping[str, int]
+    named: Mapping[str, Sequence[int]]
+
+    @classmethod
+    def of(cls, task: Task) -> Rows:
+        """Those of a task."""
+        named: dict[str, list[int]] = {}
+        for number, name in enumerate(task.names):
+            named.setdefault(name, []).append(number)
+        return cls(task, {id_: row for row, id_ in enumerate(task.ids)}, named)
+
+    def query(self, id_: str) -> Item:
+        """The query of this id."""
+        return self.task.queries[self.row_of[id_]]
+
+    def candidates(self, id_: str, name: str) -> list[tuple[Item, bool]]:
+        """The candidates of this name in a query's pool, and whether each is right. Names need not be distinct."""
+        row = self.row_of[id_]
+        pool, relevant = self.task.pools[row], self.task.relevant[row]
+        return [
+            (self.task.candidates[number], bool((relevant == number).any()))
+            for number in self.named.get(name, ())
+            if (pool == number).any()
+        ]
+
+
+class TaskFiles:
+    """The answers of all measured entries to a task, and its data: each file read once for all of the task's sheets.
+
+    Args:
+        card: of the task.
+        board: whose entries.
+        data: where the rows lie; none where nobody said.
+        limit: answers to keep of each file.
+
+    Attributes:
+        answers: by the entry's slug, of the entries whose file can be read.
+        entries: the same entries, in the board's order.
+        faults: by the label of each other entry, why its file cannot be read.
+    """
+
+    def __init__(self, card: TaskCard, board: Board, data: DataFolder | None, limit: int) -> None:
+        self.card, self.board = card, board
+        self.answers: dict[str, Answers] = {}
+        self.entries: list[Entry] = []
+        self.faults: dict[str, str] = {}
+        self._data = data
+        self._loaded: dict[Settings, Rows | str] = {}
+        for entry in board.entries:
+            score = entry.scores.get(card.name)
+            if entry.run is None or score is None or score.result is None or score.result.samples is None:
+                continue
+            try:
+                self.answers[entry.slug] = read_answers(entry.run[0], score.result, limit)
+                self.entries.append(entry)
+            except ResultsError as error:
+                self.faults[entry.label] = str(error)
+
+    def rows(self, entry: Entry) -> Rows | str:
+        """The rows that an entry's run was made of, or in a sentence why they are not to be had."""
+        if self._data is None:
+            return (
+                "The texts and images of the queries are not here: the pages were made without the tasks' data "
+                "(evalkit report … --data DIR)."
+            )
+        if entry.run is None:
+            raise ValueError(f"{entry.slug} is not measured")
+        chosen = entry.run[1].settings
+        settings = Settings(limit=chosen.limit, official_dedup=chosen.official_dedup, exif=chosen.exif)
+        if settings not in self._loaded:
+            self._loaded[settings] = _load(self.card, self._data, settings)
+        rows = self._loaded[settings]
+        return rows if isinstance(rows, str) else self._other(rows, self.answers[entry.slug]) or rows
+
+    def _other(self, rows: Rows, answers: Answers) -> str | None:
+        """What is wrong where the data folder holds other rows than those that were asked."""
+        asked: list[str] = answers.ids.to_pylist()
+        lacking = [id_ for id_ in asked if id_ not in rows.row_of]
+        if not lacking and len(asked) == len(rows.row_of):
+            return None
+        if lacking:
+            what = f"{len(lacking)} of the run's {len(asked)} queries are not in it, such as {lacking[0]}"
+        else:
+            what = f"it has {len(rows.row_of)} queries and the run {len(asked)}"
+        return (
+            "The texts and images of the queries are not here: the data folder does not hold the rows of "
+            f"{self.card.name} that the run was made of ({what}). Name the run's own data with --data DIR."
+        )
+
+
+def _load(card: TaskCard, data: DataFolder, settings: Settings) -> Rows | str:
+    from evalkit.evaluate import load_task
+
+    try:
+        return Rows.of(load_task(card, data, settings))
+    except EvalkitError as error:
+        return f"The texts and images of the queries are not here: {without_places(str(error), data)}"

@@ -1,0 +1,137 @@
+"""How pages write numbers, and what strangers wrote: nothing here is HTML unless it says so."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+    from evalkit.leaderboard.board import Facts
+
+MISSING = "—"
+_MINUS = "\N{MINUS SIGN}"
+_LONG = 9  # letters that a narrow column has room for
+_JOINERS = "\u200c\u200d"  # are part of words and of emoji, and turn nothing around
+
+
+def percent(value: float | None) -> str:
+    """A fraction as percent with one decimal; a dash where there is none."""
+    return MISSING if value is None else f"{100 * value:.1f}"
+
+
+def signed(value: float | None) -> str:
+    """A difference of fractions in percentage points, with its sign; what rounds to nothing has none."""
+    if value is None:
+        return MISSING
+    text = f"{100 * value:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else minus(text)
+
+
+def minus(text: str) -> str:
+    """A formatted number with the sign that is as wide as a plus."""
+    return text.replace("-", _MINUS)
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """An interval of fractions, in percent."""
+    return MISSING if low is None or high is None else f"{percent(low)}–{percent(high)}"
+
+
+def signed_interval(low: float, high: float) -> str:
+    """An interval of a difference, in percentage points."""
+    return f"{signed(low)} to {signed(high)}"
+
+
+def p_value(value: float | None) -> str:
+    """A p-value, as far as anybody needs it."""
+    if value is None:
+        return MISSING
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def parameters(millions: float | None) -> str:
+    """A number of parameters, in millions or billions."""
+    if millions is None:
+        return MISSING
+    if millions < 999.5:
+        return f"{millions:.3g} M"
+    return f"{millions / 1000:.3g} B"
+
+
+def count(n: int, one: str, many: str | None = None) -> str:
+    """A number and what there is of it."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def shown(text: str) -> str:
+    """Text with everything escaped that is no character to be seen, such as what turns the direction of writing.
+
+    Unlike :func:`evalkit.terminal.printable` it leaves alone what joins letters and emoji: a page isolates names.
+    """
+    return "".join(c if c.isprintable() or c in _JOINERS or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+def outside(url: str | None) -> str | None:
+    """An address that a page may link to: https and a host, and nothing that a browser would read otherwise.
+
+    Runs and published rows are strangers': ``javascript:`` is an address, too.
+    """
+    if not url or not url.isprintable() or re.search(r"[\s\\<>\"]", url):
+        return None
+    try:
+        parts = urlsplit(url)
+        return url if parts.scheme == "https" and parts.hostname else None
+    except ValueError:
+        return None
+
+
+def path(*parts: str) -> str:
+    """A file's path from the names of folders and file; it is the page's relative address, too.
+
+    Raises:
+        ValueError: a part that would lead elsewhere, or that an address would have to write otherwise.
+    """
+    if wrong := [part for part in parts if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", part)]:
+        raise ValueError(f"{wrong[0]!r} cannot be part of a page's name: letters, digits, hyphens")
+    return "/".join(parts)
+
+
+def key(text: str) -> str:
+    """A name of evalkit's own (a card's, a group's) as part of an identifier in a page."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def breakable(name: str) -> Markup:
+    """A task's name as HTML that may be broken in a narrow column: after a mark, in long parts before a capital."""
+    from markupsafe import Markup, escape
+
+    parts: list[str] = []
+    for part in re.split(r"(?<=[-_/])", name):
+        parts += re.split(r"(?<=[a-z])(?=[A-Z])", part) if len(part) > _LONG else [part]
+    return Markup("<wbr>").join(escape(part) for part in parts)
+
+
+def link(text: str, href: str | None) -> Markup:
+    """A name of a stranger as HTML, isolated from the direction of what stands around it, with a link where it has one.
+
+    Args:
+        text: any.
+        href: from :func:`path` or :func:`outside`.
+    """
+    from markupsafe import Markup, escape
+
+    name = f"<bdi>{escape(shown(text))}</bdi>"
+    return Markup(name if href is None else f'<a href="{escape(href)}">{name}</a>')
+
+
+def size_class(facts: Facts) -> str:
+    """Which of the sizes that a page filters by a model has."""
+    if facts.parameters is None:
+        return "unknown"
+    return "small" if facts.parameters < 1000 else "middle" if facts.parameters < 4500 else "large"
+
+
+SIZES = {"small": "under 1 B", "middle": "1 B to 4.5 B", "large": "over 4.5 B", "unknown": "unknown"}

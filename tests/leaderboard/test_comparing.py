@@ -1,0 +1,152 @@
+"""Entries on the same queries: who is not told apart from the best, and differences of pairs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom, permutation_test
+
+from evalkit.leaderboard.comparing import _bounds, adjusted, not_told_apart, task_difference
+from evalkit.leaderboard.joined import Joined
+from evalkit.stats import paired_test
+
+SCORE = st.sampled_from([0.0, 1.0, 0.5, 1 / 3])
+
+
+def midp(wins: int, losses: int) -> float:
+    """McNemar's mid-p by scipy's binomial distribution."""
+    n, few = wins + losses, min(wins, losses)
+    return 1.0 if wins == losses else min(1.0, 2 * binom.cdf(few, n, 0.5) - binom.pmf(few, n, 0.5))
+
+
+def kept(p_values: dict[str, float]) -> set[str]:
+    """Whom Holm's procedure does not reject at 5 %, step by step."""
+    left = sorted(p_values, key=p_values.get)
+    while left and p_values[left[0]] * len(left) <= 0.05:
+        left = left[1:]
+    return set(left)
+
+
+def joined(scores: np.ndarray) -> Joined:
+    return Joined(tuple(f"e{row:03d}" for row in range(len(scores))), np.asarray(scores, dtype=float), b"")
+
+
+def models(n: int, skills: list[float], seed: int, values=(0.0, 1.0)) -> np.ndarray:
+    draw = np.random.default_rng(seed)
+    hard = draw.normal(size=n)
+    scores = np.array([hard + 0.5 * draw.normal(size=n) < skill for skill in skills], dtype=float)
+    if len(values) > 2:
+        scores[draw.random(scores.shape) < 0.1] = 0.5
+    return scores
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_not_told_apart_is_what_mcnemar_and_holm_do_not_reject(seed):
+    scores = models(400, list(np.linspace(-0.6, 0.6, 30)), seed)
+    means = scores.mean(axis=1)
+    best = int(means.argmax())
+    p_values = {
+        f"e{row:03d}": midp(int((scores[row] > scores[best]).sum()), int((scores[row] < scores[best]).sum()))
+        for row in range(30)
+        if row != best
+    }
+    names = joined(scores).entries
+    wanted = kept(p_values) | {names[best]}
+    assert not_told_apart(joined(scores), names[best], frozenset(names)) == wanted
+    assert 1 < len(wanted) < 30
+
+
+def test_with_ties_it_is_a_permutation_test():
+    scores = models(60, [0.9, 0.7, 0.2, -0.5], 1, values=(0.0, 0.5, 1.0))
+    best = int(scores.mean(axis=1).argmax())
+    names = joined(scores).entries
+    p_values = {}
+    for row in range(4):
+        if row != best:
+            differences = scores[row] - scores[best]
+            found = permutation_test((differences,), np.sum, permutation_type="samples", n_resamples=20_000, rng=0)
+            p_values[names[row]] = float(found.pvalue)
+    assert all(abs(p - 0.05) > 0.01 for p in p_values.values())  # no close call that two samplings decide differently
+    assert not_told_apart(joined(scores), names[best], frozenset(names)) == kept(p_values) | {names[best]}
+
+
+def test_who_does_not_contend_is_not_in_it_and_changes_nothing():
+    scores = models(200, [0.5, 0.5, 0.5, -1], 3)
+    names = joined(scores).entries
+    best = names[int(scores[:2].mean(axis=1).argmax())]
+    assert not_told_apart(joined(scores), best, frozenset(names[:2])) == not_told_apart(
+        joined(scores[:2]), best, frozenset(names[:2])
+    )
+    assert not_told_apart(joined(scores[:1]), names[0], frozenset(names)) == {names[0]}
+
+
+def test_equal_scores_are_never_told_apart():
+    scores = np.tile(models(500, [0.3], 0), (3, 1))
+    assert not_told_apart(joined(scores), "e000", frozenset(joined(scores).entries)) == {"e000", "e001", "e002"}
+
+
+@settings(max_examples=100, deadline=None)
+@given(pairs=st.lists(st.tuples(SCORE, SCORE), min_size=1, max_size=80), whole=st.booleans())
+def test_no_p_value_is_above_its_bound(pairs, whole):
+    table = np.array(pairs).T
+    table = np.floor(table) if whole else table
+    (bound,) = _bounds(table, table[0], [1])
+    # A permutation test's p-value is a count of random draws: five standard errors of it.
+    p = paired_test(table[0], table[1]).p_value
+    slack = 0.0 if whole else 5 * math.sqrt(p * (1 - p) / 10_000) + 1 / 10_000
+    assert p <= bound + slack + 1e-12
+
+
+def test_a_difference_has_its_wins_and_losses_by_hand():
+    base, new = np.array([1, 1, 0, 0, 0, 1.0, 0, 0]), np.array([1, 0, 1, 1, 1, 1.0, 1, 0])
+    found = task_difference("task", base, new, float(new.mean() - base.mean()))
+    assert (found.where, found.wins, found.losses, found.value) == ("task", 4, 1, 0.375)
+    assert found.p_value == pytest.approx(midp(4, 1))
+    assert found.low < 0.375 < found.high
+    assert found.adjusted is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 1.0])), min_size=1, max_size=60),
+    st.randoms(use_true_random=False),
+)
+def test_the_other_way_round_it_is_the_negative_and_the_order_of_queries_does_not_matter(pairs, random):
+    base, new = np.array(pairs).T
+    value = float(new.mean() - base.mean())
+    found, back = task_difference("t", base, new, value), task_difference("t", new, base, -value)
+    assert (back.value, back.wins, back.losses) == (-found.value, found.losses, found.wins)
+    assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
+    assert back.p_value == found.p_value
+    random.shuffle(pairs)
+    assert task_difference("t", *np.array(pairs).T, value) == found
+
+
+def test_ties_get_a_bootstrap_of_the_paired_differences():
+    draw = np.random.default_rng(0)
+    base = draw.choice([0.0, 0.5, 1.0], 300)
+    new = np.clip(base + draw.choice([0.0, 0.5], 300), 0, 1)
+    found = task_difference("t", base, new, float(new.mean() - base.mean()))
+    means = [(new - base)[draw.integers(300, size=299)].mean() for _ in range(4000)]
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.006)
+    assert found.losses == 0
+    one = task_difference("t", np.array([0.5]), np.array([1.0]), 0.5)
+    assert (one.low, one.high) == (-1.0, 1.0)
+
+
+def test_holm_is_over_the_tasks_of_a_comparison():
+    draw = np.random.default_rng(0)
+    tables = {f"t{i}": (draw.integers(0, 2, 50) * 1.0, draw.integers(0, 2, 50) * 1.0) for i in range(5)}
+    raw = {task: task_difference(task, *pair, float(pair[1].mean() - pair[0].mean())) for task, pair in tables.items()}
+    found = adjusted(raw)
+    assert [d.where for d in found] == list(raw)
+    ordered = sorted(found, key=lambda d: d.p_value)
+    largest = 0.0
+    for place, difference in enumerate(ordered):
+        largest = max(largest, min(1.0, difference.p_value * (5 - place)))
+        assert difference.adjusted == pytest.approx(largest)
+    assert adjusted({}) == ()

@@ -1,0 +1,644 @@
+"""The pages as text: right numbers, whole links, nothing that a stranger wrote let through, and the same bytes."""
+
+from __future__ import annotations
+
+import gzip
+import html.parser
+import re
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import evalkit.reports
+import jinja2
+import pytest
+import synthetic_boards as boards
+from hypothesis import given
+from hypothesis import strategies as st
+from jinja2 import nodes
+
+from evalkit.leaderboard import grid, words
+from evalkit.leaderboard.board import Mean, Source
+from evalkit.leaderboard.headline import headline
+from evalkit.leaderboard.html import POLICY, STATIC, site
+from evalkit.leaderboard.model_page import model_page
+from evalkit.leaderboard.provenance import command, model
+from evalkit.leaderboard.task_list import medians
+from evalkit.leaderboard.task_page import task_page
+from evalkit.task import all_cards
+
+TEMPLATES = Path(evalkit.reports.__path__[0]) / "templates"
+VOID = {"meta", "link", "input", "img", "wbr", "br", "hr"}
+DOWNLOADS = ("leaderboard.csv", "leaderboard.json", "leaderboard.tex", "leaderboard.md")
+
+
+class Page(html.parser.HTMLParser):
+    """A page taken apart; elements have to be closed in the order that they were opened in."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open, self.tags, self.ids, self.links, self.text = [], [], [], [], ""
+        self.attributes = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        pairs = dict(attributes)
+        assert len(pairs) == len(attributes), f"an attribute of {tag} twice"
+        self.tags.append(tag)
+        self.attributes += [(tag, *pair) for pair in attributes]
+        self.ids += [pairs["id"]] if "id" in pairs else []
+        self.links += [pairs[name] for name in ("href", "src") if name in pairs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def made(*all_boards, queries=()):
+    sheets = [boards.sheets(boards.sheet(all_boards[0], queries))] if queries else []
+    return site(all_boards, version="0.1.0", sheets=sheets)
+
+
+@pytest.fixture(scope="module")
+def board():
+    return boards.board(6, 4, pairs=3)
+
+
+@pytest.fixture(scope="module")
+def pages(board):
+    queries = [boards.query(1), boards.query(2, "wrong"), boards.query(3, "tied")]
+    return {name: make() for name, make in made(board, boards.demo(), queries=queries).items()}
+
+
+@pytest.fixture(scope="module")
+def hostile():
+    files = made(boards.hostile(), queries=[boards.query(1, id=boards.HOSTILE, prompt=boards.HOSTILE)])
+    return {name: make().decode() for name, make in files.items() if name.endswith(".html")}
+
+
+def rows_of(text, table):
+    """The rows of a table's body as lists of the cells' inner HTML."""
+    body = re.search(rf'<table id="{table}".*?<tbody>(.*?)</tbody>', text, re.DOTALL)[1]
+    return [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", line) for line in re.findall(r"<tr.*?</tr>", body)]
+
+
+def columns_of(text, table):
+    head = re.search(rf'<table id="{table}".*?<thead>(.*?)</thead>', text, re.DOTALL)[1]
+    return re.findall(r'data-column="([^"]+)"', head)
+
+
+# --- the site as a whole --------------------------------------------------------------------------------
+
+
+def test_there_is_a_page_for_everything(board, pages):
+    assert {"index.html", "method.html", "downloads.html", *STATIC} <= set(pages)
+    home = {name.removeprefix("mmeb-scar/") for name in pages if name.startswith("mmeb-scar/")}
+    expected = {"tasks.html", "compare.html"}
+    expected |= {f"group-{group.key}.html" for group in board.groups}
+    expected |= {f"task-{card.subset}.html" for card in board.cards}
+    expected |= {f"model-{entry.slug}.html" for entry in board.entries}
+    expected |= {f"compare-{c.base}-and-{c.new}.html" for c in board.comparisons}
+    expected |= {"samples-RefCOCOg-virtue-000-native.html"}
+    assert home == expected
+    assert len(board.comparisons) == 3
+
+
+def test_every_page_is_well_formed_and_every_link_leads_somewhere(board, pages):
+    exports = {f"{key}/{name}" for key in ("mmeb-scar", "miniature") for name in DOWNLOADS}
+    there = set(pages) | exports | {"feed.xml"}
+    anchors = {}
+    parsed = {name: Page(content.decode()) for name, content in pages.items() if name.endswith(".html")}
+    for name, page in parsed.items():
+        assert len(set(page.ids)) == len(page.ids), name
+        anchors[name] = set(page.ids)
+    for name, page in parsed.items():
+        for link in page.links:
+            if link.startswith("https://"):
+                continue
+            assert ":" not in link
+            path, _, anchor = link.partition("#")
+            target = str(PurePosixPath(name).parent / path) if path else name
+            while "/../" in f"/{target}":
+                target = re.sub(r"(^|/)[^/]+/\.\./", r"\1", target)
+            if "/badges/" in target:
+                continue
+            assert target in there, (name, link)
+            if anchor and target in anchors and link != "#":
+                assert anchor in anchors[target], (name, link)
+
+
+def test_pages_load_the_sites_own_files_alone_and_say_so(pages):
+    for name, content in pages.items():
+        if not name.endswith(".html"):
+            continue
+        text = content.decode()
+        assert f'<meta http-equiv="Content-Security-Policy" content="{POLICY.replace(chr(39), "&#39;")}">' in text
+        page = Page(text)
+        assert page.tags.count("script") == 1
+        assert not {"iframe", "object", "embed", "base", "style"} & set(page.tags)
+        for tag, attribute, value in page.attributes:
+            assert not attribute.startswith("on"), (name, tag, attribute)
+            assert attribute not in ("style", "srcdoc", "action", "formaction"), (name, tag)
+            if attribute in ("src", "href") and tag not in ("a", "link"):
+                assert not re.match(r"[a-z]+:", value), (name, value)
+    assert "default-src 'none'" in POLICY
+    assert "unsafe" not in POLICY
+    assert "http" not in POLICY
+    for name in STATIC:
+        assert b"http" not in pages[name]
+        assert b"url(" not in pages[name]
+        assert b"@import" not in pages[name]
+
+
+def test_the_same_boards_give_the_same_bytes(board, pages):
+    queries = [boards.query(1), boards.query(2, "wrong"), boards.query(3, "tied")]
+    again = {name: make() for name, make in made(boards.board(6, 4, pairs=3), boards.demo(), queries=queries).items()}
+    assert again == pages
+
+
+def test_pages_of_one_name_are_refused(board):
+    with pytest.raises(ValueError, match=r"two pages are called mmeb-scar/tasks\.html"):
+        made(board, board)
+    twice = replace(board, entries=(*board.entries, board.entries[0]))
+    with pytest.raises(ValueError, match="two pages are called mmeb-scar/model-"):
+        made(twice)
+
+
+@pytest.mark.parametrize("slug", ["../evil", "a/b", "a b", "", "é", "a%2e", '"x'])
+def test_a_slug_that_is_none_is_refused(board, slug):
+    with pytest.raises(ValueError, match="cannot be part of a page's name"):
+        made(replace(board, entries=(replace(board.entries[0], slug=slug),), comparisons=()))
+
+
+def test_an_empty_board_and_no_board_at_all_have_pages():
+    empty = replace(boards.board(1, 0), entries=(), comparisons=(), chance={}, improvements=())
+    for files in (made(empty), made()):
+        for name, make in files.items():
+            if name.endswith(".html"):
+                Page(make().decode())
+    bare = replace(empty, groups=(), cards=())
+    assert all(make() for make in made(bare).values())
+
+
+def test_templates_do_no_arithmetic():
+    """Every number is worked out before: a template compares, counts nothing, adds nothing."""
+    arithmetic = (nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Pow, nodes.Neg)
+    environment = jinja2.Environment()
+    found = list(TEMPLATES.glob("*.html"))
+    assert len(found) >= 12
+    for file in found:
+        source = file.read_text(encoding="utf-8")
+        tree = environment.parse(source)
+        assert list(tree.find_all(arithmetic)) == [], file.name
+        filters = {node.name for node in tree.find_all(nodes.Filter)}
+        assert filters <= {"shown", "join", "length"}, file.name  # no |safe, no |round
+        assert "autoescape" not in source
+
+
+def test_the_script_is_small_and_every_section_that_folds_has_its_rule(pages, board):
+    assert len(pages["site.js"]) < 30_000
+    style = pages["site.css"].decode()
+    folding = {span.section.key for span in headline(board, "").spans if span.section.folds}
+    assert folding == {"classification", "vqa", "retrieval", "grounding"}
+    for section in folding:
+        assert f":not(.open-{section}) .{grid.fold(section)}" in style
+    for shade in range(1, grid.SHADES + 1):
+        assert f".heat .h{shade} " in style
+
+
+def test_500_entries_make_an_index_of_less_than_400_kb():
+    content = made(boards.board(500, 0, pairs=0))["index.html"]()
+    assert content.count(b"<tr data-kind") == 500
+    assert len(gzip.compress(content, mtime=0)) < 400_000
+
+
+def luminance(colour):
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_text_has_contrast_on_every_ground(pages, theme):
+    """WCAG 2.2, 1.4.3: at least 4.5 : 1, on every shade of the heat map as well."""
+    found = re.findall(r"--([\w-]+): light-dark\((#\w{6}), (#\w{6})\)", pages["site.css"].decode())
+    colours = {name: (light, dark)[theme] for name, light, dark in found}
+
+    def contrast(one, other):
+        high, low = sorted((luminance(colours[one]), luminance(colours[other])), reverse=True)
+        return (high + 0.05) / (low + 0.05)
+
+    shades = [f"h{i}" for i in range(1, 10)]
+    for ground in ("ground", "raised", "accent-soft", *shades):
+        assert contrast("text", ground) >= 4.5, ground
+    for text in ("quiet", "accent", "caution"):
+        assert contrast(text, "ground") >= 4.5, text
+    assert contrast("quiet", "raised") >= 4.5
+    for mark in ("accent", "text", "bar"):  # 1.4.11: what is drawn
+        assert contrast(mark, "ground") >= (3 if mark != "bar" else 2.2), mark
+    steps = [luminance(colours[name]) for name in ("ground", *shades)]
+    assert steps == sorted(steps, reverse=theme == 0)  # more is farther from the ground
+
+
+# --- numbers --------------------------------------------------------------------------------------------
+
+
+def text_of(cell):
+    return Page(f"<p>{cell}</p>").text
+
+
+def test_the_index_has_every_number_of_the_board(board, pages):
+    text = pages["index.html"].decode()
+    keys = columns_of(text, "mmeb-scar")
+    rows = rows_of(text, "mmeb-scar")
+    entries = [entry for entry in board.entries if not entry.knows_nothing]
+    assert len(rows) == len(entries)
+    by_key = {words.key(card.subset): card for card in board.cards}
+    for entry, row in zip(entries, rows, strict=True):
+        cells = dict(zip(keys, map(text_of, row), strict=True))
+        for key, cell in cells.items():
+            kind, _, name = key.partition("-")
+            if kind == "task":
+                score = entry.scores.get(by_key[name].name)
+                assert cell == ("—" if score is None else f"{100 * score.value:.1f}")
+            if kind == "mean":
+                mean = entry.means[name]
+                marks = "".join(map(str, mean.notes))
+                assert cell.split()[0] == words.percent(mean.value) + marks
+                if name in ("general", "interactive") and mean.low is not None:
+                    assert f"{100 * mean.low:.1f}–{100 * mean.high:.1f}" in cell
+            if kind == "rank":
+                assert cell == str(entry.ranks[name] or "—")
+        assert cells["coverage"] == f"{len(entry.scores)}/41"
+        assert cells["trained"] == entry.facts.trained_on_mmeb
+        assert cells["model"].startswith(entry.label)
+
+
+def test_the_foot_has_random_constant_and_chance_without_a_rank(board, pages):
+    text = pages["index.html"].decode()
+    foot = re.search(r'<table id="mmeb-scar".*?<tfoot>(.*?)</tfoot>', text, re.DOTALL)[1]
+    rows = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", line) for line in re.findall(r"<tr.*?</tr>", foot)]
+    assert [text_of(row[1]).split()[0] for row in rows] == ["random", "constant", "Chance"]
+    assert [text_of(row[0]) for row in rows] == ["—"] * 3
+    chance = dict(zip(columns_of(text, "mmeb-scar"), map(text_of, rows[2]), strict=True))
+    assert chance["mean-interactive"].strip() == "10.0"
+    assert chance["task-hatefulmemes"] == "50.0"
+    assert "data-o" not in foot  # nothing sorts it
+    assert "<b>" not in foot
+
+
+def test_a_missing_number_says_why(board, pages):
+    text = pages["index.html"].decode()
+    assert 'title="failed: image ImageNet-1K/a.jpg is missing">—' in text
+    assert 'title="not reported">—' in text
+    assert 'title="35 of MMEB-36&#39;s 36 tasks: a mean needs all">—' in text
+
+
+def numbers_of(*values, tied=(), contest=()):
+    return grid.numbers(
+        [grid.Number(v, words.percent(v), tied=i in tied, contest=i not in contest) for i, v in enumerate(values)],
+        0.1,
+    )
+
+
+def test_the_best_is_bold_and_what_is_tied_with_it_is_marked():
+    cells = numbers_of(0.5, 0.9, None, 0.9, 0.88, tied=(4,))
+    assert [cell.content for cell in cells] == ["50.0", "<b>90.0</b>", "—", "<b>90.0</b>", "<i>88.0</i>"]
+    assert [cell.content for cell in numbers_of(0.5, None)] == ["50.0", "—"]  # alone there is no contest
+    assert [cell.content for cell in numbers_of(0.5, 0.4, 0.95, contest=(2,))] == ["<b>50.0</b>", "40.0", "95.0"]
+
+
+def test_shades_go_from_chance_to_the_best():
+    assert grid.shades([0.1, 0.05, 0.5, 1.0, None], 0.1) == [0, 0, 4, 9, None]
+    assert grid.shades([0.2, 0.2], 0.5) == [0, 0]
+    assert grid.shades([0.0, 0.9], None) == [0, 9]
+    assert grid.shades([], 0.1) == []
+
+
+@given(st.lists(st.floats(0, 1) | st.none(), max_size=12))
+def test_orders_are_those_of_the_values(values):
+    places = grid.orders(values)
+    for value, place in zip(values, places, strict=True):
+        assert (value is None) == (place is None)
+    there = [(value, place) for value, place in zip(values, places, strict=True) if value is not None]
+    for value, place in there:
+        assert place == len({other for other, _ in there if other < value})
+
+
+def test_footnotes_are_linked_from_their_rows_and_stand_on_the_page(board, pages):
+    noted = next(e for e in board.entries if any(mean.notes for mean in e.means.values()))
+    for name in ("index.html", "mmeb-scar/group-general.html", f"mmeb-scar/model-{noted.slug}.html"):
+        text = pages[name].decode()
+        assert '<sup><a href="#mmeb-scar-note-1" aria-label="footnote 1">1</a></sup>' in text
+        assert '<li id="mmeb-scar-note-1" value="1">The reported mean is one over the four meta-tasks.</li>' in text
+    other = next(e for e in board.entries if not any(mean.notes for mean in e.means.values()))
+    assert "-note-" not in pages[f"mmeb-scar/model-{other.slug}.html"].decode()
+
+
+def test_a_reported_mean_is_told_from_one_that_was_worked_out(board, pages):
+    text = pages["index.html"].decode()
+    reported = sum(m.reported for e in board.entries for k, m in e.means.items())
+    assert text.count('title="as its source reports it"') == reported > 0
+
+
+def test_a_published_row_links_to_its_source_and_has_no_interval(board, pages):
+    entry = next(entry for entry in board.entries if entry.kind == "published")
+    text = pages["index.html"].decode()
+    row = next(cells for cells in rows_of(text, "mmeb-scar") if entry.label in cells[1])
+    assert (
+        '<a class="badge" href="https://arxiv.org/abs/2510.00523" title="arXiv:2510.00523, table 1">published</a>'
+        in row[1]
+    )
+    page = pages[f"mmeb-scar/model-{entry.slug}.html"].decode()
+    assert "evalkit run" not in page
+    assert 'class="whisker' not in page
+
+
+def test_improvements_stand_below(board, pages):
+    text = pages["index.html"].decode()
+    rows = [[text_of(cell) for cell in row] for row in rows_of(text, "mmeb-scar-improvements")]
+    assert [(row[1], row[5]) for row in rows] == [("MMEB-36", "+8.5 %"), ("SCaR-5", "+20.3 %")]
+    assert "improvements" not in made(boards.demo())["index.html"]().decode()
+
+
+def test_a_task_page_has_all_entries_with_a_score_the_best_first(board):
+    card = next(card for card in board.cards if card.name == "SCaR/ADE20K")
+    view = task_page(board, card, ())
+    there = [e for e in board.entries if card.name in e.scores and not e.knows_nothing]
+    labels = [text_of(line[0].content).split(" ")[0] for line in view.grid.lines]
+    ordered = [e.label for e in sorted(there, key=lambda e: -e.scores[card.name].value)]
+    assert labels == [*ordered, "random", "constant", "Chance"]
+    assert text_of(view.best) == ordered[0]
+    tied = [
+        e.label
+        for e in sorted(there, key=lambda e: -e.scores[card.name].value)
+        if e.scores[card.name].tied_with_best and e.label != ordered[0]
+    ]
+    assert text_of(view.tied) == ", ".join(tied)
+    assert sum(card.name not in entry.scores for entry in board.entries) == 1
+    assert view.without == "1 entry has no score of its own on this task."
+    many = task_page(boards.board(2, 9), board.cards[1], ())
+    assert many.without == "6 entries have no score of their own on this task."
+    verdicts = [line[[c.key for c in view.grid.columns].index("best")].content for line in view.grid.lines]
+    assert verdicts[0] == "best"
+    assert verdicts.count("not told apart") == len(tied)
+
+
+def test_a_task_page_of_a_failure_says_why(board):
+    view = task_page(board, board.cards[0], ())
+    assert [(text_of(name), why) for name, why in view.failures] == [("clip-005", "image ImageNet-1K/a.jpg is missing")]
+    assert [text_of(line[0].content).split(" ")[0] for line in view.grid.lines][-4] == "clip-005"
+
+
+def test_a_model_page_says_where_it_is_strong(board):
+    entry = board.entries[0] if board.entries[0].kind == "measured" else board.entries[1]
+    median = medians(board)
+    view = model_page(board, entry, median, ())
+    above = {
+        card.subset: entry.scores[card.name].value - median[card.name]
+        for card in board.cards
+        if card.name in entry.scores
+    }
+    expected = sorted(above, key=lambda name: -above[name])
+    assert [text_of(one.task) for one in view.strengths] == [name for name in expected[:5] if above[name] > 0]
+    assert [text_of(one.task) for one in view.weaknesses] == [name for name in expected[:-6:-1] if above[name] < 0]
+    for one in (*view.strengths, *view.weaknesses):
+        assert one.difference == words.signed(above[text_of(one.task)])
+    alone = replace(board, entries=(entry,), comparisons=(), improvements=())
+    assert model_page(alone, entry, medians(alone), ()).strengths == ()
+    random = next(e for e in board.entries if e.slug == "random")
+    assert model_page(board, random, median, ()).weaknesses == ()
+
+
+def test_medians_are_of_those_that_know_something():
+    made_up = boards.board(3, 0, pairs=0)
+    name = made_up.cards[5].name
+    scores = sorted(e.scores[name].value for e in made_up.entries if not e.knows_nothing)
+    assert medians(made_up)[name] == scores[1]
+
+
+def test_a_comparison_says_who_is_ahead(board, pages):
+    pair = board.comparisons[0]
+    text = pages[f"mmeb-scar/compare-{pair.base}-and-{pair.new}.html"].decode()
+    rows = {text_of(row[0]): [text_of(cell) for cell in row] for row in rows_of(text, "tasks")}
+    assert len(rows) == len(pair.tasks)
+    labels = {entry.slug: entry.label for entry in board.entries}
+    for difference in pair.tasks:
+        row = rows[difference.where.removeprefix("SCaR/")]
+        assert row[1] == words.signed(difference.value)
+        if difference.adjusted >= 0.05:
+            assert row[4] == "not told apart"
+        else:
+            assert row[4] == labels[pair.new if difference.value > 0 else pair.base]
+        assert row[5:7] == ["40", "30"]
+    matrix = rows_of(pages["mmeb-scar/compare.html"].decode(), "matrix-general")
+    assert len(matrix) == 3
+    names = [text_of(row[0]) for row in matrix]
+    one = next(d for d in pair.groups if d.where == "general")
+    new, base = names.index(labels[pair.new]), names.index(labels[pair.base])
+    assert text_of(matrix[new][base + 1]) == words.signed(one.value)
+    assert text_of(matrix[base][new + 1]) == words.signed(-one.value)
+    assert text_of(matrix[new][new + 1]) == ""
+
+
+# --- provenance -----------------------------------------------------------------------------------------
+
+
+def run_of(board, **changes):
+    (_, manifest) = next(entry.run for entry in board.entries if entry.run)
+    record = manifest.model.model_copy(update=changes.pop("model", {}))
+    settings = manifest.settings.model_copy(update=changes.pop("settings", {}))
+    return manifest.model_copy(update={"model": record, "settings": settings, **changes})
+
+
+@pytest.mark.parametrize(
+    ("record", "written"),
+    [
+        ({"name": "virtue-tiny", "family": "virtue", "options": {}}, "virtue-tiny"),
+        ({"name": "virtue-tiny", "family": "clip", "options": {}}, "clip:PATH/virtue-tiny"),
+        (
+            {"name": "random", "family": "random", "options": {"seed": "0", "dimension": "64"}},
+            "random?dimension=64&seed=0",
+        ),
+        (
+            {"name": "Sony/VIRTUE-2B-SCaR", "family": "virtue", "revision": "e" * 40},
+            f"virtue:Sony/VIRTUE-2B-SCaR@{'e' * 40}?",
+        ),
+        ({"name": "mine", "family": "my_model.py", "options": {"a": "x&y"}}, "my_model.py:CLASS?a=x%26y"),
+        ({"name": "ours", "family": "clip", "revision": "f" * 64, "options": {}}, "clip:PATH/ours"),
+    ],
+)
+def test_the_model_of_a_command_is_the_runs(board, record, written):
+    assert model(run_of(board, model=record)).startswith(written)
+
+
+def test_the_command_measures_the_same_again(board):
+    """It is what the command line takes, and asks for the same tasks and settings."""
+    import shlex
+
+    from evalkit.cli.run import command as run_command
+    from evalkit.embedders.registry import parse_model
+    from evalkit.task import select_tasks
+
+    settings = {"limit": 5, "official_dedup": True, "exif": "ignore", "vectors": "float16", "prompting": "crop"}
+    manifest = run_of(board, settings=settings, model={"name": "virtue-tiny", "family": "virtue"})
+    parts = shlex.split(command(manifest, board.cards))
+    assert parts[:2] == ["evalkit", "run"]
+    parsed = run_command.make_context("run", parts[2:], resilient_parsing=True).params
+    assert parsed["limit"] == 5
+    assert parsed["official_dedup"] is True
+    assert (parsed["exif"], parsed["vectors"], parsed["prompting"]) == ("ignore", "float16", "crop")
+    assert [card.name for card in select_tasks(parsed["selectors"])] == [result.task for result in manifest.tasks]
+    assert parse_model(parsed["models"][0]).options == manifest.model.options
+
+
+def test_the_tasks_of_a_command_are_the_runs(board):
+    from evalkit.task import select_tasks
+
+    cards = {card.name: card for card in all_cards()}
+    manifest = run_of(board)
+    for names in (["ImageNet-1K", "SCaR/ADE20K"], [c for c in cards if cards[c].suite == "scar"]):
+        results = tuple(result for result in manifest.tasks if result.task in names)
+        text = command(run_of(board, tasks=results), board.cards)
+        selected = select_tasks([text.split("--tasks ")[1].split()[0]])
+        assert {card.name for card in selected} == set(names)
+    assert "--tasks all " in command(manifest, board.cards)
+    assert "--tasks scar " in text
+
+
+# --- strangers' words -----------------------------------------------------------------------------------
+
+
+def test_nothing_that_a_stranger_wrote_becomes_markup(hostile):
+    assert len(hostile) > 50
+    for name, text in hostile.items():
+        page = Page(text)
+        assert not {"img", "iframe", "object"} & set(page.tags), name
+        assert page.tags.count("script") == 1
+        assert all(not attribute.startswith("on") for _, attribute, _ in page.attributes), name
+        for link in page.links:
+            assert not re.match(r"\s*javascript:", link, re.IGNORECASE), name
+        assert "\u202e" not in text
+        assert not re.search(r"&amp;(lt|gt|amp|#\d+);", text), name  # escaped once
+    index = Page(hostile["index.html"]).text
+    for word in (boards.HOSTILE, "{{ 7 * 7 }} & <!--", "<b>bold</b>", boards.EMOJI, "\\u202e"):
+        assert word in index
+
+
+def test_strangers_sources_are_no_links_unless_https(board):
+    entry = next(entry for entry in board.entries if entry.kind == "published")
+    for url in (
+        boards.SCRIPT,
+        "data:text/html,x",
+        "http://example.org",
+        "//example.org",
+        "https:",
+        None,
+        "https://a b",
+    ):
+        bad = replace(entry, sources=(Source("a paper", url),))
+        text = made(replace(board, entries=(bad,), comparisons=(), improvements=()))[
+            f"mmeb-scar/model-{entry.slug}.html"
+        ]()
+        assert b"<bdi>a paper</bdi>" in text
+        assert b"javascript" not in text
+        assert b"data:text" not in text
+        assert [link for link in Page(text.decode()).links if "example.org" in link] == []
+
+
+@pytest.mark.parametrize(
+    ("url", "there"),
+    [
+        ("https://example.org/a?b=c#d", True),
+        ("HTTPS://example.org", True),
+        ("https://example.org/\u202e", False),
+        ("https://", False),
+        ("https://[", False),
+        ("https:\\\\example.org", False),
+        ('https://example.org/"onclick="', False),
+        (" https://example.org", False),
+        ("java\nscript:alert(1)", False),
+        ("", False),
+    ],
+)
+def test_an_address_outside_is_https_or_nothing(url, there):
+    assert (words.outside(url) == url) is there
+    assert there or words.outside(url) is None
+
+
+@given(st.text())
+def test_shown_text_turns_nothing_around_and_is_shown_as_it_is_again(text):
+    shown = words.shown(text)
+    assert all(c.isprintable() or c in "\n\u200c\u200d" for c in shown)
+    assert words.shown(shown) == shown
+    if text.isprintable():
+        assert shown == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.012, "+1.2"), (-0.012, "\N{MINUS SIGN}1.2"), (0.0004, "0.0"), (-0.0004, "0.0"), (0.0, "0.0"), (None, "—")],
+)
+def test_a_difference_has_its_sign(value, text):
+    assert words.signed(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "—"),
+        (6.9, "6.9 M"),
+        (151.3, "151 M"),
+        (999.4, "999 M"),
+        (999.6, "1 B"),
+        (2210.0, "2.21 B"),
+        (72000, "72 B"),
+    ],
+)
+def test_parameters_are_millions_or_billions(value, text):
+    assert words.parameters(value) == text
+
+
+def test_names_break_where_a_reader_would():
+    assert words.breakable("RefCOCO-Matching") == "RefCOCO-<wbr>Matching"
+    assert words.breakable("InfographicsVQA") == "Infographics<wbr>VQA"
+    assert words.breakable("COCO_Stuff") == "COCO_<wbr>Stuff"
+    assert words.breakable("ImageNet-1K") == "ImageNet-<wbr>1K"
+    assert words.breakable("<b>") == "&lt;b&gt;"
+
+
+def test_a_mean_of_nothing_is_no_zero():
+    made_up = boards.board(2, 0, pairs=0)
+    entry = made_up.entries[0]
+    lacking = replace(entry, means={key: Mean(None, None, None, 0, mean.n_tasks) for key, mean in entry.means.items()})
+    text = made(replace(made_up, entries=(lacking,), improvements=()))["index.html"]().decode()
+    cells = dict(zip(columns_of(text, "mmeb-scar"), rows_of(text, "mmeb-scar")[0], strict=True))
+    assert {cells[key] for key in cells if key.startswith("mean-")} == {"—"}
+
+
+# --- samples --------------------------------------------------------------------------------------------
+
+
+def test_a_page_of_samples_has_every_query_and_candidate(pages, board):
+    text = pages["mmeb-scar/samples-RefCOCOg-virtue-000-native.html"].decode()
+    assert text.count('<article class="sample"') == 3
+    assert [re.findall(r'data-state="(\w+)"', text)] == [["right", "wrong", "tied"]]
+    page = Page(text).text
+    assert "of 3 queries 1 right, 1 wrong, 1 tied." in page
+    assert page.count("a thing number 3") == 3
+    assert "counts 50.0 %" in page
+    assert page.count("Referring object bbox: [10, 20, 60, 80]") == 3
+    assert 'data-margin="low"' not in text.split('id="query-1"')[0]
+    for slug in ("task-RefCOCOg.html", "model-virtue-000-native.html"):
+        own = pages[f"mmeb-scar/{slug}"].decode()
+        assert own.count('href="samples-RefCOCOg-virtue-000-native.html"') == 1

@@ -1,0 +1,113 @@
+"""Per-query files of many entries put together by the queries' ids, and those that are refused."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from board_runs import ids_of, result, write_samples
+
+from evalkit.errors import ResultsError
+from evalkit.leaderboard.joined import join, samples_file
+
+TASK = "example/ShapeSearch"
+SCORES = np.arange(32) % 2 * 1.0
+
+
+def filed(folder, scores=SCORES, ids=None, **changes):
+    made = result(TASK, scores, **changes)
+    return write_samples(folder, made, scores, ids), made
+
+
+def test_entries_are_joined_by_id_whatever_the_order_of_their_files(tmp_path):
+    draw = np.random.default_rng(0)
+    files, wanted = {}, {}
+    for name in ("b", "a", "c"):
+        own = dict(zip(ids_of(TASK, 32), draw.integers(0, 2, 32).astype(float), strict=True))
+        shuffled = [list(own)[i] for i in draw.permutation(32)]
+        files[name] = filed(tmp_path / name, [own[query] for query in shuffled], shuffled)
+        wanted[name] = [own[query] for query in sorted(own)]
+    (joined,) = join(files)
+    assert joined.entries == ("a", "b", "c")
+    assert joined.scores.tolist() == [wanted[name] for name in joined.entries]
+
+
+def test_those_with_other_queries_are_apart_and_the_digest_is_that_of_the_set(tmp_path):
+    other = [*ids_of(TASK, 31), "another"]
+    files = {
+        "a": filed(tmp_path / "a"),
+        "b": filed(tmp_path / "b", SCORES, other),
+        "c": filed(tmp_path / "c", SCORES[::-1], ids_of(TASK, 32)[::-1]),
+    }
+    first, second = join(files)
+    assert (first.entries, second.entries) == (("a", "c"), ("b",))
+    assert first.digest != second.digest
+    assert join({"c": files["c"]})[0].digest == first.digest
+    # Where one id ends and the next begins is part of it.
+    parts = [filed(tmp_path / f"{i}", [1.0, 0.0], ids) for i, ids in enumerate((["ab", "c"], ["a", "bc"]))]
+    assert len({join({"x": part})[0].digest for part in parts}) == 2
+
+
+def test_nothing_is_joined_of_no_files():
+    assert join({}) == ()
+
+
+@pytest.mark.parametrize(
+    ("scores", "ids", "changes", "message"),
+    [
+        (SCORES, ["same"] * 32, {}, r"has the id 'same' twice"),
+        ([*SCORES[:31], 1.5], None, {}, r"score 1.5 for query 'example/ShapeSearch-31', not in \[0, 1\]"),
+        ([*SCORES[:31], float("nan")], None, {}, r"score nan for query"),
+        ([*SCORES[:31], None], None, {}, r"an id or a score is missing"),
+        (SCORES, [None, *ids_of(TASK, 31)], {}, r"an id or a score is missing"),
+        (SCORES[:30], None, {}, r"has 30 with mean 0.5, and run.json says 32 queries"),
+        (SCORES * 0.5, None, {}, r"with mean 0.25, and run.json says 32 queries with mean 0.5"),
+        (SCORES, None, {"signature": "another"}, r"is of another result than run.json has"),
+        ([], None, {}, r"has no rows"),
+    ],
+)
+def test_a_file_that_is_not_that_of_the_result_is_refused_by_name(tmp_path, scores, ids, changes, message):
+    right = result(TASK, SCORES)
+    path = write_samples(tmp_path, right, scores, ids)
+    with pytest.raises(ResultsError, match=message) as refused:
+        join({"a": (path, right.model_copy(update=changes))})
+    assert str(path) in str(refused.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"no parquet", b"PAR1" * 10])
+def test_a_broken_file_is_refused_by_name(tmp_path, content):
+    path, made = filed(tmp_path)
+    path.write_bytes(content)
+    with pytest.raises(ResultsError, match=re.escape(f"{path} cannot be read as a run's samples")):
+        join({"a": (path, made)})
+
+
+def test_columns_of_other_types_or_names_are_refused(tmp_path):
+    path, made = filed(tmp_path)
+    for columns in (
+        {"id": [1, 2], "score": [0.0, 1.0]},
+        {"id": ["a", "b"], "score": [0, 1]},
+        {"id": ["a"], "x": [0.0]},
+    ):
+        pq.write_table(pa.table(columns), path)
+        with pytest.raises(ResultsError, match=re.escape(str(path))):
+            join({"a": (path, made)})
+
+
+@pytest.mark.parametrize("name", ["/etc/hostname", "../other/samples/x.parquet", "samples/../../x.parquet", "a\0b"])
+def test_no_file_outside_of_the_run_is_looked_at(tmp_path, name):
+    with pytest.raises(ResultsError, match=r"run\.json names .*not in the run"):
+        samples_file(tmp_path, result(TASK, SCORES, samples=name))
+
+
+def test_a_missing_file_is_none(tmp_path):
+    assert samples_file(tmp_path, result(TASK, SCORES)) is None
+    assert samples_file(tmp_path, result(TASK, SCORES, samples=None)) is None
+    path, made = filed(tmp_path)
+    assert samples_file(tmp_path, made) == path
+    path.unlink()
+    path.mkdir()
+    assert samples_file(tmp_path, made) is None
