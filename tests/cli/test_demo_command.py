@@ -24,12 +24,14 @@ SAME = ("--size", str(DEMO_SIZE), "--device", "cpu")
 
 
 def left(folder: Path) -> dict[str, bytes]:
-    """All that depends on the inputs alone: everything but times, locks and the store."""
+    """All that depends on the inputs alone: everything but times, pages that show them, locks and the store."""
     found = {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
     return {
         name: data
         for name, data in found.items()
-        if not name.endswith(("timing.json", ".lock")) and ".sqlite" not in name
+        if not name.endswith(("timing.json", ".lock"))
+        and ".sqlite" not in name
+        and (name == "site/index.html" or not name.startswith("site/"))
     }
 
 
