@@ -31,7 +31,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Prompting = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
-class _Record(BaseModel):
+class Written(BaseModel):
+    """A part of a JSON file that evalkit writes: frozen, no field but its own, no NaN, every field in its schema."""
+
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
@@ -41,7 +43,7 @@ class _Record(BaseModel):
     )
 
 
-class MetricResult(_Record):
+class MetricResult(Written):
     """A metric's number on one task; all fractions in [0, 1], unrounded."""
 
     value: Fraction
@@ -69,7 +71,7 @@ class MetricResult(_Record):
         return self.low > self.chance
 
 
-class Failure(_Record):
+class Failure(Written):
     """Why a task has no result."""
 
     type: str
@@ -78,7 +80,7 @@ class Failure(_Record):
     """What was wrong, where, and the way out."""
 
 
-class TaskResult(_Record):
+class TaskResult(Written):
     """One task of a run."""
 
     task: str
@@ -113,7 +115,7 @@ class TaskResult(_Record):
     """Why there is no number."""
 
 
-class Average(_Record):
+class Average(Written):
     """Unweighted mean Precision@1 over the tasks of a suite or group, if all of them are there."""
 
     group: str
@@ -126,7 +128,7 @@ class Average(_Record):
     """Tasks of the group."""
 
 
-class ModelRecord(_Record):
+class ModelRecord(Written):
     """The embedder."""
 
     name: str
@@ -147,7 +149,7 @@ class ModelRecord(_Record):
     """Options that change its vectors."""
 
 
-class Settings(_Record):
+class Settings(Written):
     """Choices of the user that change numbers."""
 
     limit: Annotated[int, Field(ge=1)] | None = None
@@ -162,7 +164,7 @@ class Settings(_Record):
     """How regions were to reach the model; null: by its own input where it takes them, else as text."""
 
 
-class Environment(_Record):
+class Environment(Written):
     """What the numbers were computed with."""
 
     python: str
@@ -175,7 +177,7 @@ class Environment(_Record):
     """Versions of the libraries that can change a number."""
 
 
-class Manifest(_Record):
+class Manifest(Written):
     """``run.json``: one embedder over some tasks."""
 
     model_config = ConfigDict(populate_by_name=True)

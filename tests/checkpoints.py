@@ -11,6 +11,8 @@ import string
 from pathlib import Path
 from typing import Any
 
+VIRTUE = Path(__file__).parent / "golden" / "virtue-tiny-a"
+"""The golden VIRTUE, of known vectors."""
 IMAGE_SIZE = 32
 PATCH = 8
 CLIP_WORDS = ("cat", "dog", "photo", "red", "the")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from builders import Demonstration, demonstrate
-from checkpoints import clip_checkpoint, siglip_checkpoint
+from checkpoints import VIRTUE, clip_checkpoint, siglip_checkpoint
 
 
 @pytest.fixture(scope="session")
@@ -20,9 +20,6 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def siglip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random SigLIP; copy it before changing a file."""
     return siglip_checkpoint(tmp_path_factory.mktemp("checkpoints") / "tiny-siglip")
-
-
-VIRTUE = Path(__file__).parent / "golden" / "virtue-tiny-a"
 
 
 @pytest.fixture(scope="session")

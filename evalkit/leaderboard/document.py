@@ -7,26 +7,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from evalkit.leaderboard import board as of
-from evalkit.results import Fraction, json_bytes
+from evalkit.results import Fraction, Written, json_bytes
 
 SCHEMA_VERSION: Literal[1] = 1
 Difference = Annotated[float, Field(ge=-1, le=1)]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-        json_schema_serialization_defaults_required=True,
-    )
-
-
-class TaskRecord(_Record):
+class TaskRecord(Written):
     """A task of the board."""
 
     name: str
@@ -45,7 +35,7 @@ class TaskRecord(_Record):
     """What an embedder gets that cannot tell any two candidates apart."""
 
 
-class GroupRecord(_Record):
+class GroupRecord(Written):
     """Tasks that a mean is taken over."""
 
     key: str
@@ -58,7 +48,7 @@ class GroupRecord(_Record):
     """Mean chance level; null where it is not known of every task."""
 
 
-class ScoreRecord(_Record):
+class ScoreRecord(Written):
     """Precision@1 on one task."""
 
     value: Fraction
@@ -83,7 +73,7 @@ class ScoreRecord(_Record):
     """One line that pins the number; null of a published one."""
 
 
-class MeanRecord(_Record):
+class MeanRecord(Written):
     """Unweighted mean over the tasks of a group."""
 
     value: Fraction | None
@@ -102,14 +92,14 @@ class MeanRecord(_Record):
     """Numbers of footnotes, from 1."""
 
 
-class RankRecord(_Record):
+class RankRecord(Written):
     """Best and worst place in 95 % of the bootstrap's draws, from 1."""
 
     best: int
     worst: int
 
 
-class FactsRecord(_Record):
+class FactsRecord(Written):
     """What is known of a model apart from its scores."""
 
     parameters_millions: float | None
@@ -124,14 +114,14 @@ class FactsRecord(_Record):
     """Of its weights or page."""
 
 
-class SourceRecord(_Record):
+class SourceRecord(Written):
     """Where published numbers come from."""
 
     title: str
     url: str | None
 
 
-class OtherRecord(_Record):
+class OtherRecord(Written):
     """A number of the same model by another source."""
 
     source: SourceRecord
@@ -140,7 +130,7 @@ class OtherRecord(_Record):
     value: Fraction
 
 
-class RunRecord(_Record):
+class RunRecord(Written):
     """The run that measured."""
 
     run_id: str
@@ -153,7 +143,7 @@ class RunRecord(_Record):
     """Digest of all that its vectors depend on."""
 
 
-class EntryRecord(_Record):
+class EntryRecord(Written):
     """A model and how regions reached it."""
 
     slug: str
@@ -189,7 +179,7 @@ class EntryRecord(_Record):
     """When it was measured or published, UTC."""
 
 
-class DifferenceRecord(_Record):
+class DifferenceRecord(Written):
     """Precision@1 of the new entry less that of the base, on the same queries."""
 
     where: str
@@ -209,7 +199,7 @@ class DifferenceRecord(_Record):
     """The same after Holm over the tasks of this comparison."""
 
 
-class ComparisonRecord(_Record):
+class ComparisonRecord(Written):
     """Two measured entries on all tasks and groups that both have whole, asked the same queries."""
 
     base: str
@@ -222,7 +212,7 @@ class ComparisonRecord(_Record):
     """By the task's name, why the two cannot be compared on it."""
 
 
-class ImprovementRecord(_Record):
+class ImprovementRecord(Written):
     """How far a published model is ahead of the best baseline of its size, as the paper of both has it."""
 
     entry: str
@@ -235,7 +225,7 @@ class ImprovementRecord(_Record):
     """Gain over the baseline, as a fraction of it."""
 
 
-class Document(_Record):
+class Document(Written):
     """``leaderboard.json``: one benchmark and all its entries, best first."""
 
     model_config = ConfigDict(populate_by_name=True)

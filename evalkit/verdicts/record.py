@@ -4,29 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from evalkit import __version__
 from evalkit.compare import Paired
 from evalkit.gate import Gate, Judged, Verdict
 from evalkit.gateconfig import GateConfig
-from evalkit.results import json_bytes
+from evalkit.results import Written, json_bytes
 from evalkit.sides import Side
 
 Interval = tuple[float, float] | None
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-        json_schema_serialization_defaults_required=True,
-    )
-
-
-class PairedRecord(_Record):
+class PairedRecord(Written):
     """What the samples say of a difference."""
 
     n: int
@@ -53,7 +43,7 @@ class PairedRecord(_Record):
     """What would have been found with 80 % power."""
 
 
-class UnitRecord(_Record):
+class UnitRecord(Written):
     """A task, a group or a suite."""
 
     name: str
@@ -88,7 +78,7 @@ class UnitRecord(_Record):
     """Of the new one's."""
 
 
-class SideRecord(_Record):
+class SideRecord(Written):
     """One of the two."""
 
     kind: Literal["run", "baseline", "scores"]
@@ -99,7 +89,7 @@ class SideRecord(_Record):
     """Model, versions, device."""
 
 
-class GateRecord(_Record):
+class GateRecord(Written):
     """What ``evalkit gate --json`` writes and ``evalkit compare --json`` prints."""
 
     model_config = ConfigDict(populate_by_name=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from builders import DEMO_SIZE, Demonstration
-from conftest import VIRTUE
+from checkpoints import VIRTUE
 
 from evalkit.embedders.clip import Clip
 from evalkit.embedders.virtue.embedder import Virtue, Vlm2Vec

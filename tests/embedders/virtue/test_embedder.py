@@ -13,7 +13,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from conftest import VIRTUE
+from checkpoints import VIRTUE
 from safetensors.torch import load_file
 
 from evalkit.check import check

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import command
-from conftest import VIRTUE
+from checkpoints import VIRTUE
 
 from evalkit.embedders.checkpoint import resolve
 from evalkit.embedders.virtue.embedder import Virtue

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
-from conftest import VIRTUE
+from checkpoints import VIRTUE
 
 from evalkit.embedders.virtue.pictures import Pictures
 from evalkit.errors import EmbedderError, UsageError

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import VIRTUE
+from checkpoints import VIRTUE
 
 from evalkit.embedders.checkpoint import resolve
 from evalkit.embedders.loading import read_tensors
