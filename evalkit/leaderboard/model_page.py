@@ -54,7 +54,7 @@ class ModelPage:
         entry: whose.
         facts: names, and texts or HTML.
         means: of all groups.
-        grid: of all tasks.
+        grid: of all tasks; ``None`` where it has a score on none of them.
         strengths: the tasks on which it is the most above the median.
         weaknesses: likewise below.
         command: that measured it; ``None`` for a published entry.
@@ -72,7 +72,7 @@ class ModelPage:
     entry: Entry
     facts: tuple[tuple[str, Markup | str], ...]
     means: Grid
-    grid: Grid
+    grid: Grid | None
     strengths: tuple[Against, ...]
     weaknesses: tuple[Against, ...]
     command: str | None
@@ -105,7 +105,7 @@ def model_page(board: Board, entry: Entry, median: Mapping[str, float], pages: C
         entry=entry,
         facts=tuple(_facts(entry)),
         means=_means(standing, entry),
-        grid=_tasks(standing, entry, median, pages),
+        grid=_tasks(standing, entry, median, pages) if entry.scores or entry.failures else None,
         strengths=tuple(against for value, against in reversed(far[-_MOST:]) if value > 0),
         weaknesses=tuple(against for value, against in far[:_MOST] if value < 0),
         command=command(run, board.cards) if run else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -53,7 +53,7 @@ class Sample:
         prompt: text; ``None`` without data.
         label: the right candidate.
         top: the first candidates.
-        flips: against whom, as HTML.
+        flips: against whom, as HTML; may be empty.
     """
 
     number: int
@@ -66,7 +66,7 @@ class Sample:
     prompt: str | None
     label: Row
     top: tuple[Row, ...]
-    flips: tuple[Markup, ...]
+    flips: Markup
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _sample(query: Query, labels: dict[str, str]) -> Sample:
     facts.append(f"margin {MISSING if query.margin is None else minus(f'{query.margin:+.4f}')}")
     if query.low_margin:
         facts.append("low margin")
-    verdict = "does not have it right" if query.state == "right" else "has it right"
+    verdict = "Not right by" if query.state == "right" else "Right by"
     return Sample(
         number=query.number,
         id=shown(query.id),
@@ -160,8 +160,12 @@ def _sample(query: Query, labels: dict[str, str]) -> Sample:
         prompt=None if query.prompt is None else shown(query.prompt),
         label=_row(query.label, str(query.rank), query.number, 0),
         top=tuple(_row(candidate, str(i), query.number, i) for i, candidate in enumerate(query.top, 1)),
-        flips=tuple(Markup("{} {}.").format(link(labels[slug], None), verdict) for slug in flips),
+        flips=Markup("{} {}.").format(verdict, _and(labels[slug] for slug in flips)) if flips else Markup(),
     )
+
+
+def _and(labels: Iterable[str]) -> Markup:
+    return Markup(", ").join(link(label, None) for label in labels)
 
 
 def _row(candidate: Candidate, place: str, query: int, number: int) -> Row:

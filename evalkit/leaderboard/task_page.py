@@ -183,23 +183,26 @@ def _grid(standing: Standing, card: TaskCard, top: float | None, pages: Collecti
         column("interval", "95 % interval", [interval(s.low, s.high) if s else MISSING for s in scores]),
         plot(scale, drawn, " ".join(described), last=[charts.Point(chance=chance)] if standing.board.chance else []),
         column("best", "Best", verdicts, list(verdicts[: len(ranked)]), classes="t"),
-        column(
-            "optimistic",
-            "Optimistic",
-            [percent(m.optimistic) if m else MISSING for m in metrics],
-            [m.optimistic if m else None for m in metrics[: len(ranked)]],
-            hint="the right candidate first among equals",
-        ),
-        column(
-            "ties",
-            "Ties",
-            [f"{m.n_ties:,}" if m else MISSING for m in metrics],
-            [m.n_ties if m else None for m in metrics[: len(ranked)]],
-            hint="queries whose right candidate shares its score with another",
-        ),
-        column("n", "Queries", [f"{s.n:,}" if s and s.n is not None else MISSING for s in scores]),
         column("prompting", "Regions by", regions, list(regions[: len(ranked)]), classes="t"),
     ]
+    if any(metrics):
+        columns[-1:-1] = [
+            column(
+                "optimistic",
+                "Optimistic",
+                [percent(m.optimistic) if m else MISSING for m in metrics],
+                [m.optimistic if m else None for m in metrics[: len(ranked)]],
+                hint="the right candidate first among equals",
+            ),
+            column(
+                "ties",
+                "Ties",
+                [f"{m.n_ties:,}" if m else MISSING for m in metrics],
+                [m.n_ties if m else None for m in metrics[: len(ranked)]],
+                hint="queries whose right candidate shares its score with another",
+            ),
+            column("n", "Queries", [f"{s.n:,}" if s and s.n is not None else MISSING for s in scores]),
+        ]
     seen = [samples(standing, card, entry, pages, entry.label) for entry in entries]
     if any(seen):
         columns.append(column("samples", "Samples", list(seen), classes="t"))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 MISSING = "—"
 _MINUS = "\N{MINUS SIGN}"
 _LONG = 9  # letters that a narrow column has room for
+_SHORT = 3  # letters that may stand in a line alone
 _JOINERS = "\u200c\u200d"  # are part of words and of emoji, and turn nothing around
 
 
@@ -110,7 +111,10 @@ def breakable(name: str) -> Markup:
 
     parts: list[str] = []
     for part in re.split(r"(?<=[-_/])", name):
-        parts += re.split(r"(?<=[a-z])(?=[A-Z])", part) if len(part) > _LONG else [part]
+        if parts and len(part) < _SHORT:
+            parts[-1] += part
+        else:
+            parts += re.split(r"(?<=[a-z])(?=[A-Z])", part) if len(part) > _LONG else [part]
     return Markup("<wbr>").join(escape(part) for part in parts)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import synthetic_boards as boards
-from conftest import KINDS, write
+from sites import KINDS, write
 
 pytestmark = pytest.mark.browser
 

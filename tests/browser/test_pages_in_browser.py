@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import PIL.Image
 import pytest
 import synthetic_boards as boards
-from conftest import BOX, GROUND, HEIGHT, KINDS, WIDTH, write
+from sites import BOX, GROUND, HEIGHT, KINDS, WIDTH, write
 
 from evalkit.leaderboard.words import percent
 
@@ -79,7 +81,11 @@ def test_without_a_script_every_number_of_the_board_is_there_and_seen(made, visi
         assert entry.label in text
         seen = Counter(cell.split()[0] for cell in text.split("\t") if cell.strip())
         scores = [percent(score.value) for score in entry.scores.values()]
-        means = [percent(mean.value) for mean in entry.means.values() if mean.value is not None]
+        means = [
+            percent(mean.value) + "".join(map(str, mean.notes))
+            for mean in entry.means.values()
+            if mean.value is not None
+        ]
         assert Counter([*scores, *means]) <= seen, entry.slug
     foot = page.locator("#mmeb-scar tfoot tr").all_inner_texts()
     assert [text.split("\t")[1].split(" ")[0].strip() for text in foot] == ["random", "constant", "Chance"]
@@ -238,3 +244,29 @@ def test_a_picture_that_is_not_embedded_has_an_empty_frame_with_its_box(made, vi
     assert frame.get_attribute("aria-label").endswith("not embedded (--media none)")
     assert frame.locator("rect.line").bounding_box() is not None
     assert page.locator("#query-7 img").count() == 0
+
+
+def test_one_command_takes_the_screenshots(made, browser, tmp_path):
+    script = Path(__file__).parents[2] / "benchmarks" / "screenshots.py"
+    command = [
+        sys.executable,
+        script,
+        made.folder,
+        "--out",
+        tmp_path,
+        "--board",
+        "mmeb-scar",
+        "--only",
+        "index",
+        "samples",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    found = {file.name: PIL.Image.open(io.BytesIO(file.read_bytes())) for file in tmp_path.iterdir()}
+    assert set(found) == {
+        f"{k}-{t}-{w}.png" for k in ("index", "samples") for t in ("light", "dark") for w in (360, 1600)
+    }
+    assert found["index-light-1600.png"].width == 1600
+    assert found["index-light-360.png"].width == 720  # two pixels for each, as phones have them
+    light, dark = (found[f"index-{theme}-1600.png"].convert("L").getpixel((5, 500)) for theme in ("light", "dark"))
+    assert light > 230 > 60 > dark

@@ -613,7 +613,7 @@ def test_names_break_where_a_reader_would():
     assert words.breakable("RefCOCO-Matching") == "RefCOCO-<wbr>Matching"
     assert words.breakable("InfographicsVQA") == "Infographics<wbr>VQA"
     assert words.breakable("COCO_Stuff") == "COCO_<wbr>Stuff"
-    assert words.breakable("ImageNet-1K") == "ImageNet-<wbr>1K"
+    assert words.breakable("ImageNet-1K") == "ImageNet-1K"
     assert words.breakable("<b>") == "&lt;b&gt;"
 
 
@@ -642,3 +642,25 @@ def test_a_page_of_samples_has_every_query_and_candidate(pages, board):
     for slug in ("task-RefCOCOg.html", "model-virtue-000-native.html"):
         own = pages[f"mmeb-scar/{slug}"].decode()
         assert own.count('href="samples-RefCOCOg-virtue-000-native.html"') == 1
+
+
+def test_a_page_has_no_columns_and_no_tables_of_dashes_alone(board):
+    published = tuple(entry for entry in board.entries if entry.kind == "published")
+    alone = replace(board, entries=published, comparisons=(), chance={})
+    keys = [column.key for column in task_page(alone, board.cards[3], ()).grid.columns]
+    assert not {"optimistic", "ties", "n", "samples"} & set(keys)
+    assert {"optimistic", "ties", "n"} <= {c.key for c in task_page(board, board.cards[3], ()).grid.columns}
+    bare = next(entry for entry in published if not entry.scores)
+    assert model_page(board, bare, medians(board), ()).grid is None
+    text = made(board)[f"mmeb-scar/model-{bare.slug}.html"]().decode()
+    assert "Its source reports no single tasks." in text
+    assert '<table id="tasks"' not in text
+    assert '<table id="means"' in text
+
+
+def test_badges_are_linked_where_there_is_one(board, pages):
+    links = Page(pages["downloads.html"].decode()).links
+    ranked = [e.slug for e in board.entries if any(e.ranks.get(key) for key in ("general", "interactive"))]
+    assert 0 < len(ranked) < len(board.entries)
+    found = [link for link in links if link.startswith("mmeb-scar/badges/")]
+    assert found == [f"mmeb-scar/badges/{slug}.{kind}" for slug in ranked for kind in ("svg", "json")]
