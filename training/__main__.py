@@ -45,7 +45,7 @@ def cli() -> None:
 @_PART
 @click.pass_context
 def all_(context: click.Context, out: Path, seed: int, part: float) -> None:
-    """All of them, one after the other: about three hours on two cores."""
+    """All of them, one after the other: about an hour and a half on two cores."""
     both = {"seed": seed, "part": part}
     context.invoke(sam, out=out / "sam2", **both)
     context.invoke(tower, out=out / "tower", **both, of="qwen2-vl")

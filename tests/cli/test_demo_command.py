@@ -136,7 +136,7 @@ def test_what_was_cut_off_is_finished_from_what_is_there(
 def test_interrupted_while_it_runs(tmp_path: Path) -> None:
     """Ctrl-C: 130, and what is there is a demo that goes on."""
     out = tmp_path / "demo"
-    script = [sys.executable, "-c", "from evalkit.cli import main; main()", "demo", "--out", str(out), "--size", "1"]
+    script = [sys.executable, "-c", "from evalkit.cli import main; main()", "demo", "--out", str(out), "--size", "6"]
     with subprocess.Popen(script, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert process.stdout is not None
