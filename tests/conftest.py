@@ -1,13 +1,20 @@
-"""Checkpoints, and a demo, that several test files read; nobody writes into them."""
+"""What tests start from: Ctrl-C that works, and checkpoints and a demo that several read and nobody writes into."""
 
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 from builders import Demonstration, demonstrate
 from checkpoints import VIRTUE, clip_checkpoint, siglip_checkpoint
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the commands that tests start: where a shell runs pytest in the background, they ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
