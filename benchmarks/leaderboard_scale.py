@@ -23,8 +23,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evalkit.leaderboard import badges, exports, feed, published
-from evalkit.leaderboard.assemble import boards
+from evalkit.leaderboard.downloads import badges, exports, feed
+from evalkit.leaderboard.numbers.assemble import boards
+from evalkit.leaderboard.published import rows as published
 from evalkit.results import (
     Environment,
     Manifest,

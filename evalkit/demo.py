@@ -24,7 +24,7 @@ from evalkit.embedders.registry import parse_model
 from evalkit.errors import EvalkitError, ResultsError, UsageError
 from evalkit.evaluate import Job, Ran, evaluate_all
 from evalkit.files import write_atomically
-from evalkit.leaderboard.counted import regions_by
+from evalkit.leaderboard.numbers.counted import regions_by
 from evalkit.leaderboard.report import Choices, Reported, report
 from evalkit.miniature import SUITE
 from evalkit.miniature.write import LARGEST, MANIFEST, SIZE, write

@@ -1,1 +1,4 @@
-"""Runs to tables to pages; no page computes a number."""
+"""Runs and published numbers to boards (``numbers``, ``published``), boards to files (``pages``, ``downloads``).
+
+``report`` is the whole of it, from top to bottom; ``board`` is what the two halves share.
+"""

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from evalkit import __version__
 from evalkit.files import write_atomically
-from evalkit.leaderboard import badges, exports, feed
-from evalkit.leaderboard.assemble import boards
 from evalkit.leaderboard.board import Board
-from evalkit.leaderboard.html import site
-from evalkit.leaderboard.markdown import markdown
-from evalkit.leaderboard.media import MediaMode
-from evalkit.leaderboard.published import read
-from evalkit.leaderboard.sheets import LIMIT, sheets
+from evalkit.leaderboard.downloads import badges, exports, feed
+from evalkit.leaderboard.downloads.markdown import markdown
+from evalkit.leaderboard.numbers.assemble import boards
+from evalkit.leaderboard.pages.html import site
+from evalkit.leaderboard.published.rows import read
+from evalkit.leaderboard.samples.media import MediaMode
+from evalkit.leaderboard.samples.sheets import LIMIT, sheets
 from evalkit.leaderboard.site import publish
 from evalkit.progress import Progress
 from evalkit.results import find_runs

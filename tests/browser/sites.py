@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "leaderboard"))
 import synthetic_boards as boards
 
 from evalkit.leaderboard.board import Board
-from evalkit.leaderboard.html import site
-from evalkit.leaderboard.media import Mark, Picture
-from evalkit.leaderboard.sheets import Query
+from evalkit.leaderboard.pages.html import site
+from evalkit.leaderboard.samples.media import Mark, Picture
+from evalkit.leaderboard.samples.sheets import Query
 
 KINDS = {
     "index": "index.html",

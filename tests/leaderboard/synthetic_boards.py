@@ -24,8 +24,8 @@ from evalkit.leaderboard.board import (
     Score,
     Source,
 )
-from evalkit.leaderboard.media import Mark, Picture
-from evalkit.leaderboard.sheets import Candidate, Query, Sheet, Sheets
+from evalkit.leaderboard.samples.media import Mark, Picture
+from evalkit.leaderboard.samples.sheets import Candidate, Query, Sheet, Sheets
 from evalkit.results import Environment, Manifest, MetricResult, ModelRecord, Settings, TaskResult
 from evalkit.stats import wilson
 from evalkit.task import TaskCard, all_cards

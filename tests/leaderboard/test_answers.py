@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.errors import ResultsError
-from evalkit.leaderboard.answers import Answers, read_answers
+from evalkit.leaderboard.samples.answers import Answers, read_answers
 from evalkit.results import TaskResult
 
 ROWS = 4

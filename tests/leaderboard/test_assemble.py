@@ -15,9 +15,9 @@ import pytest
 from board_runs import CARDS, EXAMPLE, MMEB, SCAR, coins, ids_of, save, write_samples
 
 from evalkit.errors import ResultsError
-from evalkit.leaderboard import published
-from evalkit.leaderboard.assemble import COMPARED, boards
 from evalkit.leaderboard.board import Board, Entry, Facts, Range
+from evalkit.leaderboard.numbers.assemble import COMPARED, boards
+from evalkit.leaderboard.published import rows as published
 from evalkit.results import Settings
 from evalkit.stats import stratified_bootstrap, wilson
 from evalkit.task import all_cards

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.leaderboard.charts import (
+from evalkit.leaderboard.pages.charts import (
     Dot,
     Point,
     Scale,

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, permutation_test
 
-from evalkit.leaderboard.comparing import _bounds, adjusted, not_told_apart, task_difference
-from evalkit.leaderboard.joined import Joined
+from evalkit.leaderboard.numbers.comparing import _bounds, adjusted, not_told_apart, task_difference
+from evalkit.leaderboard.numbers.joined import Joined
 from evalkit.stats import paired_test
 
 SCORE = st.sampled_from([0.0, 1.0, 0.5, 1 / 3])

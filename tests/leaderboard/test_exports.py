@@ -13,11 +13,12 @@ import pytest
 from board_runs import EXAMPLE, coins, save
 from synthetic_boards import HOSTILE, board
 
-from evalkit.leaderboard import exports, published
-from evalkit.leaderboard.assemble import boards
-from evalkit.leaderboard.document import Document, schema
-from evalkit.leaderboard.latex import escaped, latex
-from evalkit.leaderboard.tabular import tables
+from evalkit.leaderboard.downloads import exports
+from evalkit.leaderboard.downloads.document import Document, schema
+from evalkit.leaderboard.downloads.latex import escaped, latex
+from evalkit.leaderboard.downloads.tabular import tables
+from evalkit.leaderboard.numbers.assemble import boards
+from evalkit.leaderboard.published import rows as published
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "  =1", "\uff1d1", "plain"]
 

@@ -12,9 +12,10 @@ from board_runs import EXAMPLE, coins, save
 from synthetic_boards import HOSTILE, board
 
 from evalkit.errors import UsageError
-from evalkit.leaderboard import badges, feed, published
-from evalkit.leaderboard.assemble import boards
 from evalkit.leaderboard.board import Source
+from evalkit.leaderboard.downloads import badges, feed
+from evalkit.leaderboard.numbers.assemble import boards
+from evalkit.leaderboard.published import rows as published
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 NEVER = "1970-01-01T00:00:00Z"

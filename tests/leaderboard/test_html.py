@@ -16,14 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import nodes
 
-from evalkit.leaderboard import grid, words
+from evalkit.leaderboard import words
 from evalkit.leaderboard.board import Mean, Source
-from evalkit.leaderboard.headline import headline
-from evalkit.leaderboard.html import POLICY, STATIC, site
-from evalkit.leaderboard.model_page import model_page
-from evalkit.leaderboard.provenance import command, model
-from evalkit.leaderboard.task_list import medians
-from evalkit.leaderboard.task_page import task_page
+from evalkit.leaderboard.pages import grid
+from evalkit.leaderboard.pages.headline import headline
+from evalkit.leaderboard.pages.html import POLICY, STATIC, site
+from evalkit.leaderboard.pages.model_page import model_page
+from evalkit.leaderboard.pages.provenance import command, model
+from evalkit.leaderboard.pages.task_list import medians
+from evalkit.leaderboard.pages.task_page import task_page
 from evalkit.task import all_cards
 
 TEMPLATES = Path(evalkit.reports.__path__[0]) / "templates"

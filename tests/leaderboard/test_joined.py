@@ -11,7 +11,7 @@ import pytest
 from board_runs import ids_of, result, write_samples
 
 from evalkit.errors import ResultsError
-from evalkit.leaderboard.joined import join, samples_file
+from evalkit.leaderboard.numbers.joined import join, samples_file
 
 TASK = "example/ShapeSearch"
 SCORES = np.arange(32) % 2 * 1.0

@@ -9,10 +9,10 @@ import pytest
 from board_runs import EXAMPLE, coins, save
 from synthetic_boards import EMOJI, HOSTILE, RTL, board
 
-from evalkit.leaderboard import published
-from evalkit.leaderboard.assemble import boards
 from evalkit.leaderboard.board import Source
-from evalkit.leaderboard.markdown import escaped, markdown
+from evalkit.leaderboard.downloads.markdown import escaped, markdown
+from evalkit.leaderboard.numbers.assemble import boards
+from evalkit.leaderboard.published import rows as published
 
 
 @pytest.fixture(scope="module")

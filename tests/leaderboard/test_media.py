@@ -12,7 +12,7 @@ import pytest
 from evalkit.errors import ResultsError
 from evalkit.images import ImageFile
 from evalkit.items import Box, Item, Mask, Point, Points
-from evalkit.leaderboard.media import Gallery, Mark, Picture
+from evalkit.leaderboard.samples.media import Gallery, Mark, Picture
 from evalkit.task import DataFolder
 
 MODES = ("none", "thumbnails", "full")

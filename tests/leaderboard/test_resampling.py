@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from evalkit.leaderboard.board import Range
-from evalkit.leaderboard.resampling import (
+from evalkit.leaderboard.numbers.resampling import (
     RESAMPLES,
     interval,
     largest_variance,

@@ -14,7 +14,7 @@ import pytest
 from builders import EXAMPLE, draw_images, golden, in_order, run, write
 
 from evalkit.leaderboard.board import Board, Entry, Facts, Score
-from evalkit.leaderboard.sheets import LIMIT, Sheet, sheets
+from evalkit.leaderboard.samples.sheets import LIMIT, Sheet, sheets
 from evalkit.miniature.write import write as write_miniature
 from evalkit.results import find_runs
 from evalkit.task import DataFolder, all_cards

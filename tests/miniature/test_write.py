@@ -14,7 +14,7 @@ import pytest
 from builders import command, load, run, tasks_of
 
 from evalkit.errors import ResultsError, UsageError
-from evalkit.leaderboard.assemble import boards
+from evalkit.leaderboard.numbers.assemble import boards
 from evalkit.miniature import SUITE
 from evalkit.miniature import write as module
 from evalkit.miniature.rows import examples

@@ -12,15 +12,15 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from evalkit.leaderboard.board import Board, Comparison, Entry, Group
-from evalkit.leaderboard.rows import HEADLINE
+from evalkit.leaderboard.pages.rows import HEADLINE
 from evalkit.leaderboard.words import count, path, percent, shown
 from evalkit.task import TaskCard
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from evalkit.leaderboard.charts import Dot
-    from evalkit.leaderboard.sheets import Sheet, Sheets
+    from evalkit.leaderboard.pages.charts import Dot
+    from evalkit.leaderboard.samples.sheets import Sheet, Sheets
 
 STATIC = ("site.css", "site.js")
 POLICY = "; ".join(
@@ -124,7 +124,7 @@ class _Site:
     # --- pages --------------------------------------------------------------------------------------
 
     def index(self) -> bytes:
-        from evalkit.leaderboard import headline
+        from evalkit.leaderboard.pages import headline
 
         views = [
             {
@@ -141,14 +141,14 @@ class _Site:
         return self._page("index.html", None, "Leaderboard", (), views=views)
 
     def tasks(self, board: Board) -> bytes:
-        from evalkit.leaderboard.task_list import task_list
+        from evalkit.leaderboard.pages.task_list import task_list
 
         grid = task_list(board, self._medians[board.key])
         groups = [(group, f"group-{path(group.key)}.html") for group in board.groups]
         return self._page("tasks.html", board, f"Tasks of {board.title}", (Crumb("Tasks"),), table=grid, groups=groups)
 
     def group(self, board: Board, group: Group) -> bytes:
-        from evalkit.leaderboard import headline
+        from evalkit.leaderboard.pages import headline
 
         grid = headline.of_group(board, group)
         used = sorted({n for e in board.entries if group.key in e.means for n in e.means[group.key].notes})
@@ -158,20 +158,20 @@ class _Site:
         return self._page("group.html", board, group.label, crumbs, group=group, table=grid, notes=notes, facts=facts)
 
     def task(self, board: Board, card: TaskCard) -> bytes:
-        from evalkit.leaderboard import task_page
+        from evalkit.leaderboard.pages import task_page
 
         view = task_page.task_page(board, card, self.samples)
         crumbs = (Crumb("Tasks", "tasks.html"), Crumb(card.subset))
         return self._page("task.html", board, card.subset, crumbs, view=view)
 
     def model(self, board: Board, entry: Entry) -> bytes:
-        from evalkit.leaderboard import model_page
+        from evalkit.leaderboard.pages import model_page
 
         view = model_page.model_page(board, entry, self._medians[board.key], self.samples)
         return self._page("model.html", board, entry.label, (Crumb(entry.label),), view=view)
 
     def compare(self, board: Board) -> bytes:
-        from evalkit.leaderboard import comparison_page
+        from evalkit.leaderboard.pages import comparison_page
 
         matrices = comparison_page.matrices(board)
         pairs = len(board.comparisons)
@@ -180,14 +180,14 @@ class _Site:
         )
 
     def pair(self, board: Board, comparison: Comparison) -> bytes:
-        from evalkit.leaderboard import comparison_page
+        from evalkit.leaderboard.pages import comparison_page
 
         view = comparison_page.pair_page(board, comparison)
         title = " against ".join(view.title)
         return self._page("pair.html", board, title, (Crumb("Compare", "compare.html"), Crumb(title)), view=view)
 
     def sheet(self, board: Board, make: Callable[[], Sheet]) -> bytes:
-        from evalkit.leaderboard import sample_page
+        from evalkit.leaderboard.pages import sample_page
 
         sheet = make()
         view = sample_page.sample_page(sheet)
@@ -219,7 +219,7 @@ class _Site:
 
     @cached_property
     def _medians(self) -> dict[str, dict[str, float]]:
-        from evalkit.leaderboard.task_list import medians
+        from evalkit.leaderboard.pages.task_list import medians
 
         return {board.key: medians(board) for board in self.boards}
 
@@ -271,7 +271,7 @@ def _facts(board: Board) -> list[str]:
 
 def _chart(board: Board) -> Any:
     """Score against size, or ``None`` where too few sizes are known for a picture."""
-    from evalkit.leaderboard import charts
+    from evalkit.leaderboard.pages import charts
 
     if not board.groups:
         return None

@@ -8,11 +8,11 @@ from typing import Literal
 
 from markupsafe import Markup
 
-from evalkit.leaderboard import charts
 from evalkit.leaderboard.board import Board, Entry, Score
-from evalkit.leaderboard.grid import Column, Grid, numbers, plain, plot, words
-from evalkit.leaderboard.headline import score
-from evalkit.leaderboard.rows import Standing, choices, names, point, row, samples, top_of
+from evalkit.leaderboard.pages import charts
+from evalkit.leaderboard.pages.grid import Column, Grid, numbers, plain, plot, words
+from evalkit.leaderboard.pages.headline import score
+from evalkit.leaderboard.pages.rows import Standing, choices, names, point, row, samples, top_of
 from evalkit.leaderboard.words import MISSING, count, interval, link, outside, percent, shown
 from evalkit.results import MetricResult
 from evalkit.task import TaskCard

@@ -6,7 +6,7 @@ import re
 
 from evalkit import __version__
 from evalkit.leaderboard.board import Board
-from evalkit.leaderboard.tabular import Cell, Table, legend, tables
+from evalkit.leaderboard.downloads.tabular import Cell, Table, legend, tables
 
 _CHARACTERS = {
     "\\": r"\textbackslash{}",

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evalkit.leaderboard.board import Group, Mean, Range
-from evalkit.leaderboard.drafts import Draft
-from evalkit.leaderboard.evidence import Evidence
-from evalkit.leaderboard.resampling import (
+from evalkit.leaderboard.numbers.drafts import Draft
+from evalkit.leaderboard.numbers.evidence import Evidence
+from evalkit.leaderboard.numbers.resampling import (
     interval,
     largest_variance,
     normal,

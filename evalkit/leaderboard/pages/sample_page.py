@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from evalkit.leaderboard.grid import Choice, attributes
-from evalkit.leaderboard.media import Mark, Picture
-from evalkit.leaderboard.sheets import Candidate, Query, Sheet
+from evalkit.leaderboard.pages.grid import Choice, attributes
+from evalkit.leaderboard.samples.media import Mark, Picture
+from evalkit.leaderboard.samples.sheets import Candidate, Query, Sheet
 from evalkit.leaderboard.words import MISSING, count, interval, link, minus, percent, shown
 
 _LARGE, _SMALL = 320, 112  # pixels of the longer side of a query's picture, and of a candidate's

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from evalkit.leaderboard.board import Board, Entry, Group, Mean, Score
-from evalkit.leaderboard.charts import Point
-from evalkit.leaderboard.grid import Cell, Choice, Column, attributes, heads
+from evalkit.leaderboard.pages.charts import Point
+from evalkit.leaderboard.pages.grid import Cell, Choice, Column, attributes, heads
 from evalkit.leaderboard.words import SIZES, link, outside, path, shown, size_class
 from evalkit.task import TaskCard
 

@@ -11,10 +11,10 @@ from functools import lru_cache, partial
 from typing import Literal
 
 from evalkit.items import Item
-from evalkit.leaderboard.answers import Answer
 from evalkit.leaderboard.board import Board, Entry, Score
-from evalkit.leaderboard.media import Gallery, Mark, MediaMode, Picture
-from evalkit.leaderboard.taskfiles import Rows, TaskFiles
+from evalkit.leaderboard.samples.answers import Answer
+from evalkit.leaderboard.samples.media import Gallery, Mark, MediaMode, Picture
+from evalkit.leaderboard.samples.taskfiles import Rows, TaskFiles
 from evalkit.prompting import none as without_region
 from evalkit.task import DataFolder, TaskCard
 

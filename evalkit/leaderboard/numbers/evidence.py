@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evalkit.leaderboard.board import Difference, Group
-from evalkit.leaderboard.comparing import not_told_apart, task_difference
-from evalkit.leaderboard.drafts import Draft
-from evalkit.leaderboard.joined import Joined, join
-from evalkit.leaderboard.resampling import RESAMPLES, resampled, seed_of
+from evalkit.leaderboard.numbers.comparing import not_told_apart, task_difference
+from evalkit.leaderboard.numbers.drafts import Draft
+from evalkit.leaderboard.numbers.joined import Joined, join
+from evalkit.leaderboard.numbers.resampling import RESAMPLES, resampled, seed_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

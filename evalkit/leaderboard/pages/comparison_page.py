@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from evalkit.leaderboard import charts
 from evalkit.leaderboard.board import Board, Comparison, Difference, Entry
-from evalkit.leaderboard.grid import Cell, Column, Grid, attributes, heads, plain, plot, words
-from evalkit.leaderboard.rows import HEADLINE, Standing
+from evalkit.leaderboard.pages import charts
+from evalkit.leaderboard.pages.grid import Cell, Column, Grid, attributes, heads, plain, plot, words
+from evalkit.leaderboard.pages.rows import HEADLINE, Standing
 from evalkit.leaderboard.words import MISSING, breakable, link, p_value, path, shown, signed, signed_interval
 
 _LEVEL = 0.05

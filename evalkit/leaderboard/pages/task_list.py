@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from markupsafe import Markup
 
 from evalkit.leaderboard.board import Board, Entry
-from evalkit.leaderboard.grid import Choice, Column, Grid, attributes, heads, plain, words
-from evalkit.leaderboard.rows import Standing
-from evalkit.leaderboard.task_page import DISTRIBUTIONS, META_TASKS, MODALITIES
+from evalkit.leaderboard.pages.grid import Choice, Column, Grid, attributes, heads, plain, words
+from evalkit.leaderboard.pages.rows import Standing
+from evalkit.leaderboard.pages.task_page import DISTRIBUTIONS, META_TASKS, MODALITIES
 from evalkit.leaderboard.words import MISSING, breakable, link, percent, shown
 from evalkit.task import TaskCard
 

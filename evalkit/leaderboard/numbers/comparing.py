@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evalkit.leaderboard.board import Difference
-from evalkit.leaderboard.joined import Joined
+from evalkit.leaderboard.numbers.joined import Joined
 from evalkit.stats import holm, newcombe, paired_test, stratified_bootstrap
 
 if TYPE_CHECKING:

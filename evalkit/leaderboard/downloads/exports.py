@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from evalkit.leaderboard.board import Board, Entry
-from evalkit.leaderboard.document import document
-from evalkit.leaderboard.latex import latex
-from evalkit.leaderboard.markdown import markdown
+from evalkit.leaderboard.downloads.document import document
+from evalkit.leaderboard.downloads.latex import latex
+from evalkit.leaderboard.downloads.markdown import markdown
 from evalkit.results import json_bytes
 
 Value = str | float | int | None
@@ -45,7 +45,7 @@ def files(board: Board) -> dict[str, Callable[[], bytes]]:
 
 
 def leaderboard_json(board: Board) -> bytes:
-    """Everything that the board says, in the schema of :mod:`evalkit.leaderboard.document`."""
+    """Everything that the board says, in the schema of :mod:`evalkit.leaderboard.downloads.document`."""
     return json_bytes(document(board).model_dump(mode="json", by_alias=True))
 
 

@@ -16,9 +16,9 @@ from itertools import chain, count
 from pathlib import Path
 
 from evalkit.leaderboard.board import Facts, Source
-from evalkit.leaderboard.published_checks import Flag, inconsistencies, permuted
-from evalkit.leaderboard.published_files import ModelFacts, PublishedFile, read_files
-from evalkit.leaderboard.published_records import GROUPS, HEADLINES, Document, PublishedRow, Record, groups
+from evalkit.leaderboard.published.checks import Flag, inconsistencies, permuted
+from evalkit.leaderboard.published.files import ModelFacts, PublishedFile, read_files
+from evalkit.leaderboard.published.records import GROUPS, HEADLINES, Document, PublishedRow, Record, groups
 
 __all__ = ["GROUPS", "Flag", "Gain", "PublishedRow", "Record", "improvements", "inconsistencies", "permuted", "read"]
 

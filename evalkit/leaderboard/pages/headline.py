@@ -8,10 +8,22 @@ from typing import Any, Literal
 
 from markupsafe import Markup
 
-from evalkit.leaderboard import charts
 from evalkit.leaderboard.board import Board, Entry, Group
-from evalkit.leaderboard.grid import Cell, Column, Grid, Number, Section, attributes, fold, heads, numbers, plain, words
-from evalkit.leaderboard.rows import HEADLINE, Standing, choices, names, notes, row, why_no_mean, why_no_score
+from evalkit.leaderboard.pages import charts
+from evalkit.leaderboard.pages.grid import (
+    Cell,
+    Column,
+    Grid,
+    Number,
+    Section,
+    attributes,
+    fold,
+    heads,
+    numbers,
+    plain,
+    words,
+)
+from evalkit.leaderboard.pages.rows import HEADLINE, Standing, choices, names, notes, row, why_no_mean, why_no_score
 from evalkit.leaderboard.words import (
     MISSING,
     breakable,

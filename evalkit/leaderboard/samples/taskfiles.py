@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from evalkit.environment import without_places
 from evalkit.errors import EvalkitError, ResultsError
 from evalkit.items import Item
-from evalkit.leaderboard.answers import Answers, read_answers
 from evalkit.leaderboard.board import Board, Entry
+from evalkit.leaderboard.samples.answers import Answers, read_answers
 from evalkit.results import Settings
 from evalkit.task import DataFolder, Task, TaskCard
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from evalkit.leaderboard import charts
 from evalkit.leaderboard.board import Board, Comparison, Entry, Mean, Score
-from evalkit.leaderboard.comparison_page import pair_path
-from evalkit.leaderboard.grid import Cell, Column, Grid, attributes, heads, plain, plot, words
-from evalkit.leaderboard.provenance import command, provenance
-from evalkit.leaderboard.rows import Standing, notes, point, samples, top_of, why_no_mean, why_no_score
+from evalkit.leaderboard.pages import charts
+from evalkit.leaderboard.pages.comparison_page import pair_path
+from evalkit.leaderboard.pages.grid import Cell, Column, Grid, attributes, heads, plain, plot, words
+from evalkit.leaderboard.pages.provenance import command, provenance
+from evalkit.leaderboard.pages.rows import Standing, notes, point, samples, top_of, why_no_mean, why_no_score
 from evalkit.leaderboard.words import (
     MISSING,
     breakable,

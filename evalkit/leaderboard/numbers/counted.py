@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalkit.leaderboard.joined import samples_file
+from evalkit.leaderboard.numbers.joined import samples_file
 from evalkit.results import Manifest, MetricResult, TaskResult, as_promised
 from evalkit.task import TaskCard
 

@@ -387,5 +387,5 @@ def _difference(difference: of.Difference) -> DifferenceRecord:
 
 
 if __name__ == "__main__":
-    # python -m evalkit.leaderboard.document > docs/leaderboard.schema.json
+    # python -m evalkit.leaderboard.downloads.document > docs/leaderboard.schema.json
     print(json_bytes(schema()).decode(), end="")

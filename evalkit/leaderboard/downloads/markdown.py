@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from evalkit import __version__
 from evalkit.leaderboard.board import Board
-from evalkit.leaderboard.tabular import Cell, Table, legend, tables
+from evalkit.leaderboard.downloads.tabular import Cell, Table, legend, tables
 
 
 def markdown(boards: Sequence[Board]) -> str:

@@ -15,8 +15,8 @@ from math import sqrt
 from statistics import NormalDist
 from typing import Literal
 
-from evalkit.leaderboard.published_files import decimals
-from evalkit.leaderboard.published_records import GROUPS, PublishedRow, Record, average, groups
+from evalkit.leaderboard.published.files import decimals
+from evalkit.leaderboard.published.records import GROUPS, PublishedRow, Record, average, groups
 from evalkit.terminal import percent
 
 _METAS = "the four meta-tasks"

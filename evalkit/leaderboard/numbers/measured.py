@@ -10,9 +10,9 @@ from datetime import datetime
 from pathlib import Path
 
 from evalkit.leaderboard.board import Entry, Facts, Group, Score
-from evalkit.leaderboard.counted import Counted, precision_at_1, regions_by
-from evalkit.leaderboard.drafts import Draft, one_line, slug_of
-from evalkit.leaderboard.joined import samples_file
+from evalkit.leaderboard.numbers.counted import Counted, precision_at_1, regions_by
+from evalkit.leaderboard.numbers.drafts import Draft, one_line, slug_of
+from evalkit.leaderboard.numbers.joined import samples_file
 from evalkit.results import Manifest, TaskResult
 from evalkit.task import TaskCard
 from evalkit.terminal import percent

@@ -16,15 +16,15 @@ from evalkit.leaderboard.board import (
     Mean,
     Score,
 )
-from evalkit.leaderboard.comparing import adjusted
-from evalkit.leaderboard.counted import Counted, Run, chance_levels, counted
-from evalkit.leaderboard.drafts import Draft, one_line, with_slugs
-from evalkit.leaderboard.estimates import Estimates, plain_mean
-from evalkit.leaderboard.evidence import Evidence, Pair, gather
-from evalkit.leaderboard.layout import OFFICIAL, Layout, layouts
-from evalkit.leaderboard.measured import HEADLINES, measured, why_not
-from evalkit.leaderboard.published import PublishedRow, improvements
-from evalkit.leaderboard.resampling import interval
+from evalkit.leaderboard.numbers.comparing import adjusted
+from evalkit.leaderboard.numbers.counted import Counted, Run, chance_levels, counted
+from evalkit.leaderboard.numbers.drafts import Draft, one_line, with_slugs
+from evalkit.leaderboard.numbers.estimates import Estimates, plain_mean
+from evalkit.leaderboard.numbers.evidence import Evidence, Pair, gather
+from evalkit.leaderboard.numbers.layout import OFFICIAL, Layout, layouts
+from evalkit.leaderboard.numbers.measured import HEADLINES, measured, why_not
+from evalkit.leaderboard.numbers.resampling import interval
+from evalkit.leaderboard.published.rows import PublishedRow, improvements
 from evalkit.stats import wilson
 from evalkit.task import TaskCard, all_cards
 
@@ -45,7 +45,7 @@ def boards(runs: Sequence[Run], published: Sequence[PublishedRow] = ()) -> tuple
     Raises:
         ResultsError: a per-query file of a run that is there and cannot be read, or is not the one that ``run.json``
             is about; names the file. One that is missing is no error: that run's intervals are then worked out
-            from its scores (:mod:`evalkit.leaderboard.resampling`).
+            from its scores (:mod:`evalkit.leaderboard.numbers.resampling`).
     """
     cards = all_cards()
     own = counted(runs, cards)

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Literal
 
 from evalkit.leaderboard.board import Facts, Mean, Source
-from evalkit.leaderboard.published_files import Comparison
+from evalkit.leaderboard.published.files import Comparison
 from evalkit.task import PUBLISHED, TaskCard, all_cards
 
 GROUPS: Mapping[str, str] = {

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from markupsafe import Markup, escape
 
-from evalkit.leaderboard.charts import Point, Scale, axis, strip
+from evalkit.leaderboard.pages.charts import Point, Scale, axis, strip
 
 SHADES = 9
 """Shades of the heat map: 0 at chance or below, 9 at the best of the column."""

@@ -1,0 +1,1 @@
+"""Boards as files for programs, papers and feed readers."""

@@ -1,0 +1,1 @@
+"""Runs to boards: every number of the leaderboard is worked out here, and once."""

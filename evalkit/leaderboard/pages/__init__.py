@@ -1,0 +1,1 @@
+"""Boards to the pages of a site; no page computes a number."""

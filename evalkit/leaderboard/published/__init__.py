@@ -1,0 +1,1 @@
+"""Numbers that papers report, from files to rows, with what does not fit in them."""

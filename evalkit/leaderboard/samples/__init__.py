@@ -1,0 +1,1 @@
+"""What models did with single queries, for the pages that show them."""
