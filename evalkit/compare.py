@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from evalkit.errors import NotComparableError
+from evalkit.samples import places
 from evalkit.sides import Number, Side
 from evalkit.signature import parts
 from evalkit.stats import (
@@ -264,7 +265,7 @@ def _compared(
         return _Task(replace(unit, status="failed", why=(new.failure,)))
     order = None
     if base.samples is not None and new.samples is not None:
-        order = _order(base.samples.ids, new.samples.ids)
+        order = places(base.samples.ids, new.samples.ids)
         if isinstance(order, str):
             why.append(order)
     if why:
@@ -311,16 +312,6 @@ def paired_of(
         error=standard_error(after - before, clusters),
         p_value=test.p_value,
     )
-
-
-def _order(base: Sequence[str], new: Sequence[str]) -> NDArray[np.int64] | str:
-    """Where each query of the base is in the new one; or, in words, why that cannot be said."""
-    if base == new:
-        return np.arange(len(base))
-    places = {query: place for place, query in enumerate(new)}
-    if lone := sorted(places.keys() ^ set(base)):
-        return f"samples differ: {len(lone)} queries are on one side alone, such as {lone[0]}"
-    return np.array([places[query] for query in base])
 
 
 def _groups(tasks: Sequence[_Task]) -> list[tuple[str, Level, int, list[_Task]]]:

@@ -31,7 +31,7 @@ from evalkit.miniature.write import LARGEST, MANIFEST, SIZE, write
 from evalkit.miniature.write import Manifest as Miniature
 from evalkit.progress import Progress
 from evalkit.results import Settings, json_bytes
-from evalkit.samples import joined, read_scores
+from evalkit.samples import Samples, places, read_samples
 from evalkit.stats import mean_over_tasks, paired_stratified_bootstrap, stratified_bootstrap
 from evalkit.task import DataFolder
 
@@ -287,8 +287,8 @@ class Scored:
     outcome: Ran | EvalkitError
 
     @cached_property
-    def scores(self) -> Mapping[str, Mapping[str, float]]:
-        """By task that has a number, Precision@1 of each query by its id.
+    def samples(self) -> Mapping[str, Samples]:
+        """By task that has a number, what happened to each query.
 
         Raises:
             ResultsError: samples that cannot be read.
@@ -297,7 +297,7 @@ class Scored:
             return {}
         results = {result.task: result.samples for result in self.outcome.manifest.tasks}
         wanted = {card.name: results.get(card.name) for card in SUITE.cards()}
-        return {task: read_scores(self.outcome.folder / file) for task, file in wanted.items() if file}
+        return {task: read_samples(self.outcome.folder / file) for task, file in wanted.items() if file}
 
     @property
     def chance(self) -> Mapping[str, float]:
@@ -357,17 +357,26 @@ def findings(scored: Sequence[Scored], size: int) -> Findings:
 
 
 def _mean(one: Scored, tasks: Sequence[str]) -> Estimate | None:
-    if not one.scores.keys() >= {*tasks}:
+    if not one.samples.keys() >= {*tasks}:
         return None
-    scores = [np.array(list(one.scores[task].values())) for task in tasks]
-    return Estimate.of(mean_over_tasks(scores), stratified_bootstrap(scores))
+    scores = [one.samples[task].scores for task in tasks]
+    interval = stratified_bootstrap(scores, [one.samples[task].shared for task in tasks])
+    return Estimate.of(mean_over_tasks(scores), interval)
 
 
 def _difference(new: Scored, base: Scored, tasks: Sequence[str]) -> Estimate | None:
-    if not new.scores.keys() & base.scores.keys() >= {*tasks}:
+    if not new.samples.keys() & base.samples.keys() >= {*tasks}:
         return None
-    sides: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = [
-        joined(base.scores[task], new.scores[task], f"{task} by {base.entrant} and {new.entrant}") for task in tasks
-    ]
-    before, after = [side[0] for side in sides], [side[1] for side in sides]
-    return Estimate.of(mean_over_tasks(after) - mean_over_tasks(before), paired_stratified_bootstrap(before, after))
+    before = [base.samples[task].scores for task in tasks]
+    after = [_in_order(base, new, task) for task in tasks]
+    shared = [base.samples[task].shared for task in tasks]
+    interval = paired_stratified_bootstrap(before, after, shared)
+    return Estimate.of(mean_over_tasks(after) - mean_over_tasks(before), interval)
+
+
+def _in_order(base: Scored, new: Scored, task: str) -> NDArray[np.float64]:
+    """Scores of the new one in the order of the base's queries."""
+    order = places(base.samples[task].ids, new.samples[task].ids)
+    if isinstance(order, str):
+        raise ResultsError(f"{task} by {base.entrant} and {new.entrant}: {order}; run both on the same data")
+    return new.samples[task].scores[order]

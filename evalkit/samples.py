@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,7 +96,8 @@ def read_samples(path: Path) -> Samples:
     """The ids, scores and images of a per-query file, in the order of the file.
 
     Raises:
-        ResultsError: as :func:`read_scores` does.
+        ResultsError: the file is missing or no parquet, lacks ``id`` or ``score``, has no rows or an id twice, or a
+            score that is not in [0, 1]; names the file and the id.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -164,36 +165,15 @@ def agreed(path: Path, task: str, samples: Samples, n_queries: int | None, value
     return samples
 
 
-def read_scores(path: Path) -> dict[str, float]:
-    """Precision@1 of each query of a per-query file, by the query's id, in the order of the file.
-
-    Raises:
-        ResultsError: the file is missing or no parquet, lacks ``id`` or ``score``, has no rows or an id twice, or a
-            score that is not in [0, 1]; names the file and the id.
-    """
-    found = read_samples(path)
-    return dict(zip(found.ids, found.scores.tolist(), strict=True))
-
-
-def joined(
-    base: Mapping[str, float], new: Mapping[str, float], where: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The scores of two models on the same queries, query by query.
-
-    Args:
-        base: from :func:`read_scores`.
-        new: from :func:`read_scores`.
-        where: what the scores are of, for the error.
+def places(base: Sequence[str], new: Sequence[str]) -> NDArray[np.int64] | str:
+    """Where each query of the base is among those of the new one, by their ids; or, in words, why that cannot be said.
 
     Returns:
-        Those of ``base`` and of ``new``, float64, shape (n,), both in the order of ``base``.
-
-    Raises:
-        ResultsError: a query of one side is not on the other.
+        int64, shape (n,), or what is wrong.
     """
-    if lone := sorted(base.keys() ^ new.keys()):
-        raise ResultsError(
-            f"{where}: the two sides were not asked the same queries: {len(lone)} are on one side alone, such as "
-            f"{lone[0]}; run both on the same data"
-        )
-    return np.array(list(base.values())), np.array([new[query] for query in base])
+    if base == new:
+        return np.arange(len(base))
+    known = {query: place for place, query in enumerate(new)}
+    if lone := sorted(known.keys() ^ set(base)):
+        return f"samples differ: {len(lone)} queries are on one side alone, such as {lone[0]}"
+    return np.array([known[query] for query in base])

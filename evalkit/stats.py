@@ -77,18 +77,20 @@ def mean_over_tasks(scores: Sequence[NDArray[np.float64]]) -> float:
 
 
 def stratified_bootstrap(
-    scores: Sequence[NDArray[np.float64]], *, resamples: int = 2000, seed: int = 0, level: float = 0.95
+    scores: Sequence[Scores],
+    clusters: Sequence[Clusters | None] | None = None,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of :func:`mean_over_tasks`, queries drawn within each task.
+    """Percentile bootstrap interval of :func:`mean_over_tasks`, clusters of queries drawn within each task.
 
-    The tasks are what they are; what the interval is about is other queries of the same tasks. Of a task of n
-    queries n - 1 are drawn, so that the spread of its mean is the unbiased one (McCarthy and Snowden 1985; Rao and
-    Wu 1988): with n draws it is too small by the factor (n - 1) / n, and unlike that of a single mean it
-    does not go away with more tasks. A task of one query adds no width, as nothing is known of its spread; nor does
-    one whose scores are all equal.
+    The tasks are what they are; what the interval is about is other queries of the same tasks.
 
     Args:
         scores: as :func:`mean_over_tasks` has them; also differences of scores, below 0.
+        clusters: as :func:`resampled_means` has them; ``None`` where every query stands alone.
         resamples: how often all tasks are drawn anew.
         seed: of the draws; equal seeds give equal intervals, in whatever order a task's queries come.
         level: of the interval, in (0, 1).
@@ -96,21 +98,14 @@ def stratified_bootstrap(
     Returns:
         Lower and upper end.
     """
-    _require_tasks(scores)
-    draw = np.random.default_rng(seed)
-    means = np.zeros(resamples)
-    for task in scores:
-        drawn = max(1, len(task) - 1)
-        # As in bootstrap: how often each distinct score is drawn, not which queries.
-        values, counts = np.unique(task, return_counts=True)
-        means += draw.multinomial(drawn, counts / len(task), size=resamples) @ values / drawn
-    low, high = np.quantile(means / len(scores), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    means = resampled_means(scores, clusters or [None] * len(scores), resamples=resamples, seed=seed)
+    return quantile_interval(means, level)
 
 
 def paired_stratified_bootstrap(
-    base: Sequence[NDArray[np.float64]],
-    new: Sequence[NDArray[np.float64]],
+    base: Sequence[Scores],
+    new: Sequence[Scores],
+    clusters: Sequence[Clusters | None] | None = None,
     *,
     resamples: int = 2000,
     seed: int = 0,
@@ -124,6 +119,7 @@ def paired_stratified_bootstrap(
     Args:
         base: one array a task, shape (n,).
         new: of the same shapes; a query has the same place on both sides.
+        clusters: of the queries, as :func:`stratified_bootstrap` has them.
         resamples: how often all tasks are drawn anew.
         seed: of the draws.
         level: of the interval, in (0, 1).
@@ -134,7 +130,7 @@ def paired_stratified_bootstrap(
     if [task.shape for task in base] != [task.shape for task in new]:
         raise ValueError("no paired bootstrap interval of tasks or queries that are not the same on both sides")
     differences = [one - other for one, other in zip(new, base, strict=True)]
-    return stratified_bootstrap(differences, resamples=resamples, seed=seed, level=level)
+    return stratified_bootstrap(differences, clusters, resamples=resamples, seed=seed, level=level)
 
 
 def _require_tasks(scores: Sequence[NDArray[np.float64]]) -> None:
@@ -330,11 +326,15 @@ def resampled_means(
 ) -> Scores:
     """Means over tasks of bootstrap resamples, clusters drawn within each task: what intervals are quantiles of.
 
-    As :func:`stratified_bootstrap` has it, of k clusters k - 1 are drawn, and a task of one cluster adds no width.
+    Of a task of k clusters k - 1 are drawn, so that the spread of its mean is the unbiased one (McCarthy and Snowden
+    1985; Rao and Wu 1988): with k draws it is too small by the factor (k - 1) / k, and unlike that of a single mean it
+    does not go away with more tasks. A task of one cluster adds no width, as nothing is known of its spread; nor does
+    one whose scores are all equal.
 
     Args:
-        differences: one array a task, shape (n,), n at least 1.
-        clusters: one a task, shape (n,) or ``None``.
+        differences: one array a task, shape (n,), n at least 1; of scores as well.
+        clusters: one a task, shape (n,), equal for queries that belong together (they ask about one image); ``None``
+            where each stands alone.
         resamples: how often all tasks are drawn anew.
         seed: of the draws; equal seeds give equal means, in whatever order a task's queries come.
 
@@ -411,11 +411,21 @@ def _binary(scores: Scores) -> bool:
 
 
 def by_cluster(differences: Scores, clusters: Clusters | None) -> tuple[Scores, Scores]:
-    """Sums of differences and sizes of clusters, float64, shape (k,) each; a cluster a query where none are given."""
-    if len(differences) < 1 or (clusters is not None and len(clusters) != len(differences)):
-        raise ValueError(f"{len(differences)} differences in {0 if clusters is None else len(clusters)} clusters")
+    """Sums over clusters, and how many queries each has: a cluster a query where none are given.
+
+    Args:
+        differences: shape (n,) or (m, n), n at least 1; of scores as well.
+        clusters: shape (n,), or ``None``.
+
+    Returns:
+        Shape (k,) or (m, k), of the same type, and float64, shape (k,).
+    """
+    n = differences.shape[-1]
+    if n < 1 or (clusters is not None and len(clusters) != n):
+        raise ValueError(f"{n} differences in {0 if clusters is None else len(clusters)} clusters")
     if clusters is None:
-        return differences, np.ones(len(differences))
-    _, places = np.unique(clusters, return_inverse=True)
-    sums = np.bincount(places, weights=differences).astype(np.float64)
-    return sums, np.bincount(places).astype(np.float64)
+        return differences, np.ones(n)
+    _, places, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
+    starts = np.cumsum(sizes) - sizes
+    sums: Scores = np.add.reduceat(differences[..., np.argsort(places, kind="stable")], starts, axis=-1)
+    return sums, sizes.astype(np.float64)

@@ -14,7 +14,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import PIL
 import pytest
 from builders import DEMO_SIZE, Demonstration, demonstrate
@@ -22,7 +21,7 @@ from builders import DEMO_SIZE, Demonstration, demonstrate
 from evalkit.demo import ENTRANTS
 from evalkit.miniature import SUITE
 from evalkit.results import find_runs
-from evalkit.samples import read_scores
+from evalkit.samples import read_samples
 from evalkit.stats import mean_over_tasks, stratified_bootstrap
 
 GOLDEN = Path(__file__).parent / "golden" / "demo.json"
@@ -41,9 +40,11 @@ def measured(folder: Path) -> dict[str, Any]:
     for one in ENTRANTS:
         path, manifest = found[one.model, one.prompting]
         p1 = {r.task: r.metrics["precision_at_1"] for r in manifest.tasks if r.metrics is not None}
-        scores = [np.array(list(read_scores(path / r.samples).values())) for r in manifest.tasks if r.samples]
+        samples = [read_samples(path / result.samples) for result in manifest.tasks if result.samples]
+        scores = [task.scores for task in samples]
+        interval = stratified_bootstrap(scores, [task.shared for task in samples])
         tasks = {task: [value.value, value.low, value.high] for task, value in p1.items()}
-        runs[str(one)] = {"all": [mean_over_tasks(scores), *stratified_bootstrap(scores)], **tasks}
+        runs[str(one)] = {"all": [mean_over_tasks(scores), *interval], **tasks}
     return {"size": DEMO_SIZE, "seed": 0, "images": images(), "runs": runs}
 
 

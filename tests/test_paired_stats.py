@@ -294,12 +294,27 @@ def test_paired_intervals_choose_by_the_scores() -> None:
     assert wider[0] < found[0] < found[1] < wider[1]
 
 
-def test_resampled_means_are_the_stratified_bootstrap_where_no_query_shares_an_image() -> None:
+def test_means_over_tasks_are_resampled_image_by_image() -> None:
+    """Against a loop that draws images with all that is asked about them, one task of each kind."""
     draw = np.random.default_rng(2)
-    tasks = [draw.choice([-1.0, 0.0, 0.5], n) for n in (24, 9, 60, 1)]
-    means = resampled_means(tasks, [None] * 4, resamples=8000)
-    assert quantile_interval(means) == pytest.approx(stratified_bootstrap(tasks, resamples=8000, seed=1), abs=0.012)
-    assert means.mean() == pytest.approx(statistics.fmean(task.mean() for task in tasks), abs=0.005)
+    tasks = [draw.choice([-1.0, 0.0, 0.5], n) for n in (24, 60, 1)]
+    images = [None, draw.integers(0, 15, 60), None]
+    tasks[1] = np.where(draw.random(60) < 0.8, draw.choice([-1.0, 0.5], 15)[images[1]], tasks[1])  # alike by image
+    means = resampled_means(tasks, images, resamples=8000)
+    of_image = [tasks[1][images[1] == image] for image in set(images[1].tolist())]
+    oracle = [
+        statistics.fmean(
+            (
+                tasks[0][draw.integers(24, size=23)].mean(),
+                np.concatenate([of_image[i] for i in draw.integers(len(of_image), size=len(of_image) - 1)]).mean(),
+                tasks[2][0],
+            )
+        )
+        for _ in range(8000)
+    ]
+    assert quantile_interval(means) == pytest.approx(tuple(np.quantile(oracle, [0.025, 0.975])), abs=0.012)
+    assert stratified_bootstrap(tasks, images, resamples=8000) == quantile_interval(means)
+    assert np.std(means) > 1.1 * np.std(resampled_means(tasks, [None] * 3, resamples=8000))
 
 
 def test_means_over_tasks_with_shared_images_cover_the_truth() -> None:

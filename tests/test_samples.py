@@ -11,7 +11,7 @@ import pytest
 from builders import EXAMPLE, run
 
 from evalkit.errors import ResultsError
-from evalkit.samples import agreed, clusters_of, joined, read_samples, read_scores
+from evalkit.samples import agreed, clusters_of, places, read_samples
 
 
 def test_scores_are_those_of_the_run(tmp_path: Path) -> None:
@@ -20,8 +20,8 @@ def test_scores_are_those_of_the_run(tmp_path: Path) -> None:
     assert len(files) == 4
     for file in files:
         table = pq.read_table(file)
-        found = read_scores(file)
-        assert list(found.items()) == list(zip(table["id"].to_pylist(), table["score"].to_pylist(), strict=True))
+        found = read_samples(file)
+        assert (found.ids, found.scores.tolist()) == (table["id"].to_pylist(), table["score"].to_pylist())
 
 
 @pytest.mark.parametrize(
@@ -40,28 +40,28 @@ def test_what_is_no_samples_file_names_itself(columns: dict[str, object], says: 
     file = tmp_path / "samples.parquet"
     pq.write_table(pa.table(columns), file)
     with pytest.raises(ResultsError, match=says) as raised:
-        read_scores(file)
+        read_samples(file)
     assert str(file) in str(raised.value)
 
 
 def test_a_file_that_is_not_there_or_no_parquet(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match=r"missing\.parquet cannot be read"):
-        read_scores(tmp_path / "missing.parquet")
+        read_samples(tmp_path / "missing.parquet")
     (tmp_path / "text.parquet").write_text("text")
     with pytest.raises(ResultsError, match=r"text\.parquet cannot be read"):
-        read_scores(tmp_path / "text.parquet")
+        read_samples(tmp_path / "text.parquet")
 
 
-def test_joined_by_id_whatever_the_order() -> None:
-    base, new = joined({"a": 0.0, "b": 0.25, "c": 1.0}, {"c": 0.5, "a": 1.0, "b": 0.0}, "a task")
-    np.testing.assert_array_equal(base, [0.0, 0.25, 1.0])
-    np.testing.assert_array_equal(new, [1.0, 0.0, 0.5])
+@pytest.mark.parametrize(("new", "wanted"), [("abc", [0, 1, 2]), ("cab", [1, 2, 0]), ("bca", [2, 0, 1])])
+def test_queries_are_found_by_id_whatever_the_order(new: str, wanted: list[int]) -> None:
+    found = places(list("abc"), list(new))
+    assert isinstance(found, np.ndarray)
+    assert found.tolist() == wanted
 
 
-@pytest.mark.parametrize("other", [{"a": 0.0}, {"a": 0.0, "b": 0.0, "c": 0.0}, {"a": 0.0, "c": 0.0}])
-def test_queries_that_are_not_on_both_sides_are_refused(other: dict[str, float]) -> None:
-    with pytest.raises(ResultsError, match=r"a task: the two sides were not asked the same queries: .* such as [bc]"):
-        joined({"a": 0.0, "b": 1.0}, other, "a task")
+@pytest.mark.parametrize(("new", "n", "which"), [("a", 1, "b"), ("abc", 1, "c"), ("ac", 2, "b")])
+def test_queries_that_are_not_on_both_sides_are_named(new: str, n: int, which: str) -> None:
+    assert places(["a", "b"], list(new)) == f"samples differ: {n} queries are on one side alone, such as {which}"
 
 
 def test_samples_name_the_image_and_the_text_of_their_query(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, permutation_test
 
+from evalkit.compare import paired_of
 from evalkit.leaderboard.numbers.comparing import _bounds, adjusted, not_told_apart, task_difference
 from evalkit.leaderboard.numbers.joined import Joined
 from evalkit.stats import paired_test
@@ -72,6 +74,40 @@ def test_with_ties_it_is_a_permutation_test():
             p_values[names[row]] = float(found.pvalue)
     assert all(abs(p - 0.05) > 0.01 for p in p_values.values())  # no close call that two samplings decide differently
     assert not_told_apart(joined(scores), names[best], frozenset(names)) == kept(p_values) | {names[best]}
+
+
+def test_queries_about_one_image_are_tested_together():
+    """Of 60 images with 5 queries each, answered alike: by scipy's permutations of the images' sums."""
+    draw = np.random.default_rng(3)
+    images = np.repeat(np.arange(60), 5)
+    by_image = models(60, [0.9, 0.7, 0.5, 0.2, -0.5], 3)
+    scores = np.repeat(by_image, 5, axis=1)
+    noise = draw.random(scores.shape) < 0.05
+    scores[noise] = 1 - scores[noise]
+    order = draw.permutation(300)
+    names, best = joined(scores).entries, int(scores.mean(axis=1).argmax())
+    p_values = {}
+    for row in range(5):
+        if row != best:
+            sums = (scores[row] - scores[best]).reshape(60, 5).sum(axis=1)
+            found = permutation_test((sums,), np.sum, permutation_type="samples", n_resamples=20_000, rng=0)
+            p_values[names[row]] = float(found.pvalue)
+    together = replace(joined(scores[:, order]), clusters=images[order])
+    assert all(abs(p - 0.05 / k) > 0.002 for p in p_values.values() for k in (1, 2, 3, 4))
+    assert not_told_apart(together, names[best], frozenset(names)) == kept(p_values) | {names[best]}
+    # As if they were 300 images the same answers tell more apart.
+    assert not_told_apart(joined(scores), names[best], frozenset(names)) < kept(p_values) | {names[best]}
+
+
+def test_a_difference_where_queries_share_images_is_that_of_compare():
+    draw = np.random.default_rng(1)
+    base, new = draw.integers(0, 2, (2, 90)).astype(float)
+    images = np.arange(90) // 3
+    found, wanted = task_difference("t", base, new, 0.0, images), paired_of(base, new, images)
+    assert (found.low, found.high, found.p_value) == (*wanted.interval, wanted.p_value)
+    assert wanted.clusters == 30
+    # Of one image, and of scores that are all equal, no spread is known.
+    assert [task_difference("t", base, base, 0.0, own).low for own in (images, np.zeros(90))] == [-1.0, -1.0]
 
 
 def test_who_does_not_contend_is_not_in_it_and_changes_nothing():

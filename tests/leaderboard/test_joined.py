@@ -51,6 +51,37 @@ def test_those_with_other_queries_are_apart_and_the_digest_is_that_of_the_set(tm
     assert len({join({"x": part})[0].digest for part in parts}) == 2
 
 
+def test_queries_that_share_an_image_are_known_from_the_first_file_that_says(tmp_path):
+    draw = np.random.default_rng(0)
+    image = {query: f"{number // 4}.png" if number < 30 else None for number, query in enumerate(ids_of(TASK, 32))}
+    files = {"a": filed(tmp_path / "a")}
+    assert join(files)[0].clusters is None
+    for name in ("b", "c"):
+        ids = [ids_of(TASK, 32)[i] for i in draw.permutation(32)]
+        files[name] = filed(tmp_path / name, SCORES, ids)
+        path, _ = files[name]
+        table = pq.read_table(path)
+        pq.write_table(table.append_column("image", pa.array([image[query] for query in ids])), path)
+    (found,) = join(files)
+    assert found.entries == ("a", "b", "c")
+    own = [image[query] for query in sorted(image)]
+    for one in range(32):
+        for other in range(32):
+            together = one == other or (own[one] is not None and own[one] == own[other])
+            assert (found.clusters[one] == found.clusters[other]) == together
+    assert (join({"c": files["c"], "b": files["b"]})[0].scores == found.scores[1:]).all()
+
+
+def test_images_of_another_kind_are_refused_by_name_and_distinct_ones_are_no_clusters(tmp_path):
+    path, made = filed(tmp_path)
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("image", pa.array(ids_of(TASK, 32))), path)
+    assert join({"a": (path, made)})[0].clusters is None
+    pq.write_table(table.append_column("image", pa.array([["x"]] * 32)), path)
+    with pytest.raises(ResultsError, match=re.escape(f"{path} has images that cannot be read")):
+        join({"a": (path, made)})
+
+
 def test_nothing_is_joined_of_no_files():
     assert join({}) == ()
 

@@ -59,10 +59,26 @@ def test_spread_is_the_unbiased_one_of_a_mean():
         assert draws[row].var() == pytest.approx(scores[row].var(ddof=1) / 10, rel=0.02)
 
 
-def test_the_interval_is_that_of_the_bootstrap_of_one_model():
+def test_queries_about_one_image_are_drawn_together():
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 12, 40)
+    scores = np.stack([draw.choice([0.0, 1.0], 40), draw.choice(TIED, 40)])
+    got = resampled(scores, 7, 50, clusters=images)
+    own = [np.flatnonzero(images == image) for image in sorted(set(images.tolist()))]
+    drawn = np.random.default_rng(7).integers(len(own), size=(50, len(own) - 1))
+    for place in range(50):
+        queries = np.concatenate([own[image] for image in drawn[place]])
+        assert got[0, place] == scores[0, queries].sum() / len(queries)
+        assert got[1, place] == pytest.approx(scores[1, queries].mean(), abs=2**-16)
+    assert (resampled(scores[1:], 7, 50, clusters=images)[0] == got[1]).all()
+    assert resampled(scores, 7, 2, clusters=np.zeros(40)).T.tolist() == [pytest.approx(scores.mean(axis=1))] * 2
+
+
+@pytest.mark.parametrize("images", [None, np.arange(60) // 3])
+def test_the_interval_is_that_of_the_bootstrap_of_one_model(images):
     tasks = [np.random.default_rng(i).choice([0.0, 0.5, 1.0], 60) for i in range(5)]
-    means = np.mean([resampled(task[None], seed_of(i))[0] for i, task in enumerate(tasks)], axis=0)
-    got, wanted = interval(means, np.mean([task.mean() for task in tasks])), stratified_bootstrap(tasks)
+    means = np.mean([resampled(t[None], seed_of(i), clusters=images)[0] for i, t in enumerate(tasks)], axis=0)
+    got, wanted = interval(means, np.mean([t.mean() for t in tasks])), stratified_bootstrap(tasks, [images] * 5)
     assert got == pytest.approx(wanted, abs=0.006)
 
 

@@ -24,7 +24,7 @@ from evalkit.miniature.scenes import SIDE, nested, scene
 from evalkit.miniature.words import description, name
 from evalkit.prompting import crop
 from evalkit.results import find_runs
-from evalkit.samples import read_scores
+from evalkit.samples import read_samples
 from training import __main__ as recipe
 from training import sam as sam_recipe
 from training.ablation import measure, table
@@ -279,7 +279,7 @@ def test_the_ablation_gives_what_the_run_gives(demonstration: Demonstration) -> 
     }
     for way in ("native", "crop", "none"):
         files = [runs[way] / f"samples/miniature/{task}.parquet" for task in tasks]
-        assert scores[way] == [list(read_scores(file).values()) for file in files]
+        assert scores[way] == [read_samples(file).scores.tolist() for file in files]
     (header, line, *rows) = table(tasks, found).splitlines()
     assert header == f"| model | region by | {' | '.join(tasks)} | mean |"
     assert {row.count("|") for row in (header, line, *rows)} == {9}

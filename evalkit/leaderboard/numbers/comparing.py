@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evalkit.compare import paired_of
 from evalkit.leaderboard.board import Difference
 from evalkit.leaderboard.numbers.joined import Joined
-from evalkit.stats import holm, newcombe, paired_test, stratified_bootstrap
+from evalkit.stats import by_cluster, holm, paired_test
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,8 +40,9 @@ def not_told_apart(joined: Joined, best: str, contenders: frozenset[str]) -> fro
     rows = [row for row, name in enumerate(joined.entries) if name in contenders and name != best]
     if not rows:
         return frozenset({best})
-    base = joined.scores[joined.entries.index(best)]
-    bounds = _bounds(joined.scores, base, rows)
+    leader = joined.entries.index(best)
+    sums, _ = by_cluster(joined.scores, joined.clusters)
+    bounds = _bounds(sums, sums[leader], rows)
     # Holm gives no test a smaller share of the level than this. Where even the bound is within it, so is the p-value,
     # and all such are rejected whatever their order: the bound stands for it, and hundreds of tests need not be made.
     sure = LEVEL / len(rows)
@@ -51,28 +53,30 @@ def not_told_apart(joined: Joined, best: str, contenders: frozenset[str]) -> fro
             p_values.append(bound)
         else:
             # The p-value is one of the sizes of the differences and of their sum, and few queries give few of these.
-            differences = joined.scores[row] - base
+            differences = sums[row] - sums[leader]
             key = np.sort(np.abs(differences)).tobytes(), abs(math.fsum(differences.tolist()))
             if key not in known:
-                known[key] = _p_value(base, joined.scores[row], permutations)
+                known[key] = _p_value(joined, leader, row, permutations)
             p_values.append(known[key])
     adjusted = holm(p_values)
     return frozenset({best} | {joined.entries[row] for row, p in zip(rows, adjusted, strict=True) if p > LEVEL})
 
 
-def _p_value(base: Floats, new: Floats, permutations: int) -> float:
-    """Of the paired test; by few permutations where these leave no doubt that it is above the level."""
-    few = paired_test(base, new, permutations=1000)
+def _p_value(joined: Joined, base: int, new: int, permutations: int) -> float:
+    """Of the paired test of two rows; by few permutations where these leave no doubt that it is above the level."""
+    scores, clusters = joined.scores, joined.clusters
+    few = paired_test(scores[base], scores[new], clusters=clusters, permutations=1000)
     if few.method != "sign-flip" or few.p_value > 4 * LEVEL:
         return few.p_value
-    return paired_test(base, new, permutations=permutations).p_value
+    return paired_test(scores[base], scores[new], clusters=clusters, permutations=permutations).p_value
 
 
 def _bounds(scores: Floats, base: Floats, rows: list[int]) -> list[float]:
     """No p-value of a paired test is above these, one a row.
 
     If each difference d of a pair might have had the other sign, P(|Σ ±d| ≥ t) ≤ 2 exp(-t² / (2 Σ d²)) (Hoeffding
-    1963). McNemar's test is the same for differences of 0 and 1, and its mid-p is below that probability.
+    1963). McNemar's test is the same for differences of 0 and 1, and its mid-p is below that probability. Where queries
+    share an image their sum is what might have had the other sign: scores are such sums.
     """
     totals = scores[rows].sum(axis=1) - base.sum()
     squares = (np.square(scores).sum(axis=1) - 2 * (scores @ base) + np.square(base).sum())[rows]
@@ -82,35 +86,29 @@ def _bounds(scores: Floats, base: Floats, rows: list[int]) -> list[float]:
     return bounds
 
 
-def task_difference(task: str, base: Floats, new: Floats, value: float) -> Difference:
-    """Two entries on the queries of one task, before Holm: Newcombe's interval, or with ties a paired bootstrap.
+def task_difference(
+    task: str, base: Floats, new: Floats, value: float, clusters: NDArray[np.int64] | None = None
+) -> Difference:
+    """Two entries on the queries of one task, before Holm, as ``evalkit compare`` has them.
 
     Args:
         task: name.
         base: scores, shape (n,).
         new: of the same queries.
         value: difference of the two entries' means, as the board has them.
+        clusters: of the queries, as :class:`Joined` has them.
     """
-    whole = np.isin(base, (0, 1)).all() and np.isin(new, (0, 1)).all()
-    if whole:
-        low, high = newcombe(*_table(base, new))
-    else:  # of one query with ties nothing is known but that the difference is one
-        low, high = stratified_bootstrap([new - base]) if len(base) > 1 else (-1.0, 1.0)
+    paired = paired_of(base, new, clusters)
+    low, high = paired.interval or (-1.0, 1.0)  # where nothing is known but that it is a difference
     return Difference(
         where=task,
         value=value,
         low=min(low, value),
         high=max(high, value),
-        wins=int((new > base).sum()),
-        losses=int((new < base).sum()),
-        p_value=paired_test(base, new).p_value,
+        wins=paired.won,
+        losses=paired.lost,
+        p_value=paired.p_value,
     )
-
-
-def _table(base: Floats, new: Floats) -> tuple[int, int, int, int]:
-    """Queries that both have right, the new one alone, the base alone, neither."""
-    both, wins, losses = int((base * new).sum()), int((new > base).sum()), int((new < base).sum())
-    return both, wins, losses, len(base) - both - wins - losses
 
 
 def adjusted(differences: Mapping[str, Difference]) -> tuple[Difference, ...]:

@@ -68,8 +68,8 @@ def gather(drafts: Sequence[Draft], groups: Sequence[Group], tasks: Sequence[str
             for (base, new), found in pairs.items():
                 if base in rows and new in rows:
                     own = (joined.scores[rows[base]], joined.scores[rows[new]])
-                    found[task] = task_difference(task, *own, values[new] - values[base])
-            means = resampled(joined.scores, seed_of(task, joined.digest))
+                    found[task] = task_difference(task, *own, values[new] - values[base], joined.clusters)
+            means = resampled(joined.scores, seed_of(task, joined.digest), clusters=joined.clusters)
             for group in groups:
                 if task in group.tasks:
                     for slug in rows.keys() & whole[group.key]:

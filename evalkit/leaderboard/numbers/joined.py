@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from evalkit.errors import ResultsError
+from evalkit.samples import clusters_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,11 +31,14 @@ class Joined:
         entries: names of m entries.
         scores: Precision@1 of each query, float64, shape (m, n), in [0, 1]; queries by their ids, sorted.
         digest: of the ids, SHA-256: equal for the same queries in whatever order.
+        clusters: shape (n,), equal for queries that ask about one image; ``None`` where none share one, or no file
+            says.
     """
 
     entries: tuple[str, ...]
     scores: NDArray[np.float64]
     digest: bytes
+    clusters: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ def join(files: Mapping[str, tuple[Path, TaskResult]]) -> tuple[Joined, ...]:
 
     known: list[_Queries] = []
     members: dict[bytes, list[tuple[str, NDArray[np.float64]]]] = {}
+    clusters: dict[bytes, NDArray[np.int64] | None] = {}
     for name in sorted(files):
         path, result = files[name]
         ids, scores = _read(path, result)
@@ -88,10 +93,12 @@ def join(files: Mapping[str, tuple[Path, TaskResult]]) -> tuple[Joined, ...]:
             queries = _sorted(ids, path)
             known.append(queries)
         members.setdefault(queries.digest, []).append((name, scores[queries.order]))
-    found = [
-        Joined(tuple(name for name, _ in own), np.stack([scores for _, scores in own]), digest)
-        for digest, own in members.items()
-    ]
+        if clusters.get(queries.digest) is None and (images := _images(path)) is not None:
+            clusters[queries.digest] = clusters_of(images)[queries.order]
+    found = []
+    for digest, own in members.items():
+        table = np.stack([scores for _, scores in own])
+        found.append(Joined(tuple(name for name, _ in own), table, digest, _shared(clusters.get(digest))))
     return tuple(sorted(found, key=lambda joined: (-len(joined.entries), joined.entries)))
 
 
@@ -127,6 +134,26 @@ def _read(path: Path, result: TaskResult) -> tuple[pa.Array, NDArray[np.float64]
         says = f"{result.n_queries} queries with mean {value}"
         raise ResultsError(f"{path} has {len(scores)} with mean {scores.mean()}, and run.json says {says}; {again}")
     return ids, scores
+
+
+def _images(path: Path) -> list[str | None] | None:
+    """Of the queries, in the order of the file; ``None`` where it does not say, as those of early versions do not."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            if "image" not in file.schema_arrow.names:
+                return None
+            images: list[str | None] = file.read(["image"])["image"].cast(pa.string()).to_pylist()
+            return images
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise ResultsError(f"{path} has images that cannot be read: {' '.join(str(error).split())}") from error
+
+
+def _shared(clusters: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
+    """``None`` where no two queries share one."""
+    return None if clusters is None or len(set(clusters.tolist())) == len(clusters) else clusters
 
 
 def _sorted(ids: pa.Array, path: Path) -> _Queries:

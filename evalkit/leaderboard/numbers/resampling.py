@@ -1,8 +1,8 @@
 """Other queries of the same tasks, drawn for all entries of a board at once: intervals of means, and ranks.
 
 **Joint and paired.** Entries that were asked the same queries get the same ones in every resample, so what is hard for
-all of them moves none of their ranks. As in :func:`evalkit.stats.stratified_bootstrap`, n - 1 of a task's n queries
-are drawn, within each task.
+all of them moves none of their ranks. As in :func:`evalkit.stats.resampled_means`, queries that ask about one image
+are drawn together, and k - 1 of a task's k images.
 
 **Exact.** How often a query was drawn is a whole number. Scores of 0 and 1 are, too, and others are rounded to
 multiples of a power of two so that all sums are whole numbers of at most 24 bits, which float32 holds. Such sums are
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evalkit.leaderboard.board import Range
+from evalkit.stats import by_cluster
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 RESAMPLES = 2000
-"""As many as :func:`evalkit.stats.stratified_bootstrap` draws."""
+"""As many as :func:`evalkit.stats.resampled_means` draws."""
 
 _AT_ONCE = 4_000_000  # weights in memory at a time: 16 MB
 _EXACT = 2**24  # float32 holds all whole numbers up to here
@@ -45,35 +46,40 @@ def seed_of(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:16], "little")
 
 
-def resampled(scores: Floats, seed: int, resamples: int = RESAMPLES) -> Floats:
+def resampled(
+    scores: Floats, seed: int, resamples: int = RESAMPLES, *, clusters: NDArray[np.int64] | None = None
+) -> Floats:
     """Mean scores of entries in bootstrap resamples of the queries of one task, the same queries for all entries.
 
     Args:
         scores: shape (m, n): of m entries on n queries, in [0, 1]; n at least 1 and at most 2²⁴.
         seed: of the draws.
-        resamples: how often n - 1 of the n queries are drawn with replacement.
+        resamples: how often k - 1 of the k clusters are drawn with replacement.
+        clusters: shape (n,), equal for queries that ask about one image; ``None`` where each stands alone.
 
     Returns:
-        Shape (m, resamples). Of a task of one query all are its score: nothing is known of its spread.
+        Shape (m, resamples). Of a task of one cluster all are its mean: nothing is known of its spread.
     """
-    n = scores.shape[1]
-    drawn = max(1, n - 1)
-    step = 2.0 ** max(0, math.floor(math.log2(_EXACT / n)))
-    parts = np.rint(scores * step).astype(np.float32)
+    sizes = by_cluster(scores, clusters)[1]
+    k = len(sizes)
+    step = 2.0 ** max(0, math.floor(math.log2(_EXACT / (k * sizes.max()))))
+    rounded = np.rint(scores * step)
+    sums = by_cluster(rounded, clusters)[0].astype(np.float32)
     means: Floats = np.empty((len(scores), resamples))
     start = 0
-    for weights in _weights(n, drawn, seed, resamples):
+    for weights in _weights(k, max(1, k - 1), seed, resamples):
         stop = start + len(weights)
-        means[:, start:stop] = parts @ weights.T
+        means[:, start:stop] = sums @ weights.T
+        # How many queries were drawn differs where images have more or fewer of them.
+        means[:, start:stop] /= step * (weights @ sizes.astype(np.float32))
         start = stop
-    means /= step * drawn
-    off = scores.mean(axis=1) - parts.mean(axis=1, dtype=np.float64) / step
+    off = scores.mean(axis=1) - rounded.mean(axis=1) / step
     means[off != 0] += off[off != 0, None]
     return means
 
 
 def _weights(n: int, drawn: int, seed: int, resamples: int) -> Iterator[NDArray[np.float32]]:
-    """How often each of n queries is drawn, float32, shape (some, n), until there are as many as resamples."""
+    """How often each of n clusters is drawn, float32, shape (some, n), until there are as many as resamples."""
     draw = np.random.default_rng(seed)
     size = max(1, _AT_ONCE // n)
     for start in range(0, resamples, size):
