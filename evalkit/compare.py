@@ -21,7 +21,7 @@ from evalkit.stats import (
     benjamini_hochberg,
     by_cluster,
     holm,
-    paired_interval,
+    paired_intervals,
     paired_test,
     quantile_interval,
     resampled_means,
@@ -294,13 +294,11 @@ def paired_of(
 ) -> Paired:
     """What the scores of two models on the same n queries say of their difference; shape (n,) each."""
     test = paired_test(before, after, clusters=clusters, permutations=permutations, seed=seed)
-    wide, narrow = (
-        # Where no score changed a bootstrap sees no spread: that is not to know that there is none.
-        None
-        if test.method == "sign-flip" and (before == after).all()
-        else paired_interval(before, after, clusters=clusters, level=level, resamples=resamples, seed=seed)
-        for level in (1 - alpha, 1 - 2 * alpha)
-    )
+    levels, found = (1 - alpha, 1 - 2 * alpha), None
+    # Where no score changed a bootstrap sees no spread: that is not to know that there is none.
+    if test.method == "mcnemar-midp" or (before != after).any():
+        found = paired_intervals(before, after, levels, clusters=clusters, resamples=resamples, seed=seed)
+    wide, narrow = found or (None, None)
     return Paired(
         n=len(before),
         won=int((after > before).sum()),

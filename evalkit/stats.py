@@ -234,32 +234,32 @@ def _stepped(p_values: Sequence[float], factor: Callable[[int, int], float], *, 
     return found
 
 
-def paired_interval(
+def paired_intervals(
     base: Scores,
     new: Scores,
+    levels: Sequence[float] = (0.95,),
     *,
     clusters: Clusters | None = None,
-    level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
-) -> tuple[float, float] | None:
-    """Interval of ``new`` less ``base``: Newcombe's where all scores are 0 or 1, else a bootstrap over clusters.
+) -> list[tuple[float, float]] | None:
+    """Intervals of ``new`` less ``base``: Newcombe's where all scores are 0 or 1, else a bootstrap over clusters.
 
     Args:
         base: shape (n,), n at least 1.
         new: of the same queries, in the same order.
+        levels: of the intervals, in (0, 1).
         clusters: as :func:`paired_test` has them.
-        level: of the interval, in (0, 1).
         resamples: of the bootstrap.
         seed: of the bootstrap.
 
     Returns:
-        Lower and upper end; ``None`` where there is one cluster, of whose spread nothing is known.
+        Lower and upper end, one for each level; ``None`` where there is one cluster, of whose spread nothing is known.
     """
     if clusters is None and _binary(base) and _binary(new):
         table = [int(((base == b) & (new == n)).sum()) for b, n in ((1, 1), (0, 1), (1, 0), (0, 0))]
-        return newcombe(*table, level=level)
-    return clustered_interval(new - base, clusters, level=level, resamples=resamples, seed=seed)
+        return [newcombe(*table, level=level) for level in levels]
+    return clustered_intervals(new - base, clusters, levels, resamples=resamples, seed=seed)
 
 
 def newcombe(n11: int, n01: int, n10: int, n00: int, *, level: float = 0.95) -> tuple[float, float]:
@@ -291,30 +291,30 @@ def newcombe(n11: int, n01: int, n10: int, n00: int, *, level: float = 0.95) -> 
     return max(-1.0, new - base - below), min(1.0, new - base + above)
 
 
-def clustered_interval(
+def clustered_intervals(
     differences: Scores,
     clusters: Clusters | None = None,
+    levels: Sequence[float] = (0.95,),
     *,
-    level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
-) -> tuple[float, float] | None:
-    """Percentile bootstrap interval of a mean, whole clusters drawn (Davison and Hinkley 1997, section 3.8).
+) -> list[tuple[float, float]] | None:
+    """Percentile bootstrap intervals of a mean, whole clusters drawn (Davison and Hinkley 1997, section 3.8).
 
     Args:
         differences: shape (n,), n at least 1.
         clusters: shape (n,), equal for queries that belong together; ``None`` where each stands alone.
-        level: of the interval, in (0, 1).
+        levels: of the intervals, in (0, 1).
         resamples: how often the clusters are drawn.
         seed: of the draws.
 
     Returns:
-        Lower and upper end; ``None`` where there is one cluster, of whose spread nothing is known.
+        Lower and upper end, one for each level; ``None`` where there is one cluster, of whose spread nothing is known.
     """
     if len(by_cluster(differences, clusters)[0]) < 2:
         return None
     means = resampled_means([differences], [clusters], resamples=resamples, seed=seed)
-    return quantile_interval(means, level)
+    return [quantile_interval(means, level) for level in levels]
 
 
 def resampled_means(

@@ -182,7 +182,9 @@ def test_runs_on_other_queries_are_not_compared(runs: list[Scored]) -> None:
         task: replace(samples, ids=[f"other {query}" for query in samples.ids])
         for task, samples in crop.samples.items()
     }
-    with pytest.raises(ResultsError, match="by virtue-tiny, regions by crop and virtue-tiny: samples differ: [0-9]+ quer"):
+    with pytest.raises(
+        ResultsError, match=r"by virtue-tiny, regions by crop and virtue-tiny: samples differ: \d+ quer"
+    ):
         findings([runs[0], other, *runs[2:]], DEMO_SIZE)
 
 
