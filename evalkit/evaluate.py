@@ -33,7 +33,7 @@ from evalkit.results import (
     TaskResult,
     json_bytes,
 )
-from evalkit.samples import samples_table
+from evalkit.samples import images_of, samples_table
 from evalkit.signature import signature
 from evalkit.task import DataFolder, LoadOptions, Task, TaskCard, suites
 from evalkit.timing import Clock, Timing
@@ -185,7 +185,8 @@ def evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, settings
         clock.lap("encode_s")
         clock.count(encoder.take_stats())
         ranking = rank(queries, candidates, task.pools, task.relevant)
-        metrics = {metric.name: measure(metric, ranking) for metric in METRICS}
+        images = images_of(task.queries)
+        metrics = {metric.name: measure(metric, ranking, images=images) for metric in METRICS}
         clock.lap("rank_s")
     except (StoreError, ResultsError):
         raise

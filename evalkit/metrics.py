@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from evalkit.stats import bootstrap, wilson
+from evalkit.stats import bootstrap, effective_queries, wilson
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -139,19 +139,24 @@ class Value:
     interval: IntervalMethod
 
 
-def measure(metric: Metric, ranking: Ranking, *, seed: int = 0) -> Value:
+def measure(metric: Metric, ranking: Ranking, *, images: NDArray[np.int64] | None = None, seed: int = 0) -> Value:
     """A metric's number on one task.
 
     Args:
         metric: one of :data:`METRICS`, or one of your own.
         ranking: of n queries, n at least 1.
+        images: shape (n,), equal for queries that ask about one image, which the interval knows to be no independent
+            ones; ``None`` where each has its own, or none.
         seed: of the bootstrap.
     """
     above, tied, right = ranking.above, ranking.tied, ranking.right
     none = np.zeros_like(above)
     scores = metric.score(above, tied, right)
     value = _mean(scores)
-    low, high = wilson(value, len(scores)) if metric.interval == "wilson" else bootstrap(scores, seed=seed)
+    if metric.interval == "wilson":
+        low, high = wilson(value, effective_queries(scores, images))
+    else:
+        low, high = bootstrap(scores, images, seed=seed)
     return Value(
         metric=metric.name,
         value=value,

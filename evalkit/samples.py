@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from evalkit.items import Item
     from evalkit.ranking import Ranking
     from evalkit.task import Task
 
@@ -87,9 +88,7 @@ class Samples:
     @property
     def shared(self) -> NDArray[np.int64] | None:
         """:attr:`clusters` where any two queries share one, else ``None``."""
-        if self.clusters is None or len(np.unique(self.clusters)) == len(self.clusters):
-            return None
-        return self.clusters
+        return None if self.clusters is None else where_shared(self.clusters)
 
 
 def read_samples(path: Path) -> Samples:
@@ -141,6 +140,16 @@ def clusters_of(images: Sequence[object]) -> NDArray[np.int64]:
     first: dict[object, int] = {}
     places = [place if image is None else first.setdefault(image, place) for place, image in enumerate(images)]
     return np.array(places, dtype=np.int64)
+
+
+def where_shared(clusters: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Clusters where any two queries share one, else ``None``: then each stands alone."""
+    return None if len(np.unique(clusters)) == len(clusters) else clusters
+
+
+def images_of(queries: Sequence[Item]) -> NDArray[np.int64] | None:
+    """Which of the queries ask about one image, as :func:`where_shared` has it; shape (n,)."""
+    return where_shared(clusters_of([item.image.path if item.image else None for item in queries]))
 
 
 def agreed(path: Path, task: str, samples: Samples, n_queries: int | None, value: float | None) -> Samples:

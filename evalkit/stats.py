@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Z_95 = 1.959963984540054  # 97.5 % point of the normal distribution
 
 
-def wilson(mean: float, n: int, z: float = Z_95) -> tuple[float, float]:
+def wilson(mean: float, n: float, z: float = Z_95) -> tuple[float, float]:
     """Wilson score interval of a proportion (Wilson 1927; Brown, Cai and DasGupta 2001).
 
     For scores in [0, 1] that are not all 0 or 1 (ties) it is conservative: their variance is at most
@@ -27,7 +27,7 @@ def wilson(mean: float, n: int, z: float = Z_95) -> tuple[float, float]:
 
     Args:
         mean: mean score, in [0, 1].
-        n: number of scores, at least 1.
+        n: number of scores, at least 1; of :func:`effective_queries` where several share an image.
         z: normal quantile; 95 % by default.
 
     Returns:
@@ -41,29 +41,69 @@ def wilson(mean: float, n: int, z: float = Z_95) -> tuple[float, float]:
     return (0.0 if mean == 0 else max(0.0, centre - half), 1.0 if mean == 1 else min(1.0, centre + half))
 
 
-def bootstrap(
-    scores: NDArray[np.float64], *, resamples: int = 1000, seed: int = 0, level: float = 0.95
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of a mean (Efron 1979).
+def effective_queries(scores: Scores, clusters: Clusters | None) -> float:
+    """How many queries that stand alone would say as much of the mean: n by the design effect (Kish 1965).
+
+    With it Wilson's interval is one for samples of clusters (Franco, Little, Louis and Slud 2019).
 
     Args:
         scores: shape (n,), n at least 1.
-        resamples: how many times n scores are drawn with replacement.
+        clusters: shape (n,), equal for queries that belong together; ``None`` where each stands alone.
+
+    Returns:
+        From 1 to n. Where scores are all equal nothing tells how alike those of one cluster are: as many as clusters.
+    """
+    n = len(scores)
+    if clusters is None:
+        return n
+    sums, sizes = by_cluster(scores, clusters)
+    k = len(sums)
+    if k == 1 or scores.min() == scores.max():
+        return k
+    # Squared standard errors, as standard_error has them, but the same to the bit in whatever order queries come.
+    mean = math.fsum(scores.tolist()) / n
+    together = math.fsum(np.square((sums - sizes * mean).round(12)).tolist()) * k / (k - 1)
+    apart = math.fsum(np.square(scores - mean).tolist()) * n / (n - 1)
+    return n / min(max(1.0, together / apart), n)
+
+
+def bootstrap(
+    scores: Scores,
+    clusters: Clusters | None = None,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of a mean (Efron 1979), whole clusters drawn.
+
+    Args:
+        scores: shape (n,), n at least 1.
+        clusters: shape (n,), equal for queries that belong together; ``None`` where each stands alone.
+        resamples: how many times as many clusters as there are are drawn with replacement.
         seed: of the draws; equal seeds give equal intervals.
         level: of the interval, in (0, 1).
 
     Returns:
         Lower and upper end, between the smallest and the largest score.
     """
-    n = len(scores)
-    if n < 1:
+    if len(scores) < 1:
         raise ValueError("no bootstrap interval of no scores")
-    draw = np.random.default_rng(seed)
-    # How often each distinct score is drawn is multinomial: no n indices per resample are needed.
-    values, counts = np.unique(scores, return_counts=True)
-    means = draw.multinomial(n, counts / n, size=resamples) @ values / n
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return quantile_interval(_resampled(np.random.default_rng(seed), scores, clusters, resamples), level)
+
+
+def _resampled(
+    draw: np.random.Generator, scores: Scores, clusters: Clusters | None, resamples: int, fewer: int = 0
+) -> Scores:
+    """Means of resamples of as many clusters as there are, or fewer; shape (resamples,)."""
+    sums, sizes = by_cluster(scores, clusters)
+    # How often each distinct sum is drawn is multinomial: no indices per resample are needed. Sums may be off by a last
+    # bit, which would make equal ones distinct.
+    known = sums if clusters is None else sums.round(12)
+    kinds, counts = np.unique(np.stack([known, sizes]), axis=1, return_counts=True)
+    drawn = draw.multinomial(max(1, len(sums) - fewer), counts / len(sums), size=resamples)
+    means: Scores = (drawn @ kinds[0]) / (drawn @ kinds[1])
+    return means
 
 
 def mean_over_tasks(scores: Sequence[NDArray[np.float64]]) -> float:
@@ -344,13 +384,7 @@ def resampled_means(
     _require_tasks(differences)
     draw, means = np.random.default_rng(seed), np.zeros(resamples)
     for task, groups in zip(differences, clusters, strict=True):
-        sums, sizes = by_cluster(task, groups)
-        kinds, counts = np.unique(np.stack([sums.round(12), sizes]), axis=1, return_counts=True)
-        drawn = draw.multinomial(max(1, len(sums) - 1), counts / len(sums), size=resamples)
-        if len(sums) > 1:
-            means += (drawn @ kinds[0]) / (drawn @ kinds[1])
-        else:
-            means += task.mean()
+        means += _resampled(draw, task, groups, resamples, fewer=1)
     return means / len(differences)
 
 

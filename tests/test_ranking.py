@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from fractions import Fraction
 
@@ -314,6 +315,19 @@ def test_precision_at_1_is_the_definition():
     tied = np.array([0, 1, 0, 9, 1])
     right = np.array([1, 1, 1, 1, 2])
     assert precision_at_1(above, tied, right).tolist() == [1.0, 0.5, 0.0, 0.1, 2 / 3]
+
+
+def test_intervals_know_of_images_and_values_do_not():
+    rng = np.random.default_rng(4)
+    queries = np.repeat(rng.normal(size=(20, 3)), 4, axis=0).astype(np.float32)  # four alike about each image
+    candidates, pool = rng.normal(size=(3, 3)).astype(np.float32), np.arange(3, dtype=np.int32)
+    ranking = rank(queries, candidates, [pool] * 80, [pool[i // 4 % 3 : i // 4 % 3 + 1] for i in range(80)])
+    for metric in METRICS:
+        if metric.name.startswith("hit"):  # all within the first five
+            continue
+        plain, known = measure(metric, ranking), measure(metric, ranking, images=np.arange(80) // 4)
+        assert dataclasses.replace(known, low=plain.low, high=plain.high) == plain
+        assert known.high - known.low > 1.7 * (plain.high - plain.low)
 
 
 def test_optimistic_and_pessimistic_enclose_the_value():

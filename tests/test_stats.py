@@ -17,6 +17,7 @@ from scipy import stats as scipy_stats
 from evalkit.stats import (
     Z_95,
     bootstrap,
+    effective_queries,
     mean_over_tasks,
     paired_stratified_bootstrap,
     stratified_bootstrap,
@@ -43,6 +44,58 @@ def test_bootstrap_is_close_to_scipys_and_seeded():
 
 def test_bootstrap_of_equal_scores_is_that_score():
     assert bootstrap(np.full(7, 0.25)) == pytest.approx((0.25, 0.25))
+
+
+# --- queries that share an image -------------------------------------------------------------------------
+
+
+def test_queries_that_say_the_same_count_once_and_those_that_stand_alone_each():
+    by_image = np.random.default_rng(0).integers(0, 2, 50).astype(float)
+    images = np.repeat(np.arange(50), 4)
+    # Their variance is that of 50, which is estimated with 49; of 200 it would be with 199.
+    assert effective_queries(np.repeat(by_image, 4), images) == pytest.approx(200 * (49 / 50) * (199 / 200) ** -1 / 4)
+    assert effective_queries(by_image, None) == 50 == pytest.approx(effective_queries(by_image, np.arange(50)))
+    assert effective_queries(np.ones(200), images) == effective_queries(np.full(200, 0.1), images) == 50
+    assert effective_queries(by_image, np.zeros(50)) == 1
+    # Where one image has right and wrong answers alike, it says more than as many others, which is not believed.
+    assert effective_queries(np.tile([0.0, 1.0], 30), np.repeat(np.arange(30), 2)) == 60
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.0, 1.0, 0.5, 1 / 3]), st.integers(0, 6)), min_size=1, max_size=40))
+def test_effective_queries_are_from_one_to_all_in_whatever_order(queries):
+    scores, images = (np.array(column) for column in zip(*queries, strict=True))
+    found = effective_queries(scores, images)
+    assert 1 <= found <= len(scores)
+    order = np.random.default_rng(0).permutation(len(scores))
+    assert effective_queries(scores[order], images[order]) == found
+
+
+@pytest.mark.parametrize("interval", ["wilson", "bootstrap"])
+def test_intervals_cover_the_truth_where_queries_share_images(interval):
+    """Answers of one image that are right together more often than not: the naive interval is far too narrow."""
+    draw, images = np.random.default_rng(1), np.repeat(np.arange(150), 4)
+    inside = naive = 0
+    for seed in range(600):
+        skill = draw.beta(1.2, 0.8, 150)  # of images; mean 0.6
+        scores = (draw.random(600) < skill[images]).astype(float)
+        if interval == "wilson":
+            (low, high), apart = wilson(scores.mean(), effective_queries(scores, images)), wilson(scores.mean(), 600)
+        else:
+            low, high = bootstrap(scores, images, resamples=400, seed=seed)
+            apart = bootstrap(scores, resamples=400, seed=seed)
+        inside += low <= 0.6 <= high
+        naive += apart[0] <= 0.6 <= apart[1]
+    assert 0.93 <= inside / 600 <= 0.97
+    assert naive / 600 < 0.88
+
+
+def test_a_bootstrap_of_images_is_a_loop_over_them():
+    draw = np.random.default_rng(3)
+    scores, images = draw.choice([0.0, 0.5, 1.0], 80), draw.integers(0, 30, 80)
+    own = [scores[images == image] for image in set(images.tolist())]
+    means = [np.concatenate([own[i] for i in draw.integers(len(own), size=len(own))]).mean() for _ in range(4000)]
+    assert bootstrap(scores, images, resamples=4000) == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=0.012)
+    assert bootstrap(scores, np.arange(80)) == pytest.approx(bootstrap(scores), abs=1e-9)
 
 
 def test_nothing_has_no_interval():

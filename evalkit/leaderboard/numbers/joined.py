@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from evalkit.errors import ResultsError
-from evalkit.samples import clusters_of
+from evalkit.samples import clusters_of, where_shared
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,12 +93,12 @@ def join(files: Mapping[str, tuple[Path, TaskResult]]) -> tuple[Joined, ...]:
             queries = _sorted(ids, path)
             known.append(queries)
         members.setdefault(queries.digest, []).append((name, scores[queries.order]))
-        if clusters.get(queries.digest) is None and (images := _images(path)) is not None:
-            clusters[queries.digest] = clusters_of(images)[queries.order]
+        if queries.digest not in clusters and (images := _images(path)) is not None:
+            clusters[queries.digest] = where_shared(clusters_of(images)[queries.order])
     found = []
     for digest, own in members.items():
         table = np.stack([scores for _, scores in own])
-        found.append(Joined(tuple(name for name, _ in own), table, digest, _shared(clusters.get(digest))))
+        found.append(Joined(tuple(name for name, _ in own), table, digest, clusters.get(digest)))
     return tuple(sorted(found, key=lambda joined: (-len(joined.entries), joined.entries)))
 
 
@@ -149,11 +149,6 @@ def _images(path: Path) -> list[str | None] | None:
             return images
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise ResultsError(f"{path} has images that cannot be read: {' '.join(str(error).split())}") from error
-
-
-def _shared(clusters: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
-    """``None`` where no two queries share one."""
-    return None if clusters is None or len(set(clusters.tolist())) == len(clusters) else clusters
 
 
 def _sorted(ids: pa.Array, path: Path) -> _Queries:
