@@ -295,8 +295,8 @@ def paired_of(
     """What the scores of two models on the same n queries say of their difference; shape (n,) each."""
     test = paired_test(before, after, clusters=clusters, permutations=permutations, seed=seed)
     levels, found = (1 - alpha, 1 - 2 * alpha), None
-    # Where no score changed a bootstrap sees no spread: that is not to know that there is none.
-    if test.method == "mcnemar-midp" or (before != after).any():
+    error = _spread(standard_error(after - before, clusters))
+    if test.method == "mcnemar-midp" or error is not None:
         found = paired_intervals(before, after, levels, clusters=clusters, resamples=resamples, seed=seed)
     wide, narrow = found or (None, None)
     return Paired(
@@ -307,9 +307,56 @@ def paired_of(
         method=test.method,
         interval=wide,
         narrow=narrow,
-        error=standard_error(after - before, clusters),
+        error=error,
         p_value=test.p_value,
     )
+
+
+def paired_mean(
+    tasks: Sequence[tuple[Paired, NDArray[np.float64], NDArray[np.int64] | None]],
+    *,
+    alpha: float = 0.05,
+    permutations: int = 10_000,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Paired:
+    """What the same says of the unweighted mean over tasks.
+
+    Args:
+        tasks: of each what :func:`paired_of` says, its differences (``after`` less ``before``, shape (n,)) and its
+            clusters.
+        alpha: of the intervals, as :class:`Paired` has them.
+        permutations: of the sign flips.
+        resamples: of the bootstrap.
+        seed: of both.
+    """
+    known, differences, clusters = zip(*tasks, strict=True)
+    # Each task is flipped by its own clusters, and weighs as much as in the mean.
+    flipped = np.concatenate(
+        [by_cluster(one, groups)[0] / len(one) / len(tasks) for one, groups in zip(differences, clusters, strict=True)]
+    )
+    # Of a task of one cluster nothing is known. Where no score changed its error is 0, and that of others is left.
+    errors = [standard_error(one, groups) for one, groups in zip(differences, clusters, strict=True)]
+    error = None
+    if None not in errors:
+        error = _spread(math.sqrt(math.fsum(one * one for one in errors if one)) / len(tasks))
+    means = resampled_means(differences, clusters, resamples=resamples, seed=seed)
+    return Paired(
+        n=sum(paired.n for paired in known),
+        won=sum(paired.won for paired in known),
+        lost=sum(paired.lost for paired in known),
+        clusters=None,
+        method="sign-flip",
+        interval=None if error is None else quantile_interval(means, 1 - alpha),
+        narrow=None if error is None else quantile_interval(means, 1 - 2 * alpha),
+        error=error,
+        p_value=sign_flip(flipped, permutations=permutations, seed=seed),
+    )
+
+
+def _spread(error: float | None) -> float | None:
+    """``None`` where all differences are equal but for rounding: a bootstrap sees no spread, and there may be one."""
+    return error if error is not None and error > 1e-9 else None
 
 
 def _groups(tasks: Sequence[_Task]) -> list[tuple[str, Level, int, list[_Task]]]:
@@ -349,30 +396,14 @@ def _group(
     unit = Unit(name, level, (name,), "compared", base, new, tuple(task.unit.name for task in tasks), of)
     if len(tasks) < of:
         unit = replace(unit, notes=(f"over {len(tasks)} of {of} tasks",))
-    pairs = [(task.unit.paired, task.differences) for task in tasks]
-    known = [(paired, differences) for paired, differences in pairs if paired is not None and differences is not None]
+    known = [
+        (task.unit.paired, task.differences, task.clusters)
+        for task in tasks
+        if task.unit.paired is not None and task.differences is not None
+    ]
     if len(known) < len(tasks):
         return unit
-    differences, clusters = [one for _, one in known], [task.clusters for task in tasks]
-    means = resampled_means(differences, clusters, **draws)
-    # Each task is flipped by its own clusters, and weighs as much as in the mean.
-    flipped = np.concatenate(
-        [by_cluster(one, groups)[0] / len(one) / len(tasks) for one, groups in zip(differences, clusters, strict=True)]
-    )
-    errors = [paired.error for paired, _ in known if paired.error is not None]
-    # Of a task of one cluster nothing is known, and where no score changed a bootstrap sees no spread.
-    spread = len(errors) == len(known) and any(paired.won or paired.lost for paired, _ in known)
-    paired = Paired(
-        n=sum(paired.n for paired, _ in known),
-        won=sum(paired.won for paired, _ in known),
-        lost=sum(paired.lost for paired, _ in known),
-        clusters=None,
-        method="sign-flip",
-        interval=quantile_interval(means, 1 - alpha) if spread else None,
-        narrow=quantile_interval(means, 1 - 2 * alpha) if spread else None,
-        error=math.sqrt(math.fsum(one * one for one in errors)) / len(tasks) if spread else None,
-        p_value=sign_flip(flipped, permutations=permutations, seed=draws["seed"]),
-    )
+    paired = paired_mean(known, alpha=alpha, permutations=permutations, **draws)
     return replace(unit, paired=paired)
 
 

@@ -100,9 +100,10 @@ def _resampled(
     # How often each distinct sum is drawn is multinomial: no indices per resample are needed. Sums may be off by a last
     # bit, which would make equal ones distinct.
     known = sums if clusters is None else sums.round(12)
-    kinds, counts = np.unique(np.stack([known, sizes]), axis=1, return_counts=True)
+    # Sum and size as one complex number: np.unique of columns turns Ctrl-C into a TypeError.
+    kinds, counts = np.unique(known + 1j * sizes, return_counts=True)
     drawn = draw.multinomial(max(1, len(sums) - fewer), counts / len(sums), size=resamples)
-    means: Scores = (drawn @ kinds[0]) / (drawn @ kinds[1])
+    means: Scores = (drawn @ kinds.real) / (drawn @ kinds.imag)
     return means
 
 

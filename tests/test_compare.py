@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from comparisons import LINE, changed, number, scores, side, whole
 
 from evalkit.compare import Unit, compare, differing, paired_of
 from evalkit.errors import NotComparableError, UsageError
+from evalkit.gate import judge
+from evalkit.gateconfig import GateConfig
 from evalkit.samples import Samples
 from evalkit.sides import Side, read_side
 from evalkit.stats import holm, mcnemar_midp, newcombe, stratified_bootstrap
@@ -140,6 +143,25 @@ def test_queries_that_share_an_image_count_as_one() -> None:
     single = units(side([number(TASK, base, alone)]), side([number(TASK, new, alone)]))[TASK].paired
     assert single is not None
     assert (single.interval, single.error, single.smallest, single.p_value) == (None, None, None, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("base", "new", "images"),
+    [
+        ([1, 0, 1, 1, 0, 0] * 4, [0, 1, 1, 1, 0, 0] * 4, list(np.repeat(range(12), 2))),  # won and lost on one image
+        ([0.5] * 24, [0.51] * 24, None),
+        ([0.125] * 24, [0.0] * 24, None),
+    ],
+)
+def test_a_bootstrap_that_sees_no_spread_shows_nothing_to_be_the_same(
+    base: list[float], new: list[float], images: list[int] | None
+) -> None:
+    one, other = (number(TASK, np.array(found, dtype=float), images) for found in (base, new))
+    unit = units(side([one]), side([other]))[TASK]
+    assert unit.paired is not None
+    assert (unit.paired.interval, unit.paired.narrow, unit.paired.error, unit.paired.smallest) == (None,) * 4
+    judged = judge(compare(side([one]), side([other])), GateConfig(), today=date(2026, 1, 1)).judged
+    assert {found.verdict for found in judged} <= {"inconclusive", "regressed"}
 
 
 def test_samples_that_name_no_images_are_compared_and_it_is_said() -> None:

@@ -168,21 +168,21 @@ class Difference:
     Attributes:
         where: a task's name, or a group's key.
         value: difference of (mean) Precision@1.
-        low: lower end of its 95 % interval.
+        low: lower end of its 95 % interval; ``None`` where nothing is known of its spread, as where no score differs.
         high: upper end.
-        wins: queries that ``new`` alone has right; ``None`` for a group.
-        losses: queries that ``base`` alone has right.
-        p_value: of a task, two-sided, paired; ``None`` for a group.
-        adjusted: the same after Holm over the tasks of the comparison.
+        wins: queries that ``new`` scores higher on.
+        losses: queries that ``base`` scores higher on.
+        p_value: two-sided, paired.
+        adjusted: the same after Holm over the means and tasks of the comparison; ``None`` before.
     """
 
     where: str
     value: float
-    low: float
-    high: float
-    wins: int | None = None
-    losses: int | None = None
-    p_value: float | None = None
+    low: float | None
+    high: float | None
+    wins: int
+    losses: int
+    p_value: float
     adjusted: float | None = None
 
 

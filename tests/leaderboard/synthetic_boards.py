@@ -363,7 +363,8 @@ def _compared(one: Entry, other: Entry, groups: Sequence[Group], draw: random.Ra
         a, b = one.means[group.key].value, other.means[group.key].value
         if a is not None and b is not None:
             half = draw.uniform(0.005, 0.03)
-            means.append(Difference(group.key, a - b, a - b - half, a - b + half))
+            p = min(1.0, math.exp(-abs(a - b) / half))
+            means.append(Difference(group.key, a - b, a - b - half, a - b + half, 400, 300, p, p))
     lacking = {task: "one of the two was not asked it" for task in other.scores if task not in one.scores}
     return Comparison(other.slug, one.slug, tuple(means), tuple(tasks), lacking)
 

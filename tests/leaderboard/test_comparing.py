@@ -7,14 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from comparisons import number, side
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, permutation_test
 
-from evalkit.compare import paired_of
-from evalkit.leaderboard.numbers.comparing import _bounds, adjusted, not_told_apart, task_difference
+from evalkit.compare import compare
+from evalkit.leaderboard.board import Difference
+from evalkit.leaderboard.numbers.comparing import _bounds, compared, differences, not_told_apart
 from evalkit.leaderboard.numbers.joined import Joined
-from evalkit.stats import paired_test
+from evalkit.stats import holm, paired_test
 
 SCORE = st.sampled_from([0.0, 1.0, 0.5, 1 / 3])
 
@@ -99,17 +101,6 @@ def test_queries_about_one_image_are_tested_together():
     assert not_told_apart(joined(scores), names[best], frozenset(names)) < kept(p_values) | {names[best]}
 
 
-def test_a_difference_where_queries_share_images_is_that_of_compare():
-    draw = np.random.default_rng(1)
-    base, new = draw.integers(0, 2, (2, 90)).astype(float)
-    images = np.arange(90) // 3
-    found, wanted = task_difference("t", base, new, 0.0, images), paired_of(base, new, images)
-    assert (found.low, found.high, found.p_value) == (*wanted.interval, wanted.p_value)
-    assert wanted.clusters == 30
-    # Of one image, and of scores that are all equal, no spread is known.
-    assert [task_difference("t", base, base, 0.0, own).low for own in (images, np.zeros(90))] == [-1.0, -1.0]
-
-
 def test_who_does_not_contend_is_not_in_it_and_changes_nothing():
     scores = models(200, [0.5, 0.5, 0.5, -1], 3)
     names = joined(scores).entries
@@ -137,13 +128,19 @@ def test_no_p_value_is_above_its_bound(pairs, whole):
     assert p <= bound + slack + 1e-12
 
 
+def one(base: np.ndarray, new: np.ndarray, images: np.ndarray | None = None) -> Difference:
+    """The two on a single task."""
+    value = float(new.mean() - base.mean())
+    ((), (found,)) = differences({"task": (value, compared(base, new, images))}, {})
+    return found
+
+
 def test_a_difference_has_its_wins_and_losses_by_hand():
     base, new = np.array([1, 1, 0, 0, 0, 1.0, 0, 0]), np.array([1, 0, 1, 1, 1, 1.0, 1, 0])
-    found = task_difference("task", base, new, float(new.mean() - base.mean()))
+    found = one(base, new)
     assert (found.where, found.wins, found.losses, found.value) == ("task", 4, 1, 0.375)
-    assert found.p_value == pytest.approx(midp(4, 1))
+    assert found.p_value == found.adjusted == pytest.approx(midp(4, 1))
     assert found.low < 0.375 < found.high
-    assert found.adjusted is None
 
 
 @settings(max_examples=60, deadline=None)
@@ -153,36 +150,62 @@ def test_a_difference_has_its_wins_and_losses_by_hand():
 )
 def test_the_other_way_round_it_is_the_negative_and_the_order_of_queries_does_not_matter(pairs, random):
     base, new = np.array(pairs).T
-    value = float(new.mean() - base.mean())
-    found, back = task_difference("t", base, new, value), task_difference("t", new, base, -value)
+    found, back = one(base, new), one(new, base)
     assert (back.value, back.wins, back.losses) == (-found.value, found.losses, found.wins)
     assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
     assert back.p_value == found.p_value
     random.shuffle(pairs)
-    assert task_difference("t", *np.array(pairs).T, value) == found
+    assert one(*np.array(pairs).T) == found
 
 
 def test_ties_get_a_bootstrap_of_the_paired_differences():
     draw = np.random.default_rng(0)
     base = draw.choice([0.0, 0.5, 1.0], 300)
     new = np.clip(base + draw.choice([0.0, 0.5], 300), 0, 1)
-    found = task_difference("t", base, new, float(new.mean() - base.mean()))
+    found = one(base, new)
     means = [(new - base)[draw.integers(300, size=299)].mean() for _ in range(4000)]
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.006)
     assert found.losses == 0
-    one = task_difference("t", np.array([0.5]), np.array([1.0]), 0.5)
-    assert (one.low, one.high) == (-1.0, 1.0)
 
 
-def test_holm_is_over_the_tasks_of_a_comparison():
-    draw = np.random.default_rng(0)
-    tables = {f"t{i}": (draw.integers(0, 2, 50) * 1.0, draw.integers(0, 2, 50) * 1.0) for i in range(5)}
-    raw = {task: task_difference(task, *pair, float(pair[1].mean() - pair[0].mean())) for task, pair in tables.items()}
-    found = adjusted(raw)
-    assert [d.where for d in found] == list(raw)
-    ordered = sorted(found, key=lambda d: d.p_value)
-    largest = 0.0
-    for place, difference in enumerate(ordered):
-        largest = max(largest, min(1.0, difference.p_value * (5 - place)))
-        assert difference.adjusted == pytest.approx(largest)
-    assert adjusted({}) == ()
+@pytest.mark.parametrize(
+    ("base", "new", "images"),
+    [
+        ([0.5], [1.0], None),
+        ([0.5] * 9, [0.5] * 9, None),
+        ([0.1] * 9, [0.4] * 9, None),
+        ([1.0, 0.0] * 6, [0.0, 1.0] * 6, np.repeat(np.arange(6), 2)),
+        ([1.0, 0.0] * 6, [0.0, 0.0] * 6, np.repeat(np.arange(6), 2)),
+        ([1.0, 0.0, 1.0], [0.0, 1.0, 1.0], np.zeros(3)),
+    ],
+)
+def test_where_a_bootstrap_sees_no_spread_none_is_claimed(base, new, images):
+    """One query or image; no score that differs; all by as much; or images in which what is won is lost again."""
+    found = one(np.array(base), np.array(new), images)
+    assert (found.low, found.high) == (None, None)
+
+
+def test_means_and_tasks_are_those_of_compare_with_holm_over_all_of_them():
+    """By evalkit compare on the same scores: values, intervals, p-values, adjusted p-values."""
+    draw, names = np.random.default_rng(3), ["VOC2007", "SUN397", "DocVQA", "A-OKVQA"]
+    images = dict.fromkeys(names) | {"DocVQA": np.arange(60) // 3}
+    base = {name: draw.integers(0, 2, 60).astype(float) for name in names}
+    new = {name: np.where(draw.random(60) < 0.3, draw.integers(0, 2, 60), base[name]).astype(float) for name in names}
+    base["SUN397"][:5] = 0.5
+    of = {"mmeb": names, "mmeb/classification": names[:2], "mmeb/vqa": names[2:]}
+
+    def sided(scores):
+        return side([number(name, scores[name], images[name]) for name in names])
+
+    wanted = {unit.name: unit for unit in compare(sided(base), sided(new)).units if unit.name in {*names, *of}}
+    groups = {key: (float(np.mean([new[n].mean() - base[n].mean() for n in own])), own) for key, own in of.items()}
+    tasks = {n: (new[n].mean() - base[n].mean(), compared(base[n], new[n], images[n])) for n in names}
+    means, single = differences(tasks, groups)
+    for found in (*means, *single):
+        unit = wanted[found.where]
+        assert found.value == pytest.approx(unit.delta)
+        assert (found.low, found.high) == unit.paired.interval
+        assert (found.wins, found.losses, found.p_value) == (unit.paired.won, unit.paired.lost, unit.paired.p_value)
+    assert [d.adjusted for d in (*means, *single)] == holm([d.p_value for d in (*means, *single)])
+    assert [d.where for d in means] == list(of)
+    assert differences({}, {}) == ((), ())

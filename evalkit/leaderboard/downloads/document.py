@@ -185,18 +185,18 @@ class DifferenceRecord(Written):
     where: str
     """A task's name, or a group's key."""
     value: Difference
-    low: Difference
-    """Lower end of the 95 % interval."""
-    high: Difference
+    low: Difference | None
+    """Lower end of the 95 % interval; null where nothing is known of the spread, as where no score differs."""
+    high: Difference | None
     """Upper end."""
-    wins: int | None
-    """Queries that the new one did better; null of a group."""
-    losses: int | None
-    """Queries that the base did better; null of a group."""
-    p_value: Fraction | None
-    """Two-sided, paired; null of a group."""
+    wins: int
+    """Queries that the new one did better."""
+    losses: int
+    """Queries that the base did better."""
+    p_value: Fraction
+    """Two-sided, paired."""
     adjusted: Fraction | None
-    """The same after Holm over the tasks of this comparison."""
+    """The same after Holm over the means and tasks of this comparison."""
 
 
 class ComparisonRecord(Written):

@@ -8,7 +8,6 @@ from dataclasses import replace
 from evalkit.leaderboard.board import (
     Board,
     Comparison,
-    Difference,
     Entry,
     Facts,
     Group,
@@ -16,14 +15,13 @@ from evalkit.leaderboard.board import (
     Mean,
     Score,
 )
-from evalkit.leaderboard.numbers.comparing import adjusted
+from evalkit.leaderboard.numbers.comparing import differences
 from evalkit.leaderboard.numbers.counted import Counted, Run, chance_levels, counted
 from evalkit.leaderboard.numbers.drafts import Draft, one_line, with_slugs
 from evalkit.leaderboard.numbers.estimates import Estimates, plain_mean
 from evalkit.leaderboard.numbers.evidence import Evidence, Pair, gather
 from evalkit.leaderboard.numbers.layout import OFFICIAL, Layout, layouts
 from evalkit.leaderboard.numbers.measured import HEADLINES, measured, why_not
-from evalkit.leaderboard.numbers.resampling import interval
 from evalkit.leaderboard.published.rows import PublishedRow, improvements
 from evalkit.stats import wilson
 from evalkit.task import TaskCard, all_cards
@@ -60,7 +58,7 @@ def _board(layout: Layout, runs: Sequence[Counted], rows: Sequence[PublishedRow]
     cards = {card.name: card for card in layout.cards}
     drafts = with_slugs(measured(runs, layout.cards, groups, _facts(rows)) + [_published(row, cards) for row in rows])
     drafts = sorted(drafts, key=lambda draft: _place(draft, groups))
-    able = [draft.entry.slug for draft in drafts if draft.samples]
+    able = [draft.entry.slug for draft in drafts if draft.samples and not draft.entry.knows_nothing]
     evidence = gather(drafts, groups, list(cards), able[:COMPARED])
     estimates = Estimates(drafts, evidence, {name: card.queries for name, card in cards.items()})
     footnotes: dict[str, int] = {}
@@ -76,7 +74,7 @@ def _board(layout: Layout, runs: Sequence[Counted], rows: Sequence[PublishedRow]
                 ranks={key: own.get(slug) for key, own in ranks.items()},
             )
         )
-    comparisons = [_comparison(pair, drafts, groups, cards, evidence, estimates) for pair in evidence.pairs]
+    comparisons = [_comparison(pair, drafts, groups, cards, evidence) for pair in evidence.pairs]
     if len(able) > COMPARED:
         text = f"Compared in pairs: the first {COMPARED} of {len(able)} measured entries with per-query scores."
         footnotes.setdefault(text, len(footnotes) + 1)
@@ -176,7 +174,6 @@ def _comparison(
     groups: Sequence[Group],
     cards: Mapping[str, TaskCard],
     evidence: Evidence,
-    estimates: Estimates,
 ) -> Comparison:
     by_slug = {draft.entry.slug: draft for draft in drafts if draft.entry.slug in pair}
     sides = (by_slug[pair[0]], by_slug[pair[1]])
@@ -185,21 +182,23 @@ def _comparison(
     for task, card in cards.items():
         if task not in found and (reason := _why_not(task, card, sides, evidence)):
             incomparable[task] = reason
-    return Comparison(
-        base=pair[0],
-        new=pair[1],
-        groups=tuple(_difference(group, sides, estimates) for group in groups if found.keys() >= set(group.tasks)),
-        tasks=adjusted({task: found[task] for task in cards if task in found}),
-        incomparable=incomparable,
+    base, new = (side.entry.scores for side in sides)
+    of_groups, of_tasks = differences(
+        {task: (new[task].value - base[task].value, found[task]) for task in cards if task in found},
+        {
+            group.key: (_mean_value(sides[1], group) - _mean_value(sides[0], group), group.tasks)
+            for group in groups
+            if found.keys() >= set(group.tasks)
+        },
     )
+    return Comparison(pair[0], pair[1], of_groups, of_tasks, incomparable)
 
 
-def _difference(group: Group, sides: tuple[Draft, Draft], estimates: Estimates) -> Difference:
-    """Of two entries with the same queries. Each resample has the same ones for both: its spread is the paired one."""
-    base, new = (plain_mean(side, group).value or 0.0 for side in sides)
-    draws = [estimates.draws(side, group) for side in sides]
-    low, high = interval(draws[1] - draws[0], new - base)
-    return Difference(group.key, new - base, low, high)
+def _mean_value(draft: Draft, group: Group) -> float:
+    value = plain_mean(draft, group).value
+    if value is None:
+        raise ValueError(f"{draft.entry.label} has no mean of {group.label}")
+    return value
 
 
 def _why_not(task: str, card: TaskCard, sides: tuple[Draft, Draft], evidence: Evidence) -> str | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evalkit.compare import paired_of
+from evalkit.compare import Paired, paired_mean, paired_of
 from evalkit.leaderboard.board import Difference
 from evalkit.leaderboard.numbers.joined import Joined
 from evalkit.stats import by_cluster, holm, paired_test
@@ -86,33 +86,35 @@ def _bounds(scores: Floats, base: Floats, rows: list[int]) -> list[float]:
     return bounds
 
 
-def task_difference(
-    task: str, base: Floats, new: Floats, value: float, clusters: NDArray[np.int64] | None = None
-) -> Difference:
-    """Two entries on the queries of one task, before Holm, as ``evalkit compare`` has them.
+Member = tuple[Paired, "Floats", "NDArray[np.int64] | None"]
+"""What :func:`evalkit.compare.paired_of` says of a task, its differences and its clusters."""
+
+
+def compared(base: Floats, new: Floats, clusters: NDArray[np.int64] | None) -> Member:
+    """Two entries on the queries of one task, as ``evalkit compare`` compares them; shape (n,) each."""
+    return paired_of(base, new, clusters), new - base, clusters
+
+
+def differences(
+    tasks: Mapping[str, tuple[float, Member]], groups: Mapping[str, tuple[float, Sequence[str]]]
+) -> tuple[tuple[Difference, ...], tuple[Difference, ...]]:
+    """Of groups and of tasks, with Holm's procedure over all of them, as ``evalkit compare`` has it.
 
     Args:
-        task: name.
-        base: scores, shape (n,).
-        new: of the same queries.
-        value: difference of the two entries' means, as the board has them.
-        clusters: of the queries, as :class:`Joined` has them.
+        tasks: by name, the difference as the board has it, and what the samples say.
+        groups: by key, the difference of the means, and the tasks that it is over.
+
+    Returns:
+        Those of groups and those of tasks, in the order given.
     """
-    paired = paired_of(base, new, clusters)
-    low, high = paired.interval or (-1.0, 1.0)  # where nothing is known but that it is a difference
-    return Difference(
-        where=task,
-        value=value,
-        low=min(low, value),
-        high=max(high, value),
-        wins=paired.won,
-        losses=paired.lost,
-        p_value=paired.p_value,
-    )
+    means = {key: (value, paired_mean([tasks[task][1] for task in names])) for key, (value, names) in groups.items()}
+    single = {task: (value, member[0]) for task, (value, member) in tasks.items()}
+    found = [_difference(where, *own) for where, own in (*means.items(), *single.items())]
+    adjusted = holm([difference.p_value for difference in found])
+    every = tuple(replace(difference, adjusted=p) for difference, p in zip(found, adjusted, strict=True))
+    return every[: len(means)], every[len(means) :]
 
 
-def adjusted(differences: Mapping[str, Difference]) -> tuple[Difference, ...]:
-    """The same differences with Holm's correction over all of them, in the order given."""
-    found = list(differences.values())
-    p_values = holm([difference.p_value if difference.p_value is not None else 1.0 for difference in found])
-    return tuple(replace(difference, adjusted=p) for difference, p in zip(found, p_values, strict=True))
+def _difference(where: str, value: float, paired: Paired) -> Difference:
+    low, high = paired.interval or (None, None)
+    return Difference(where, value, low, high, paired.won, paired.lost, paired.p_value)

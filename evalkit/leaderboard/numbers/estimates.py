@@ -67,12 +67,19 @@ class Estimates:
         return max(0.0, mean.value - half), min(1.0, mean.value + half)
 
     def ranks(self, group: Group) -> dict[str, Range]:
-        """Ranges of ranks by slug, of those that have all tasks of the group and know something."""
+        """Ranges of ranks by slug, of those that have all tasks of the group and know something.
+
+        A model that stands on the board in several ways takes one place with those of them that have the same answers:
+        how regions reach it changes nothing where there are none.
+        """
         there = [d for d in self._drafts if not d.entry.knows_nothing and plain_mean(d, group).value is not None]
         if not there:
             return {}
-        ranges = rank_ranges(np.stack([self.draws(draft, group) for draft in there]))
-        return {draft.entry.slug: found for draft, found in zip(there, ranges, strict=True)}
+        draws = [self.draws(draft, group) for draft in there]
+        places = [(draft.entry.model, own.tobytes()) for draft, own in zip(there, draws, strict=True)]
+        single = dict(zip(places, draws, strict=True))
+        ranges = dict(zip(single, rank_ranges(np.stack(list(single.values()))), strict=True))
+        return {draft.entry.slug: ranges[place] for draft, place in zip(there, places, strict=True)}
 
     def draws(self, draft: Draft, group: Group) -> Floats:
         """A mean as other queries would have had it, shape (resamples,); the group has to have one.

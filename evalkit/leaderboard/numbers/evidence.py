@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evalkit.leaderboard.board import Difference, Group
-from evalkit.leaderboard.numbers.comparing import not_told_apart, task_difference
+from evalkit.leaderboard.board import Group
+from evalkit.leaderboard.numbers.comparing import Member, compared, not_told_apart
 from evalkit.leaderboard.numbers.drafts import Draft
 from evalkit.leaderboard.numbers.joined import Joined, join
 from evalkit.leaderboard.numbers.resampling import RESAMPLES, resampled, seed_of
@@ -33,23 +33,23 @@ class Evidence:
         sums: by the group's key and the slug, sums over the group's tasks of resampled means, shape (resamples,), over
             the tasks that the entry has samples of.
         queries: by the task's name and the slug, what is equal for the same queries.
-        pairs: by pair and task's name, the difference of those that are compared.
+        pairs: by pair and task's name, what those that are compared got on it.
     """
 
     best: Mapping[str, frozenset[str]]
     sums: Mapping[str, Mapping[str, Floats]]
     queries: Mapping[str, Mapping[str, bytes]]
-    pairs: Mapping[Pair, Mapping[str, Difference]]
+    pairs: Mapping[Pair, Mapping[str, Member]]
 
 
-def gather(drafts: Sequence[Draft], groups: Sequence[Group], tasks: Sequence[str], compared: Sequence[str]) -> Evidence:
+def gather(drafts: Sequence[Draft], groups: Sequence[Group], tasks: Sequence[str], chosen: Sequence[str]) -> Evidence:
     """Read the samples of all drafts.
 
     Args:
         drafts: of one board, with their slugs, best first.
         groups: of the board.
         tasks: names, of the board.
-        compared: slugs of entries, best first; each is compared with all others, and is ``new`` to those behind it.
+        chosen: slugs of entries, best first; each is compared with all others, and is ``new`` to those behind it.
 
     Raises:
         ResultsError: a per-query file that cannot be read.
@@ -57,18 +57,16 @@ def gather(drafts: Sequence[Draft], groups: Sequence[Group], tasks: Sequence[str
     best, queries = {}, {}
     whole = {group.key: _with_all_tasks(drafts, group) for group in groups}
     sums: dict[str, dict[str, Floats]] = {group.key: {} for group in groups}
-    pairs: dict[Pair, dict[str, Difference]] = {(base, new): {} for new, base in combinations(compared, 2)}
+    pairs: dict[Pair, dict[str, Member]] = {(base, new): {} for new, base in combinations(chosen, 2)}
     for task in tasks:
         joint = join({draft.entry.slug: draft.samples[task] for draft in drafts if task in draft.samples})
         best[task] = _best(task, drafts, joint)
         queries[task] = {slug: joined.digest for joined in joint for slug in joined.entries}
-        values = {draft.entry.slug: draft.entry.scores[task].value for draft in drafts if task in draft.samples}
         for joined in joint:
             rows = {slug: row for row, slug in enumerate(joined.entries)}
             for (base, new), found in pairs.items():
                 if base in rows and new in rows:
-                    own = (joined.scores[rows[base]], joined.scores[rows[new]])
-                    found[task] = task_difference(task, *own, values[new] - values[base], joined.clusters)
+                    found[task] = compared(joined.scores[rows[base]], joined.scores[rows[new]], joined.clusters)
             means = resampled(joined.scores, seed_of(task, joined.digest), clusters=joined.clusters)
             for group in groups:
                 if task in group.tasks:

@@ -50,9 +50,9 @@ def pair_page(board: Board, comparison: Comparison) -> PairPage:
     base, new = entries[comparison.base], entries[comparison.new]
     labels = {group.key: (group.label, standing.group(group)) for group in board.groups}
     names = {card.name: (card.subset, standing.task(card)) for card in board.cards}
-    scale = charts.scale_of_differences(
-        [end for difference in (*comparison.groups, *comparison.tasks) for end in (difference.low, difference.high)]
-    )
+    drawn = (*comparison.groups, *comparison.tasks)
+    ends = [end for one in drawn for end in (one.value, one.low, one.high) if end is not None]
+    scale = charts.scale_of_differences(ends)
     return PairPage(
         base=link(base.label, standing.model(base)),
         new=link(new.label, standing.model(new)),
@@ -65,15 +65,20 @@ def pair_page(board: Board, comparison: Comparison) -> PairPage:
 
 
 def told_apart(difference: Difference) -> bool:
-    """Whether it can be told who is ahead: by the adjusted p-value of a task, by the interval of a mean."""
-    if difference.adjusted is not None:
-        return difference.adjusted < _LEVEL
-    return not difference.low <= 0 <= difference.high
+    """Whether it can be told who is ahead, by the adjusted p-value."""
+    return difference.adjusted is not None and difference.adjusted < _LEVEL
+
+
+def _interval(difference: Difference) -> str:
+    """Its interval, or that nothing is known of its spread."""
+    if difference.low is None or difference.high is None:
+        return MISSING
+    return signed_interval(difference.low, difference.high)
 
 
 def _said(difference: Difference, labels: dict[str, tuple[str, str]], new: Entry, base: Entry) -> Markup:
     where = labels.get(difference.where, (difference.where, ""))[0]
-    span = f"{signed(difference.value)} points, 95 % interval {signed_interval(difference.low, difference.high)}"
+    span = f"{signed(difference.value)} points, 95 % interval {_interval(difference)}"
     if not told_apart(difference):
         return Markup("{}: not told apart ({}).").format(where, span)
     ahead = new if difference.value > 0 else base
@@ -111,34 +116,33 @@ def _grid(
     columns = [
         Column("where", "Mean over" if kind == "groups" else "Task", heads(linked), "asc", classes="name"),
         Column("difference", "Difference", numbers([signed(v) for v in values], values), hint="percentage points"),
-        Column("interval", "95 % interval", plain([signed_interval(d.low, d.high) for d in differences]), None),
+        Column("interval", "95 % interval", plain([_interval(d) for d in differences]), None),
         plot(scale, drawn, described),
         Column("ahead", "Ahead", words(verdicts), "asc", classes="t"),
     ]
-    if kind == "tasks":
-        adjusted = [d.adjusted for d in differences]
-        p_values = [d.p_value for d in differences]
-        columns += [
-            _count("wins", "Wins", [d.wins for d in differences], new),
-            _count("losses", "Losses", [d.losses for d in differences], base),
-            Column("p", "p", numbers([p_value(p) for p in p_values], p_values), "asc"),
-            Column(
-                "adjusted",
-                "p, adjusted",
-                numbers([p_value(p) for p in adjusted], adjusted),
-                "asc",
-                hint="after Holm over the tasks of this page",
-            ),
-        ]
+    adjusted = [d.adjusted for d in differences]
+    p_values: list[float | None] = [d.p_value for d in differences]
+    columns += [
+        _count("wins", "Wins", [d.wins for d in differences], new),
+        _count("losses", "Losses", [d.losses for d in differences], base),
+        Column("p", "p", numbers([p_value(p) for p in p_values], p_values), "asc"),
+        Column(
+            "adjusted",
+            "p, adjusted",
+            numbers([p_value(p) for p in adjusted], adjusted),
+            "asc",
+            hint="after Holm over the means and tasks of this page",
+        ),
+    ]
     caption = f"Differences of {'means over tasks' if kind == 'groups' else 'single tasks'}, in percentage points"
     return Grid(
         kind, caption, tuple(columns), tuple(Markup() for _ in differences), noun=("task", "tasks"), looks="plots"
     )
 
 
-def _count(key: str, label: str, values: list[int | None], of: Entry) -> Column:
-    texts = [MISSING if value is None else f"{value:,}" for value in values]
-    hint = f"queries that {shown(of.label)} alone has right"
+def _count(key: str, label: str, values: list[int], of: Entry) -> Column:
+    texts = [f"{value:,}" for value in values]
+    hint = f"queries that {shown(of.label)} scores higher on"
     return Column(key, label, words(texts, order=values, classes=""), hint=hint)
 
 
