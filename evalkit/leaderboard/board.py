@@ -51,7 +51,7 @@ class Mean:
         high: upper end.
         n_done: tasks of the group with a complete score.
         n_tasks: tasks of the group.
-        reported: a paper's own number, not worked out from its tasks.
+        reported: a paper's own number, and not all of its tasks are there to add it up again.
         notes: numbers of footnotes of the board that belong to it.
     """
 

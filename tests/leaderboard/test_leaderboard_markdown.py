@@ -100,7 +100,7 @@ def test_published_rows_are_marked_with_their_source():
     row = headline["VIRTUE-2B"]
     assert row["MMEB-36"].startswith("64.8°")
     assert row["Numbers"] == "[published](<https://arxiv.org/abs/2510.00523>)"
-    assert row["SCaR-5"].startswith("30.6 (")
+    assert row["SCaR-5"].startswith("30.4 (")
     assert row["Tasks"] == "5/41 and means"
     assert headline["QQMM-embed"]["Tasks"] == "means only"
     assert headline["Chance"]["SCaR-5"] == "10.0"

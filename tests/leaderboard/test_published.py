@@ -102,20 +102,22 @@ def test_fractions_are_exactly_the_printed_percent(rows):
     assert rows["qqmm-embed"].reported["general"] == 0.72175
 
 
-def test_means_are_those_of_the_tasks_else_the_printed_ones(rows):
-    whole = 0
+def test_means_are_the_printed_ones_else_those_of_the_tasks(rows):
+    whole = printed = 0
     for row in rows.values():
         assert list(row.means) == list(MEMBERS)
         for group, mean in row.means.items():
             record = row.interactive if group == "interactive" else row.general
             scores = {} if record is None else {task: int(value * 1000) for task, value in record.scores.items()}
             there = [scores[task] for task in MEMBERS[group] if task in scores]
-            if len(there) == len(MEMBERS[group]):
+            if record is not None and group in record.aggregates:
+                value = float(f"{record.aggregates[group]}e-2")
+                reported = len(there) < len(MEMBERS[group])
+                printed += not reported
+                expected = Mean(value, None, None, len(there), len(MEMBERS[group]), reported=reported)
+            elif len(there) == len(MEMBERS[group]):
                 whole += 1
                 expected = Mean(sum(there) / (100_000 * len(there)), None, None, len(there), len(there))
-            elif record is not None and group in record.aggregates:
-                value = float(f"{record.aggregates[group]}e-2")
-                expected = Mean(value, None, None, 0, len(MEMBERS[group]), reported=True)
             else:
                 expected = Mean(None, None, None, len(there), len(MEMBERS[group]))
             assert (
@@ -128,9 +130,10 @@ def test_means_are_those_of_the_tasks_else_the_printed_ones(rows):
                 expected.n_tasks,
                 expected.reported,
             )
-    assert whole == 16 * 7 + 27
-    assert rows["virtue-2b"].means["interactive"].value == pytest.approx(0.306)  # and not the printed 0.304
-    assert rows["virtue-2b"].reported["interactive"] == 0.304
+    assert whole + printed == 16 * 7 + 27
+    assert min(whole, printed) > 20
+    # Its five scores give 30.6, which a footnote says.
+    assert rows["virtue-2b"].means["interactive"].value == rows["virtue-2b"].reported["interactive"] == 0.304
     assert rows["unime-7b"].means["general"] == Mean(0.666, None, None, 0, 36, reported=True)
 
 

@@ -122,7 +122,7 @@ def _ranks(standing: Standing, group: Group) -> Column:
     order = [(rank.best, rank.worst, place) if rank else None for place, rank in enumerate(ranks)]
     body = words([str(rank) if rank else MISSING for rank in ranks], order=order, classes="rank")
     foot, chance = plain([MISSING] * len(standing.baselines), "rank"), plain([MISSING], "rank")[0]
-    hint = f"places by the mean of {group.label} in 95 % of the bootstrap's draws; without all tasks there is none"
+    hint = f"places by the mean of {group.label} in 95 % of the bootstrap's draws; without a mean there is none"
     cells = standing.column(body, foot, chance)
     return Column(f"rank-{group.key}", "Rank", cells, "asc", hint=hint, classes="rank")
 
@@ -253,7 +253,7 @@ def improvements(board: Board, home: str) -> Grid | None:
 
     def mean(slug: str, group: str) -> str:
         found = entries[slug].means.get(group)
-        return percent(found.value if found else None)
+        return Markup(percent(found.value)) + notes(found.notes, board) if found else MISSING
 
     rows = board.improvements
     columns = (
@@ -261,10 +261,14 @@ def improvements(board: Board, home: str) -> Grid | None:
         Column("group", "Mean over", plain([labels.get(r.group, r.group) for r in rows], "t"), None, classes="t"),
         Column("mean", "Mean", plain([mean(r.entry, r.group) for r in rows]), None),
         Column(
-            "baseline", "Best baseline of its size", plain(named([r.baseline for r in rows]), "t"), None, classes="t"
+            "baseline",
+            "Best baseline of its size in the same paper",
+            plain(named([r.baseline for r in rows]), "t"),
+            None,
+            classes="t",
         ),
         Column("base", "Its mean", plain([mean(r.baseline, r.group) for r in rows]), None),
         Column("gain", "Relative gain", plain([minus(f"{100 * r.relative:+.1f} %") for r in rows], "main"), None),
     )
-    caption = "Published gain over the best baseline of the same size"
+    caption = "Published gains over the best baseline of the same size in the same paper, as it prints them"
     return Grid(f"{board.key}-improvements", caption, columns, tuple(Markup() for _ in rows))

@@ -115,14 +115,14 @@ class Record:
         return any(task in tasks for task in self.scores) or any(suite_of(key) == suite for key in self.aggregates)
 
     def mean(self, group: str) -> Mean:
-        """The mean of a group: of its tasks where all are there, else as printed, else none."""
+        """The mean of a group: as printed, else of its tasks where all are there, else none."""
         tasks = [card.name for card in groups()[group]]
         done = [self.scores[task] for task in tasks if task in self.scores]
-        if len(done) == len(tasks):
-            return Mean(float(average((score, 1) for score in done) / 100), None, None, len(done), len(tasks))
-        printed = self.aggregates.get(group)
+        whole, printed = len(done) == len(tasks), self.aggregates.get(group)
         value = None if printed is None else fraction(printed)
-        return Mean(value, None, None, len(done), len(tasks), reported=printed is not None)
+        if value is None and whole:
+            value = float(average((score, 1) for score in done) / 100)
+        return Mean(value, None, None, len(done), len(tasks), reported=printed is not None and not whole)
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class PublishedRow:
 
     @property
     def means(self) -> dict[str, Mean]:
-        """By the group's key, of all groups; re-added from the tasks where all are there, else as reported."""
+        """By the group's key, of all groups; as reported, else added from the tasks where all are there."""
         found = {key: self._of(key) for key in GROUPS}
         return {k: r.mean(k) if r else Mean(None, None, None, 0, len(groups()[k])) for k, r in found.items()}
 
