@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from jinja2 import nodes
 
 from evalkit.leaderboard import words
-from evalkit.leaderboard.board import Mean, Source
+from evalkit.leaderboard.board import Difference, Mean, Source
 from evalkit.leaderboard.pages import grid
+from evalkit.leaderboard.pages.comparison_page import pair_page
 from evalkit.leaderboard.pages.headline import headline
 from evalkit.leaderboard.pages.html import POLICY, STATIC, site
 from evalkit.leaderboard.pages.model_page import model_page
@@ -450,6 +451,21 @@ def test_a_comparison_says_who_is_ahead(board, pages):
     assert text_of(matrix[new][base + 1]) == words.signed(one.value)
     assert text_of(matrix[base][new + 1]) == words.signed(-one.value)
     assert text_of(matrix[new][new + 1]) == ""
+
+
+def test_a_comparison_without_a_spread_has_no_interval_and_no_whisker(board):
+    pair = board.comparisons[0]
+    flat = Difference(pair.tasks[0].where, 0.0, None, None, 0, 0, 1.0, 1.0)
+    moved = Difference("general", -0.1, None, None, 0, 24, 1e-6, 1e-5)
+    page = pair_page(board, replace(pair, groups=(moved, replace(flat, where="interactive")), tasks=(flat,)))
+    base = next(entry.label for entry in board.entries if entry.slug == pair.base)
+    assert [text_of(said) for said in page.verdicts] == [
+        f"MMEB-36: {base} is ahead (−10.0 points, 95 % interval —).",
+        "SCaR-5: no query has another score.",
+    ]
+    interval = next(column for column in page.tasks.columns if column.key == "interval")
+    assert [text_of(cell.content) for cell in interval.cells] == ["—"]
+    assert "whisker" not in "".join(str(cell.content) for column in page.tasks.columns for cell in column.cells)
 
 
 # --- provenance -----------------------------------------------------------------------------------------

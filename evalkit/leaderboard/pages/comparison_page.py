@@ -78,6 +78,8 @@ def _interval(difference: Difference) -> str:
 
 def _said(difference: Difference, labels: dict[str, tuple[str, str]], new: Entry, base: Entry) -> Markup:
     where = labels.get(difference.where, (difference.where, ""))[0]
+    if difference.wins == difference.losses == 0:
+        return Markup("{}: no query has another score.").format(where)
     span = f"{signed(difference.value)} points, 95 % interval {_interval(difference)}"
     if not told_apart(difference):
         return Markup("{}: not told apart ({}).").format(where, span)
