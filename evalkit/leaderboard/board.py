@@ -85,6 +85,7 @@ class Facts:
         licence: of its weights.
         trained_on_mmeb: on MMEB-train, which shares 20 tasks' sources with MMEB.
         url: of its weights or page, https.
+        size: as its name says it, such as ``7B``.
     """
 
     parameters: float | None = None
@@ -92,6 +93,7 @@ class Facts:
     licence: str | None = None
     trained_on_mmeb: Known = "unknown"
     url: str | None = None
+    size: str | None = None
 
 
 @dataclass(frozen=True)

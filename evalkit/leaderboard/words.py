@@ -9,13 +9,14 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-    from evalkit.leaderboard.board import Facts
+    from evalkit.leaderboard.board import Entry, Facts
 
 MISSING = "—"
 _MINUS = "\N{MINUS SIGN}"
 _LONG = 9  # letters that a narrow column has room for
 _SHORT = 3  # letters that may stand in a line alone
 _JOINERS = "\u200c\u200d"  # are part of words and of emoji, and turn nothing around
+_UNITS = {"M": 1, "B": 1000}  # in millions
 
 
 def percent(value: float | None) -> str:
@@ -131,11 +132,28 @@ def link(text: str, href: str | None) -> Markup:
     return Markup(name if href is None else f'<a href="{escape(href)}">{name}</a>')
 
 
+def coverage(entry: Entry, tasks: int) -> str:
+    """How many of a board's tasks an entry has a complete score on, and whether its source reports means besides."""
+    done = f"{sum(score.complete for score in entry.scores.values())}/{tasks}"
+    if not any(mean.reported for mean in entry.means.values()):
+        return done
+    return f"{done} and means" if entry.scores else "means only"
+
+
+def size(facts: Facts) -> float | None:
+    """A model's size in millions of parameters: their number, else the size that its name says, 7B as 7 billion."""
+    if facts.parameters is not None:
+        return facts.parameters
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([MB])", facts.size or "")
+    return None if found is None else float(found[1]) * _UNITS[found[2]]
+
+
 def size_class(facts: Facts) -> str:
     """Which of the sizes that a page filters by a model has."""
-    if facts.parameters is None:
+    millions = size(facts)
+    if millions is None:
         return "unknown"
-    return "small" if facts.parameters < 1000 else "middle" if facts.parameters < 4500 else "large"
+    return "small" if millions < 1000 else "middle" if millions < 4500 else "large"
 
 
 SIZES = {"small": "under 1 B", "middle": "1 B to 4.5 B", "large": "over 4.5 B", "unknown": "unknown"}

@@ -48,13 +48,14 @@
   }
 
   // --- state in the address: #<list>.<what>=<value>&… ---------------------------------------------------------
+  // Where the address names a place of the page instead, such as a footnote, the browser's history keeps the state.
 
   const isState = () => location.hash.includes("=");
+  const written = () => (isState() ? location.hash.slice(1) : history.state || "");
 
   function readState() {
     const states = new Map();
-    if (!isState()) return states;
-    for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
+    for (const [name, value] of new URLSearchParams(written())) {
       const dot = name.lastIndexOf(".");
       const list = name.slice(0, dot);
       if (!states.has(list)) states.set(list, new Map());
@@ -63,15 +64,24 @@
     return states;
   }
 
+  function asText(lists) {
+    const found = new URLSearchParams();
+    for (const list of lists) for (const [name, value] of list.state) found.set(`${list.id}.${name}`, value);
+    return found.toString();
+  }
+
   let wasTyping = false;
 
   /** A change is a step that back undoes; a word that is typed is one step, not one for each letter. */
   function writeState(lists, typing) {
-    const found = new URLSearchParams();
-    for (const list of lists) for (const [name, value] of list.state) found.set(`${list.id}.${name}`, value);
-    const hash = `#${found}`;
-    if (hash !== (location.hash || "#")) history[typing && wasTyping ? "replaceState" : "pushState"](null, "", hash);
+    const text = asText(lists);
+    if (text !== written()) history[typing && wasTyping ? "replaceState" : "pushState"](null, "", `#${text}`);
     wasTyping = typing;
+  }
+
+  /** A link to a place of the page is a new step: it takes the state along that the page is in. */
+  function keepState(lists) {
+    if (location.hash && !isState() && history.state === null) history.replaceState(asText(lists), "");
   }
 
   // --- a list: the rows of a table, or the samples of a page --------------------------------------------------
@@ -162,6 +172,18 @@
       else this.state.delete(name);
       this.show();
       this.changed(typing);
+    }
+
+    /** Take over the state of an address. What nothing in the form can say or undo is no part of it. */
+    take(state) {
+      const knows = (control, value) => !control.options || [...control.options].some((one) => one.value === value);
+      const controls = [...(this.form?.querySelectorAll("select, input") || [])];
+      for (const [name, value] of state) {
+        if (["sort", "open", "heat"].includes(name)) continue;
+        if (!controls.some((control) => control.name === name && knows(control, value))) state.delete(name);
+      }
+      this.state = state;
+      this.show();
     }
 
     /** Make the page look as the state says. What the state does not know is left as it was written. */
@@ -279,17 +301,15 @@
     const lists = [...document.querySelectorAll("table.grid, [data-list]")].map(
       (element) => new List(element, (typing) => writeState(lists, typing)),
     );
-    const apply = () => {
+    const arrive = () => {
       wasTyping = false;
+      keepState(lists);
       const states = readState();
-      for (const list of lists) {
-        list.state = states.get(list.id) || new Map();
-        list.show();
-      }
+      for (const list of lists) list.take(states.get(list.id) || new Map());
     };
-    apply();
-    // Back and forward, and an address that somebody wrote; a link to a footnote says nothing of the state.
-    addEventListener("popstate", () => (isState() || !location.hash) && apply());
-    addEventListener("hashchange", () => isState() && apply());
+    arrive();
+    // Back and forward, a link to a place of the page, and an address that somebody wrote.
+    addEventListener("popstate", arrive);
+    addEventListener("hashchange", arrive);
   });
 })();

@@ -123,6 +123,30 @@ def test_header_names_and_foot_stay_where_they_are(made, visit, page):
     assert after["name"] == pytest.approx(0, abs=70)  # behind the column of ranks, and never out of sight
 
 
+@pytest.mark.parametrize("width", [360, 1024])
+def test_headers_of_sections_do_not_slide_over_rank_and_model(made, visit, width):
+    page = visit(made.uri("index.html"), viewport={"width": width, "height": 700}).page
+    region = page.locator(".region.pinned").first
+    region.scroll_into_view_if_needed()
+    for scrolled in (0, 60, 160, 333, 700):
+        region.evaluate("(region, x) => region.scrollTo(x, 40)", scrolled)
+        above, below, seen = region.evaluate(
+            """region => {
+                const own = region.getBoundingClientRect(), [sections, columns] = region.querySelectorAll("thead tr");
+                const place = cell => { const at = cell.getBoundingClientRect(); return [at.left, at.right]; };
+                const first = row => [...row.cells].slice(0, 2);
+                const name = sections.cells[1].getBoundingClientRect(), y = name.top + name.height / 2;
+                const left = Math.max(name.left, own.left);
+                const seen = [left + 4, (left + name.right) / 2, name.right - 4];
+                return [first(sections).map(place), first(columns).map(place),
+                        seen.map(x => document.elementFromPoint(x, y) === sections.cells[1])];
+            }"""
+        )
+        for one, other in zip(above, below, strict=True):
+            assert one == pytest.approx(other, abs=0.5), scrolled
+        assert seen == [True] * 3, scrolled
+
+
 def test_print_has_all_of_a_table_and_nothing_to_press(made, visit):
     page = visit(made.uri("index.html")).page
     page.emulate_media(media="print")

@@ -53,7 +53,7 @@ def rows_of(content: bytes) -> list[dict[str, str]]:
 
 def test_files_are_those_of_the_board(made):
     found = exports.files(made)
-    assert list(found) == [f"example/leaderboard.{kind}" for kind in ("csv", "json", "tex", "md")]
+    assert list(found) == [f"example/leaderboard.{kind}" for kind in ("csv", "json", "schema.json", "tex", "md")]
     assert all(make() == make() for make in found.values())
     assert found["example/leaderboard.md"]().startswith(b"# Leaderboard\n\n## Example\n")
 
@@ -142,6 +142,13 @@ def test_json_is_of_its_schema_and_says_all_that_the_board_does(made, papers):
             assert pair["incomparable"] == comparison.incomparable
         assert len(data["improvements"]) == len(of.improvements)
         assert Document.model_validate(data).model_dump(mode="json", by_alias=True) == data
+
+
+def test_the_schema_lies_beside_the_json(made):
+    files = {name: make() for name, make in exports.files(made).items()}
+    beside = json.loads(files["example/leaderboard.schema.json"])
+    assert beside == schema()
+    jsonschema.Draft202012Validator(beside).validate(json.loads(files["example/leaderboard.json"]))
 
 
 def test_json_has_ties_and_signatures_of_measured_scores_and_no_paths(made):

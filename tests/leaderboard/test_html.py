@@ -17,20 +17,23 @@ from hypothesis import strategies as st
 from jinja2 import nodes
 
 from evalkit.leaderboard import words
-from evalkit.leaderboard.board import Difference, Mean, Source
+from evalkit.leaderboard.board import Difference, Facts, Mean, Score, Source
+from evalkit.leaderboard.downloads.tabular import tables
 from evalkit.leaderboard.pages import grid
 from evalkit.leaderboard.pages.comparison_page import pair_page
 from evalkit.leaderboard.pages.headline import headline
 from evalkit.leaderboard.pages.html import POLICY, STATIC, site
 from evalkit.leaderboard.pages.model_page import model_page
 from evalkit.leaderboard.pages.provenance import command, model
-from evalkit.leaderboard.pages.task_list import medians
+from evalkit.leaderboard.pages.sample_page import sample_page
+from evalkit.leaderboard.pages.task_list import medians, task_list
 from evalkit.leaderboard.pages.task_page import task_page
+from evalkit.leaderboard.samples.media import Picture
 from evalkit.task import all_cards
 
 TEMPLATES = Path(evalkit.reports.__path__[0]) / "templates"
 VOID = {"meta", "link", "input", "img", "wbr", "br", "hr"}
-DOWNLOADS = ("leaderboard.csv", "leaderboard.json", "leaderboard.tex", "leaderboard.md")
+DOWNLOADS = tuple(f"leaderboard.{kind}" for kind in ("csv", "json", "schema.json", "tex", "md"))
 
 
 class Page(html.parser.HTMLParser):
@@ -281,7 +284,7 @@ def test_the_index_has_every_number_of_the_board(board, pages):
                     assert f"{100 * mean.low:.1f}–{100 * mean.high:.1f}" in cell
             if kind == "rank":
                 assert cell == str(entry.ranks[name] or "—")
-        assert cells["coverage"] == f"{len(entry.scores)}/41"
+        assert cells["coverage"] == words.coverage(entry, 41)
         assert cells["trained"] == entry.facts.trained_on_mmeb
         assert cells["model"].startswith(entry.label)
 
@@ -325,6 +328,38 @@ def test_shades_go_from_chance_to_the_best():
     assert grid.shades([0.2, 0.2], 0.5) == [0, 0]
     assert grid.shades([0.0, 0.9], None) == [0, 9]
     assert grid.shades([], 0.1) == []
+
+
+def places_of(cells):
+    return [int(found[1]) if (found := re.search(r'data-o="(\d+)"', cell.attributes)) else None for cell in cells]
+
+
+def test_words_that_are_missing_have_no_place_in_the_order():
+    """A browser puts what has no place last, whichever way it sorts."""
+    assert places_of(grid.words(["MIT", "—", "apache-2.0", "", "mit"])) == [1, None, 0, None, 1]
+    assert places_of(grid.words(["yes", "—", "no"], order=["yes", "—", "no"])) == [1, None, 0]
+    assert places_of(grid.words(["0.0", "—"], order=[0.0, None])) == [0, None]
+
+
+def test_no_text_column_of_any_page_orders_its_dashes(pages):
+    dashes = 0
+    for name, content in pages.items():
+        if name.endswith(".html"):
+            found = re.findall(r"<td([^>]*)>—</td>", content.decode())
+            dashes += len(found)
+            assert [attributes for attributes in found if "data-o" in attributes] == [], name
+    assert dashes
+
+
+def test_what_stands_over_the_first_columns_goes_with_them(board, pages):
+    """Headers of sections would slide over rank and model while the table is scrolled."""
+    line = re.search(
+        r'<table id="mmeb-scar".*?<tr class="sections">(.*?)</tr>', pages["index.html"].decode(), re.DOTALL
+    )
+    assert re.findall(r"<td[^>]*></td>", line[1]) == ['<td class="rank"></td>', '<td class="name"></td>']
+    spans = headline(board, "").spans
+    assert spans[0].classes == ("rank", "name")
+    assert sum(span.columns for span in spans) == len(headline(board, "").columns)
 
 
 @given(st.lists(st.floats(0, 1) | st.none(), max_size=12))
@@ -371,6 +406,86 @@ def test_improvements_stand_below(board, pages):
     rows = [[text_of(cell) for cell in row] for row in rows_of(text, "mmeb-scar-improvements")]
     assert [(row[1], row[5]) for row in rows] == [("MMEB-36", "+8.5 %"), ("SCaR-5", "+20.3 %")]
     assert "improvements" not in made(boards.demo())["index.html"]().decode()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "size", "millions", "kind"),
+    [
+        (None, "7B", 7000, "large"),
+        (None, "4.2B", 4200, "middle"),
+        (None, "0.5B", 500, "small"),
+        (None, "400M", 400, "small"),
+        (2208.9, "7B", 2208.9, "middle"),  # what is counted before what is called
+        (None, None, None, "unknown"),
+        (None, "large", None, "unknown"),
+    ],
+)
+def test_a_size_is_the_number_of_parameters_or_what_the_name_says(parameters, size, millions, kind):
+    facts = Facts(parameters=parameters, size=size)
+    assert words.size(facts) == millions
+    assert words.size_class(facts) == kind
+
+
+def test_sizes_that_names_say_are_filtered_by_and_drawn():
+    made_up = boards.board(1, 6, pairs=0)
+    published = [entry for entry in made_up.entries if entry.kind == "published"]
+    sizes = ("7B", "2B", "0.5B", "7B", None, "bogus")
+    entries = tuple(replace(e, facts=Facts(size=size)) for e, size in zip(published, sizes, strict=True))
+    text = made(replace(made_up, entries=entries))["index.html"]().decode()
+    assert re.findall(r'<tr data-kind[^>]* data-size="(\w+)"', text) == [
+        *("large", "middle", "small", "large"),
+        *("unknown", "unknown"),
+    ]
+    chart = re.search(r'<svg class="scatter".*?</svg>', text, re.DOTALL)[0]
+    drawn = re.findall(r'<circle [^>]*cx="([\d.]+)"[^>]*><title>([^<]+): [\d.]+</title>', chart)
+    assert [label for _, label in drawn] == [entry.label for entry in entries[:4]]
+    across = [float(x) for x, _ in drawn]
+    assert across[0] == across[3] > across[1] > across[2]
+    assert "or else the size that the model&#39;s name says" in chart
+    unsaid = tuple(replace(e, facts=Facts()) for e in published)
+    assert 'class="scatter"' not in made(replace(made_up, entries=unsaid))["index.html"]().decode()
+
+
+def test_the_list_of_tasks_says_how_many_are_best():
+    made_up = boards.board(4, 0, pairs=0)
+    card = made_up.cards[3]
+    entries = [e for e in made_up.entries if not e.knows_nothing]
+
+    def best(values):
+        scores = [replace(e.scores[card.name], value=value) for e, value in zip(entries, values, strict=True)]
+        changed = [replace(e, scores={**e.scores, card.name: s}) for e, s in zip(entries, scores, strict=True)]
+        table = task_list(replace(made_up, entries=tuple(changed)), {})
+        column = next(column for column in table.columns if column.key == "entry")
+        return column.cells[3].content
+
+    labels = [entry.label for entry in entries]
+    assert text_of(best((0.5, 0.75, 0.75, 0.75))) == f"{labels[1]} and 2 more"
+    assert text_of(best((0.5, 0.75, 0.5, 0.75))) == f"{labels[1]} and 1 more"
+    assert text_of(best((0.5, 0.75, 0.5, 0.5))) == labels[1]
+    assert best((0.5, 0.5, 0.5, 0.6)) == words.link(labels[3], f"model-{entries[3].slug}.html")
+    assert text_of(task_list(replace(made_up, entries=()), {}).columns[-2].cells[3].content) == "—"
+
+
+def test_where_chance_is_not_known_no_page_speaks_of_it(board, pages):
+    groups = tuple(replace(group, chance=None) for group in board.groups)
+    files = made(replace(board, chance={}, groups=groups))
+    for name in ("mmeb-scar/task-ImageNet-1K.html", "mmeb-scar/group-general.html"):
+        assert "hance" in Page(pages[name].decode()).text
+        assert "hance" not in Page(files[name]().decode()).text
+    assert "Chance is 0.1." in Page(pages["mmeb-scar/task-ImageNet-1K.html"].decode()).text
+
+
+def test_all_tables_say_alike_how_many_tasks_an_entry_has(board):
+    measured = next(entry for entry in board.entries if entry.kind == "measured")
+    bare = replace(measured, scores={}, means={"general": Mean(0.6, None, None, 0, 36, reported=True)})
+    some = dict(list(measured.scores.items())[:5])
+    cut = {name: Score(0.5, None, None, 3, False) for name in some}
+    assert words.coverage(measured, 41) == f"{len(measured.scores)}/41"
+    assert words.coverage(bare, 41) == "means only"
+    assert words.coverage(replace(bare, scores=some), 41) == "5/41 and means"
+    assert words.coverage(replace(measured, scores=cut), 41) == "0/41"
+    column = next(column for column in tables(board)[0].columns if column.header == "Tasks")
+    assert [cell.text for cell in column.cells[:-1]] == [words.coverage(entry, 41) for entry in board.entries]
 
 
 def test_a_task_page_has_all_entries_with_a_score_the_best_first(board):
@@ -460,7 +575,7 @@ def test_a_comparison_without_a_spread_has_no_interval_and_no_whisker(board):
     page = pair_page(board, replace(pair, groups=(moved, replace(flat, where="interactive")), tasks=(flat,)))
     base = next(entry.label for entry in board.entries if entry.slug == pair.base)
     assert [text_of(said) for said in page.verdicts] == [
-        f"MMEB-36: {base} is ahead (−10.0 points, 95 % interval —).",
+        f"MMEB-36: {base} is ahead ({words.signed(-0.1)} points, 95 % interval —).",
         "SCaR-5: no query has another score.",
     ]
     interval = next(column for column in page.tasks.columns if column.key == "interval")
@@ -659,6 +774,90 @@ def test_a_page_of_samples_has_every_query_and_candidate(pages, board):
     for slug in ("task-RefCOCOg.html", "model-virtue-000-native.html"):
         own = pages[f"mmeb-scar/{slug}"].decode()
         assert own.count('href="samples-RefCOCOg-virtue-000-native.html"') == 1
+
+
+def rows_on_page(board, task="SCaR/RefCOCOg", **changes):
+    """The view of one query, the rows of its candidates as they are on the page."""
+    sheet = boards.sheet(board, [boards.query(1, **changes)], task)
+    page = made_sheets(board, sheet)
+    found = re.findall(r"<tr( class=\"is-right\")?><td class=\"place\">(.*?)</td>(.*?)</tr>", page)
+    return sample_page(sheet).samples[0], [(place, bool(marked), text_of(rest)) for marked, place, rest in found]
+
+
+def made_sheets(board, sheet):
+    files = site([board], version="0.1.0", sheets=[boards.sheets(sheet)])
+    return next(make for name, make in files.items() if "/samples-" in name)().decode()
+
+
+def tied(*scores, right=0, rank, ties, pool=10, **changes):
+    """A query whose candidates have these scores, the right one where ``right`` says (nowhere: ``None``)."""
+    top = tuple(boards.candidate(f"thing {i}", score, i == right) for i, score in enumerate(scores))
+    label = boards.candidate("thing", 0.0 if right is None else scores[right], True)
+    return {"top": top, "label": label, "rank": rank, "ties": ties, "pool": pool, **changes}
+
+
+def test_candidates_of_one_score_share_a_place_and_none_of_them_has_won(board):
+    sample, rows = rows_on_page(board, state="tied", **tied(0.5, 0.5, 0.5, 0.5, 0.5, rank=1, ties=9))
+    assert sample.facts[:2] == ("rank 1–10 of 10", "9 other candidates at its score")
+    assert [row[:2] for row in rows] == [("1–10", False)] * 5
+    assert [text.endswith("right") for *_, text in rows] == [True, *[False] * 4]
+
+    sample, rows = rows_on_page(board, state="wrong", **tied(0.9, 0.8, 0.8, 0.7, 0.6, right=2, rank=2, ties=1))
+    assert sample.facts[0] == "rank 2–3 of 10"
+    assert [row[:2] for row in rows] == [("1", False), ("2–3", False), ("2–3", False), ("4", False), ("5", False)]
+
+    sample, rows = rows_on_page(board, state="right", **tied(0.9, 0.8, 0.8, 0.7, 0.7, rank=1, ties=0))
+    assert sample.facts[0] == "rank 1 of 10"
+    # How many more there are of the last one's score the run's file does not say.
+    assert [row[:2] for row in rows] == [
+        ("1", True),
+        ("2–3", False),
+        ("2–3", False),
+        ("from 4", False),
+        ("from 4", False),
+    ]
+    _, rows = rows_on_page(board, state="right", **tied(0.9, 0.8, 0.7, 0.7, rank=1, ties=0, pool=4))
+    assert [place for place, *_ in rows] == ["1", "2", "3–4", "3–4"]
+
+
+def test_right_ones_that_are_level_with_each_other_alone_are_marked(board):
+    both = tied(0.9, 0.9, 0.5, rank=1, ties=1)
+    both["top"] = (both["top"][0], replace(both["top"][1], right=True), both["top"][2])
+    _, rows = rows_on_page(board, state="right", **both)
+    assert [row[:2] for row in rows] == [("1–2", True), ("1–2", True), ("3", False)]
+
+
+def test_a_candidate_is_shown_by_its_words_and_its_key_is_shown_where_there_is_nothing_else(board):
+    image = Picture("NIGHTS/a.png", "media/a.webp", 8, 6)
+    hidden = Picture("NIGHTS/a.png", None, None, None, "not embedded (--media none)")
+    alone = replace(boards.candidate("NIGHTS/a.png:", 0.9, True), image=image)
+    captioned = replace(boards.candidate("RefCOCO/b.png:a red cross", 0.8, False), image=image, text="a red cross")
+    left_out = replace(boards.candidate("NIGHTS/a.png:", 0.7, False), image=hidden)
+    bare = boards.candidate("NIGHTS/d.png:", 0.6, False)
+    top = (alone, captioned, left_out, bare)
+    sample, rows = rows_on_page(board, task="NIGHTS", label=alone, top=top)
+    assert [row.text for row in sample.top] == ["", "a red cross", "", "NIGHTS/d.png"]
+    assert sample.label.text == ""
+    assert [text for *_, text in rows] == [
+        "0.9000right",
+        "a red cross0.8000wrong",
+        "Image NIGHTS/a.png: not embedded (--media none)0.7000wrong",
+        "NIGHTS/d.png0.6000wrong",
+    ]
+    # Where candidates are words, what the task calls them is what they say.
+    said = boards.candidate("two words:", 0.9, True)
+    sample, _ = rows_on_page(board, label=said, top=(said,))
+    assert sample.top[0].text == sample.label.text == "two words:"
+
+
+def test_downloads_say_what_they_hold(board, pages):
+    text = pages["downloads.html"].decode()
+    kinds = re.findall(r'<th scope="row"><a href="mmeb-scar/([^"]+)">(.*?)</a></th><td class="t">(.*?)</td>', text)
+    assert [file for file, _, _ in kinds] == list(DOWNLOADS)
+    said = {label: what for _, label, what in kinds}
+    assert said["LaTeX"].startswith("the headline table and one of each meta-task")
+    assert said["JSON Schema"] == "what each field of the JSON is"
+    assert '<th scope="col" class="t">What it holds</th>' in text  # as the cells below it
 
 
 def test_a_page_has_no_columns_and_no_tables_of_dashes_alone(board):

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from evalkit.leaderboard import board as of
-from evalkit.results import Fraction, Written, json_bytes
+from evalkit.results import Fraction, Written
 
 SCHEMA_VERSION: Literal[1] = 1
 Difference = Annotated[float, Field(ge=-1, le=1)]
@@ -104,6 +104,8 @@ class FactsRecord(Written):
 
     parameters_millions: float | None
     """Null where it is not known."""
+    size: str | None
+    """As its name says it, such as 7B."""
     dimension: int | None
     """Of its vectors."""
     licence: str | None
@@ -307,6 +309,7 @@ def _entry(entry: of.Entry) -> EntryRecord:
         knows_nothing=entry.knows_nothing,
         facts=FactsRecord(
             parameters_millions=facts.parameters,
+            size=facts.size,
             dimension=facts.dimension,
             licence=facts.licence,
             trained_on_mmeb=facts.trained_on_mmeb,
@@ -384,8 +387,3 @@ def _difference(difference: of.Difference) -> DifferenceRecord:
         p_value=difference.p_value,
         adjusted=difference.adjusted,
     )
-
-
-if __name__ == "__main__":
-    # python -m evalkit.leaderboard.downloads.document > docs/leaderboard.schema.json
-    print(json_bytes(schema()).decode(), end="")

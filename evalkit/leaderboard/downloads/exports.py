@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from evalkit.leaderboard.board import Board, Entry
-from evalkit.leaderboard.downloads.document import document
+from evalkit.leaderboard.downloads.document import document, schema
 from evalkit.leaderboard.downloads.latex import latex
 from evalkit.leaderboard.downloads.markdown import markdown
 from evalkit.results import json_bytes
@@ -39,13 +39,14 @@ def files(board: Board) -> dict[str, Callable[[], bytes]]:
     return {
         f"{board.key}/leaderboard.csv": lambda: leaderboard_csv(board),
         f"{board.key}/leaderboard.json": lambda: leaderboard_json(board),
+        f"{board.key}/leaderboard.schema.json": lambda: json_bytes(schema()),
         f"{board.key}/leaderboard.tex": lambda: latex(board).encode(),
         f"{board.key}/leaderboard.md": lambda: markdown([board]).encode(),
     }
 
 
 def leaderboard_json(board: Board) -> bytes:
-    """Everything that the board says, in the schema of :mod:`evalkit.leaderboard.downloads.document`."""
+    """Everything that the board says; ``leaderboard.schema.json`` beside it says what each field is."""
     return json_bytes(document(board).model_dump(mode="json", by_alias=True))
 
 

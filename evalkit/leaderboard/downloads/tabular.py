@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from evalkit.leaderboard.board import Board, Entry, Group, Mean, Score
-from evalkit.leaderboard.words import interval, outside, parameters, percent
+from evalkit.leaderboard.words import coverage, interval, outside, parameters, percent
 
 NONE = "–"
 HEADLINES = ("general", "interactive")
@@ -124,7 +124,7 @@ def _headline(board: Board) -> Table:
             columns += [_ranks(board, entries, group), _means(board, entries, group, with_interval=True)]
     columns += [_means(board, entries, group) for group in board.groups if group.key not in HEADLINES]
     of_entries: dict[str, Callable[[Entry], str]] = {
-        "Tasks": lambda entry: _coverage(board, entry),
+        "Tasks": lambda entry: coverage(entry, len(board.cards)),
         "Regions by": lambda entry: entry.prompting or NONE,
         "MMEB-train": lambda entry: entry.facts.trained_on_mmeb,
         "Parameters": lambda entry: parameters(entry.facts.parameters) if entry.facts.parameters else NONE,
@@ -215,13 +215,6 @@ def _best(entries: Sequence[Entry], values: Sequence[float | None]) -> set[int]:
     """Rows of the highest value, of those that have to know something; none where there is no contest."""
     there = {i: v for i, v in enumerate(values) if v is not None and not entries[i].knows_nothing}
     return {i for i, value in there.items() if value == max(there.values())} if len(there) > 1 else set()
-
-
-def _coverage(board: Board, entry: Entry) -> str:
-    """Tasks with a complete score, and whether a paper reports means of others."""
-    done = f"{sum(score.complete for score in entry.scores.values())}/{len(board.cards)}"
-    reported = any(mean.reported for mean in entry.means.values())
-    return ("means only" if not entry.scores else f"{done} and means") if reported else done
 
 
 def _foot(board: Board, entries: Sequence[Entry]) -> int:

@@ -110,6 +110,7 @@ def _agreed(facts: Sequence[Facts]) -> Facts:
     first = facts[0]
     return Facts(
         parameters=first.parameters if all(f.parameters == first.parameters for f in facts) else None,
+        size=first.size if all(f.size == first.size for f in facts) else None,
         licence=first.licence if all(f.licence == first.licence for f in facts) else None,
         trained_on_mmeb=first.trained_on_mmeb if len({f.trained_on_mmeb for f in facts}) == 1 else "unknown",
         url=first.url if all(f.url == first.url for f in facts) else None,

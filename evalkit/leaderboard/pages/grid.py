@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 from markupsafe import Markup, escape
 
 from evalkit.leaderboard.pages.charts import Point, Scale, axis, strip
+from evalkit.leaderboard.words import MISSING
 
 SHADES = 9
 """Shades of the heat map: 0 at chance or below, 9 at the best of the column."""
@@ -100,11 +101,20 @@ class Section:
 
 @dataclass(frozen=True)
 class Span:
-    """A section's header: how many columns it stands over, and over how many of them when it is folded."""
+    """A section's header.
+
+    Attributes:
+        section: whose.
+        columns: how many it stands over.
+        folded: over how many of them when it is folded.
+        classes: of those columns, for a section without a label: it has a cell over each, which stays where its
+            column does while the table is scrolled.
+    """
 
     section: Section
     columns: int
     folded: int
+    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -173,7 +183,8 @@ class Grid:
         for name, own in groupby(self.columns, key=lambda column: column.section):
             columns = list(own)
             stay = sum(not column.folds for column in columns)
-            found.append(Span(known.get(name, Section(name, "")), len(columns), stay))
+            classes = tuple(column.classes for column in columns)
+            found.append(Span(known.get(name, Section(name, "")), len(columns), stay, classes))
         return tuple(found)
 
     @property
@@ -296,10 +307,11 @@ def words(texts: Sequence[str], *, order: Sequence[Any | None] | None = None, cl
     Args:
         texts: text or HTML.
         order: what they are ordered by, ``None`` where there is nothing to order; by themselves (capitals aside)
-            where there is no ``order``.
+            where there is no ``order``. A dash, or no text, is nothing to order either.
         classes: of every cell.
     """
-    places = orders([text.casefold() for text in texts] if order is None else order)
+    said = [text.casefold() for text in texts] if order is None else order
+    places = orders([None if value in ("", MISSING) else value for value in said])
     own = attributes({"class": classes})
     return [
         Cell(text, own if place is None else Markup(f'{own} data-o="{place}"'))

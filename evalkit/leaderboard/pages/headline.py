@@ -27,6 +27,7 @@ from evalkit.leaderboard.pages.rows import HEADLINE, Standing, choices, names, n
 from evalkit.leaderboard.words import (
     MISSING,
     breakable,
+    coverage,
     interval,
     key,
     link,
@@ -219,7 +220,7 @@ def _about(standing: Standing) -> list[Column]:
         return MISSING if entry.facts.dimension is None else f"{entry.facts.dimension:,}"
 
     return [
-        column("coverage", "Tasks", lambda e: f"{done(e)}/{n}", done, hint="with a number of their own"),
+        column("coverage", "Tasks", lambda e: coverage(e, n), done, hint="with a number of their own"),
         column("prompting", "Regions by", lambda e: shown(e.prompting or MISSING), first="asc", classes="t"),
         column(
             "trained",

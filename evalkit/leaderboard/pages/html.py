@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.leaderboard.board import Board, Comparison, Entry, Group
 from evalkit.leaderboard.pages.rows import HEADLINE
-from evalkit.leaderboard.words import count, path, percent, shown
+from evalkit.leaderboard.words import count, path, percent, shown, size
 from evalkit.task import TaskCard
 
 if TYPE_CHECKING:
@@ -36,9 +36,10 @@ POLICY = "; ".join(
 )
 _DOWNLOADS = (
     ("leaderboard.csv", "CSV", "one row for each entry, with all means, scores and facts"),
-    ("leaderboard.json", "JSON", "everything that the pages show, with its schema"),
-    ("leaderboard.tex", "LaTeX", "the headline table for a paper, with booktabs"),
-    ("leaderboard.md", "Markdown", "the tables for a README"),
+    ("leaderboard.json", "JSON", "everything that the pages show"),
+    ("leaderboard.schema.json", "JSON Schema", "what each field of the JSON is"),
+    ("leaderboard.tex", "LaTeX", "the headline table and one of each meta-task, for a paper with booktabs"),
+    ("leaderboard.md", "Markdown", "the same tables, for a README"),
 )
 
 
@@ -154,7 +155,9 @@ class _Site:
         used = sorted({n for e in board.entries if group.key in e.means for n in e.means[group.key].notes})
         notes = [(n, shown(board.footnotes[n - 1])) for n in used]
         crumbs = (Crumb("Tasks", "tasks.html"), Crumb(group.label))
-        facts = [count(len(group.tasks), "task"), f"mean chance {percent(group.chance)}"]
+        facts = [count(len(group.tasks), "task")]
+        if group.chance is not None:
+            facts.append(f"mean chance {percent(group.chance)}")
         return self._page("group.html", board, group.label, crumbs, group=group, table=grid, notes=notes, facts=facts)
 
     def task(self, board: Board, card: TaskCard) -> bytes:
@@ -279,17 +282,18 @@ def _chart(board: Board) -> Any:
     dots: list[Dot] = []
     for entry in board.entries:
         mean = entry.means.get(group.key)
-        size = entry.facts.parameters
-        if entry.knows_nothing or mean is None or mean.value is None or size is None or size <= 0:
+        millions = size(entry.facts)
+        if entry.knows_nothing or mean is None or mean.value is None or millions is None or millions <= 0:
             continue
         kind = "published" if entry.kind == "published" else ""
-        dots.append(charts.Dot(entry.label, size, mean.value, mean.low, mean.high, kind))
+        dots.append(charts.Dot(entry.label, millions, mean.value, mean.low, mean.high, kind))
     if len({dot.size for dot in dots}) < 3:
         return None
     return charts.scatter(
         dots,
         f"{group.label} against size",
-        f"{len(dots)} entries whose number of parameters is known. The same numbers stand in the table above.",
+        f"{count(len(dots), 'entry', 'entries')} whose size is known: the number of parameters, or else the size that "
+        "the model's name says. The same scores stand in the table above.",
         "parameters, on a logarithmic axis",
         f"mean Precision@1 over {group.label} in percent",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -11,6 +11,7 @@ from evalkit.leaderboard.pages.grid import Choice, attributes
 from evalkit.leaderboard.samples.media import Mark, Picture
 from evalkit.leaderboard.samples.sheets import Candidate, Query, Sheet
 from evalkit.leaderboard.words import MISSING, count, interval, link, minus, percent, shown
+from evalkit.task import TaskCard
 
 _LARGE, _SMALL = 320, 112  # pixels of the longer side of a query's picture, and of a candidate's
 _ENLARGED = 4  # times, at most
@@ -22,19 +23,19 @@ class Row:
     """A candidate.
 
     Attributes:
-        place: among the shown ones, from 1, or the label's rank.
-        name: text.
-        text: that comes with its image; may be empty.
+        place: in the query's pool, from 1; candidates of one score share theirs, as a range.
+        text: what it says, or what the task calls it; empty where its picture is all there is.
         score: as text.
         right: ``right``, ``wrong`` or empty where that is not known.
+        marked: right, and not level with what may be wrong.
         picture: as HTML; may be empty.
     """
 
     place: str
-    name: str
     text: str
     score: str
     right: str
+    marked: bool
     picture: Markup
 
 
@@ -104,7 +105,7 @@ def sample_page(sheet: Sheet) -> SamplePage:
         sheet=sheet,
         summary=tuple(_summary(sheet)),
         notes=tuple(shown(note) for note in sheet.notes),
-        samples=tuple(_sample(query, labels) for query in sheet.queries),
+        samples=tuple(_sample(query, labels, sheet.card) for query in sheet.queries),
         choices=tuple(choices),
         count=count(sheet.shown, "query", "queries"),
     )
@@ -132,9 +133,9 @@ def _flips(query: Query, labels: dict[str, str]) -> list[str]:
     return [slug for slug in labels if (slug in query.right_in) != right]
 
 
-def _sample(query: Query, labels: dict[str, str]) -> Sample:
+def _sample(query: Query, labels: dict[str, str], card: TaskCard) -> Sample:
     flips = _flips(query, labels)
-    facts = [f"rank {query.rank:,} of {query.pool:,}"]
+    facts = [f"rank {_range(query.rank, query.rank + query.ties)} of {query.pool:,}"]
     if query.ties:
         facts.append(count(query.ties, "other candidate", "other candidates") + " at its score")
     if query.state == "tied":
@@ -143,6 +144,18 @@ def _sample(query: Query, labels: dict[str, str]) -> Sample:
     if query.low_margin:
         facts.append("low margin")
     verdict = "Not right by" if query.state == "right" else "Right by"
+
+    def row(candidate: Candidate, place: str, number: int) -> Row:
+        level = candidate.score == query.label.score and query.ties > 0 and query.state != "right"
+        return Row(
+            place=place,
+            text=_said(candidate, card),
+            score=minus(f"{candidate.score:.4f}"),
+            right="" if candidate.right is None else "right" if candidate.right else "wrong",
+            marked=candidate.right is True and not level,
+            picture=picture(candidate.image, candidate.marks, _SMALL, f"q{query.number}c{number}"),
+        )
+
     return Sample(
         number=query.number,
         id=shown(query.id),
@@ -158,8 +171,8 @@ def _sample(query: Query, labels: dict[str, str]) -> Sample:
         picture=picture(query.image, query.marks, _LARGE, f"q{query.number}"),
         region=_region(query.marks),
         prompt=None if query.prompt is None else shown(query.prompt),
-        label=_row(query.label, str(query.rank), query.number, 0),
-        top=tuple(_row(candidate, str(i), query.number, i) for i, candidate in enumerate(query.top, 1)),
+        label=row(query.label, _range(query.rank, query.rank + query.ties), 0),
+        top=tuple(row(query.top[i], place, i + 1) for i, place in enumerate(_places(query))),
         flips=Markup("{} {}.").format(verdict, _and(labels[slug] for slug in flips)) if flips else Markup(),
     )
 
@@ -168,16 +181,31 @@ def _and(labels: Iterable[str]) -> Markup:
     return Markup(", ").join(link(label, None) for label in labels)
 
 
-def _row(candidate: Candidate, place: str, query: int, number: int) -> Row:
-    name = f"q{query}c{number}"
-    return Row(
-        place=place,
-        name=shown(candidate.name),
-        text=shown(candidate.text or ""),
-        score=minus(f"{candidate.score:.4f}"),
-        right="" if candidate.right is None else "right" if candidate.right else "wrong",
-        picture=picture(candidate.image, candidate.marks, _SMALL, name),
-    )
+def _places(query: Query) -> Iterator[str]:
+    """The places of the first candidates: equal scores come in the order of the task's files, which says nothing."""
+    scores = [candidate.score for candidate in query.top]
+    for score in scores:
+        first = 1 + scores.index(score)
+        last = first + scores.count(score) - 1
+        if score == query.label.score:
+            yield _range(query.rank, query.rank + query.ties)
+        elif first < last == len(scores) < query.pool:
+            yield f"from {first}"  # how many more there are of this score, the run's file does not say
+        else:
+            yield _range(first, last)
+
+
+def _range(first: int, last: int) -> str:
+    return f"{first:,}" if first == last else f"{first:,}–{last:,}"
+
+
+def _said(candidate: Candidate, card: TaskCard) -> str:
+    """A candidate's words. What the task calls it is a key where it is an image: shown where there is nothing else."""
+    if candidate.image is not None:
+        return shown(candidate.text or "")
+    if "image" in card.candidate_modality:
+        return shown(candidate.name.removesuffix(":"))  # path and caption, of which there may be none
+    return shown(candidate.name)
 
 
 def _region(marks: Sequence[Mark]) -> str:

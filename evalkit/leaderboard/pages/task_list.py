@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
@@ -49,7 +49,7 @@ def task_list(board: Board, median: Mapping[str, float]) -> Grid:
     def linked(card: TaskCard) -> Markup:
         return Markup('<a href="{}">{}</a>').format(standing.task(card), breakable(card.subset))
 
-    names = [MISSING if top is None else link(top[1].label, standing.model(top[1])) for top in best]
+    names = [MISSING if top is None else _named(top[1], standing) for top in best]
     columns = (
         Column("task", "Task", heads([linked(card) for card in cards]), "asc", classes="name"),
         text("kind", "Meta-task", [META_TASKS[card.meta_task] for card in cards]),
@@ -86,10 +86,21 @@ def _choices(board: Board) -> tuple[Choice, ...]:
     return tuple(choice for choice in every if len(choice.options) > 1)
 
 
-def _best(board: Board, card: TaskCard) -> tuple[float, Entry] | None:
+def _best(board: Board, card: TaskCard) -> tuple[float, list[Entry]] | None:
+    """The highest score, and all entries that have it."""
     found = [
         (own.value, entry)
         for entry in board.entries
         if not entry.knows_nothing and (own := entry.scores.get(card.name)) is not None and own.complete
     ]
-    return max(found, key=lambda pair: pair[0], default=None)
+    if not found:
+        return None
+    top = max(value for value, _ in found)
+    return top, [entry for value, entry in found if value == top]
+
+
+def _named(entries: Sequence[Entry], standing: Standing) -> Markup:
+    """The first of them, and how many more there are: the task's page has them all."""
+    first, *others = entries
+    name = link(first.label, standing.model(first))
+    return name + f" and {len(others):,} more" if others else name

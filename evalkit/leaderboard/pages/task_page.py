@@ -45,7 +45,7 @@ class TaskPage:
         kind: its meta-task, in words.
         facts: of the card, as names and texts.
         sources: of its rows: name, revision (may be empty), address or ``None``.
-        chance: in percent.
+        chance: in percent; empty where it is not known.
         groups: that it is part of: label and address.
         best: the best entry, or entries, as HTML; may be empty.
         tied: measured entries that are not told apart from the best measured one; may be empty.
@@ -85,7 +85,7 @@ def task_page(board: Board, card: TaskCard, pages: Collection[str]) -> TaskPage:
         kind=META_TASKS[card.meta_task],
         facts=_facts(card),
         sources=tuple(_source(source.hub, source.revision) for source in card.sources),
-        chance=percent(board.chance.get(card.name)),
+        chance=percent(board.chance[card.name]) if card.name in board.chance else "",
         groups=tuple((group.label, standing.group(group)) for group in board.groups if card.name in group.tasks),
         best=_names([e for e, own in whole if own.value == top], standing),
         tied=_names([e for e, own in whole if own.value != top and own.tied_with_best], standing),
@@ -164,7 +164,8 @@ def _grid(standing: Standing, card: TaskCard, top: float | None, pages: Collecti
     verdicts = [_verdict(own, top) for own in scores[: len(ranked)]] + [""] * len(baselines)
     regions = [_regions(entry, own, card) for entry, own in zip(entries, scores, strict=True)]
     described = [
-        "Dots: Precision@1 in percent. Whiskers: 95 % interval. Dashed line: chance.",
+        "Dots: Precision@1 in percent. Whiskers: 95 % interval.",
+        *(["Dashed line: chance."] if chance is not None else []),
         *(["Open dots: published."] if any(entry.kind == "published" for entry in ranked) else []),
     ]
     drawn = [point(entry, own, chance) for entry, own in zip(entries, scores, strict=True)]

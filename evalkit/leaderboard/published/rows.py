@@ -135,6 +135,7 @@ def _row(
         size=known.size,
         facts=Facts(
             parameters=None if known.parameters is None else float(known.parameters),
+            size=known.size,
             dimension=known.dimension,
             licence=trained.licence,
             trained_on_mmeb=trained.trained_on_mmeb,
