@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import io
 import json
+import os.path
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,7 +22,8 @@ from evalkit.files import write_atomically
 from evalkit.results import MIGRATIONS as RUN_MIGRATIONS
 from evalkit.results import SCHEMA_VERSION as RUN_VERSION
 from evalkit.results import Manifest, json_bytes, precision_of, read_run
-from evalkit.samples import Samples, agreed, checked, clusters_of
+from evalkit.runfiles import samples_of, samples_path
+from evalkit.samples import Samples, agreed, checked, read_columns, reason
 from evalkit.versions import Migrations, VersionError, in_version, reason_of
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 BASELINE = "baseline.json"
 SAMPLES = "samples.parquet"
 VERSION: Literal[1] = 1
+_WITHOUT = "without samples"
 
 
 class Accepted(BaseModel):
@@ -94,13 +97,16 @@ def accept(run: Path, folder: Path, reason: str, *, on: date, force: bool = Fals
                 f"{run / 'run.json'}: {'; '.join(faults)}: not fit to hold others to; mend it, or accept it all the "
                 "same with --force"
             )
-        if not any(_has_samples(run, task) for task in manifest.tasks):
+        if not any(samples_path(run, task) for task in manifest.tasks):
             raise UsageError(f"{run}: no task has samples, so there is nothing to compare with: run it again")
     before: tuple[Accepted, ...] = ()
-    if (folder / BASELINE).exists():
-        before = _read(folder).history
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is not empty and holds no baseline: name another folder with --out")
+    try:
+        if (folder / BASELINE).exists():
+            before = _read(folder).history
+        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(f"{folder} is not empty and holds no baseline: name another folder with --out")
+    except OSError as error:  # a name that is too long, a folder that may not be searched
+        raise ResultsError(f"{folder} cannot be read: {error.strerror or error}") from error
     accepted = Accepted(
         on=on,
         reason=reason.strip(),
@@ -140,7 +146,10 @@ def read_baseline(folder: Path) -> tuple[Baseline, Mapping[str, Samples]]:
         ids, scores = checked(where, rows["id"].to_pylist(), rows["score"].to_pylist())
         clusters = None if rows["cluster"].null_count else np.asarray(rows["cluster"], dtype=np.int64)
         samples[task] = Samples(ids, scores, clusters, signatures[task])
+    without = any(fault.startswith(_WITHOUT) for fault in baseline.history[-1].forced)
     for result in baseline.run.tasks:
+        if result.samples and result.task not in samples and not without:
+            raise ResultsError(f"{folder / SAMPLES} has no samples of {result.task}: accept the run again")
         if result.task in samples:
             agreed(folder / SAMPLES, result.task, samples[result.task], result.n_queries, precision_of(result))
     return baseline, samples
@@ -165,7 +174,7 @@ def history(folder: Path) -> Baseline:
     Raises:
         UsageError: there is none, or it is broken; names the file and the field.
     """
-    if not (folder / BASELINE).is_file():
+    if not os.path.isfile(folder / BASELINE):  # which says no where pathlib raises
         raise UsageError(f"{folder} holds no baseline ({BASELINE}): evalkit baseline accept makes one")
     try:
         return _read(folder)
@@ -178,44 +187,36 @@ def _faults(run: Path, manifest: Manifest) -> list[str]:
     for what, tasks in (
         ("failed", [task.task for task in manifest.tasks if task.status == "failed"]),
         ("partial", [task.task for task in manifest.tasks if task.status == "done" and not task.complete]),
-        ("without samples", [t.task for t in manifest.tasks if t.status == "done" and not _has_samples(run, t)]),
+        (_WITHOUT, [t.task for t in manifest.tasks if t.status == "done" and not samples_path(run, t)]),
     ):
         if tasks:
             faults.append(f"{what}: {tasks[0]}" + (f" and {len(tasks) - 1} more" if len(tasks) > 1 else ""))
     return faults if manifest.tasks else [*faults, "no tasks"]
 
 
-def _has_samples(run: Path, task: Any) -> bool:
-    return bool(task.samples) and (run / task.samples).is_file()
-
-
 def _table(run: Path, manifest: Manifest) -> pa.Table:
     """One row per query of all tasks, in their order."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     parts = []
     for result in manifest.tasks:
-        if not _has_samples(run, result):
+        path, samples = samples_path(run, result), samples_of(run, result)
+        if path is None or samples is None:
             continue
-        path = run / str(result.samples)
-        try:
-            rows = pq.read_table(path)
-            images = rows["image"].to_pylist() if "image" in rows.column_names else None
-            choices = [
-                None if not top or top[0] == label else top[0]
-                for top, label in zip(rows["top"].to_pylist(), rows["label"].to_pylist(), strict=True)
-            ]
-            ids, scores = checked(path, rows["id"].to_pylist(), rows["score"].to_pylist())
-        except (OSError, KeyError, pa.ArrowException) as error:
-            raise ResultsError(f"{path} cannot be read as a run's samples: {error}") from error
+        rows, _ = read_columns(path, ("label", "top"))
+        choices = [
+            None if not top or top[0] == label else top[0]
+            for top, label in zip(rows["top"], rows["label"], strict=True)
+        ]
+        ids = samples.ids
+        clusters = [None] * len(ids) if samples.clusters is None else samples.clusters
         parts.append(
             pa.table(
                 {
                     "task": pa.array([result.task] * len(ids), pa.string()),
                     "id": pa.array(ids, pa.string()),
-                    "score": pa.array(scores, pa.float64()),
-                    "cluster": pa.array([None] * len(ids) if images is None else clusters_of(images), pa.int32()),
+                    "score": pa.array(samples.scores, pa.float64()),
+                    "cluster": pa.array(clusters, pa.int32()),
                     "choice": pa.array(choices, pa.string()),
                 }
             )
@@ -250,10 +251,16 @@ def _read_table(path: Path) -> pa.Table:
         "choice": pa.string(),
     }
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            table = file.read()
+        table.validate(full=True)  # text that is no UTF-8 among others
     except (OSError, pa.ArrowException) as error:
-        raise ResultsError(f"{path} cannot be read as a baseline's samples: {error}") from error
-    if dict(zip(table.schema.names, table.schema.types, strict=True)) != wanted or not table.num_rows:
+        raise ResultsError(f"{path} cannot be read as a baseline's samples: {reason(error)}") from error
+    if sorted(zip(table.schema.names, map(str, table.schema.types), strict=True)) != sorted(
+        (name, str(kind)) for name, kind in wanted.items()
+    ):
+        raise ResultsError(f"{path} is no baseline's samples: it needs the columns {', '.join(wanted)}")
+    if not table.num_rows:
         raise ResultsError(f"{path} is no baseline's samples: it needs rows with {', '.join(wanted)}")
     return table
 
@@ -268,10 +275,10 @@ def _read(folder: Path) -> Baseline:
         return Baseline.model_validate_json(json.dumps(data))
     except OSError as error:
         raise ResultsError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ResultsError(f"{path} is no JSON: {error}") from None
     except (ValidationError, VersionError) as error:
         raise ResultsError(f"{path} is no baseline of schema version {VERSION}: {reason_of(error)}") from None
+    except (ValueError, RecursionError) as error:  # JSON's own, text that is no UTF-8, a number of thousands of digits
+        raise ResultsError(f"{path} is no JSON: {error}") from None
 
 
 MIGRATIONS: Migrations = {}

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from evalkit.errors import NotComparableError
+from evalkit.comparable import hindrances
+from evalkit.errors import NotComparableError, UsageError
 from evalkit.samples import places
 from evalkit.sides import Number, Side
-from evalkit.signature import parts
 from evalkit.stats import (
     benjamini_hochberg,
     by_cluster,
@@ -34,20 +34,9 @@ from evalkit.task import all_cards
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BLOCKING = {
-    "task": "task version",
-    "n": "number of queries",
-    "data": "data",
-    "prompts": "prompts",
-    "pool": "pools",
-    "metric": "metric",
-    "exif": "orientation of images",
-    "dedup": "how candidates are merged",
-    "prompting": "prompting",
-}
-"""The parts of a signature that have to be equal, in words."""
-ALLOWANCES = ("prompting", "partial")
-"""What can be allowed to differ: how regions reach the model, and runs of a part of the queries."""
+LEAST_PERMUTATIONS = 10_000
+MOST_PERMUTATIONS = 1_000_000
+"""More would take minutes, and p-values that small say nothing that a reader can use."""
 
 Level = Literal["suite", "group", "task"]
 Status = Literal["compared", "incomparable", "failed", "missing"]
@@ -156,6 +145,11 @@ class Comparison:
     notes: tuple[str, ...]
 
     @property
+    def compared(self) -> bool:
+        """Whether any task could be compared: without one there is nothing to say yes or no to."""
+        return any(unit.delta is not None for unit in self.units)
+
+    @property
     def mode(self) -> Literal["paired", "threshold", "mixed"]:
         """Whether differences are judged by their samples, by size alone where there are none, or some so, some so."""
         tasks = [unit for unit in self.units if unit.level == "task" and unit.delta is not None]
@@ -178,9 +172,10 @@ def compare(
     *,
     alpha: float = 0.05,
     allow: Collection[str] = (),
-    permutations: int = 10_000,
+    permutations: int | None = None,
     resamples: int = 2000,
     seed: int = 0,
+    alpha_from: str = "alpha",
 ) -> Comparison:
     """Compare two sides, task by task and by suites and groups.
 
@@ -188,19 +183,23 @@ def compare(
         base: what is held against.
         new: what is looked at.
         alpha: level of the whole family of tests, in (0, 1).
-        allow: which of :data:`ALLOWANCES` may differ.
-        permutations: of sign flips.
+        allow: which of :data:`evalkit.comparable.ALLOWANCES` may differ.
+        permutations: of sign flips; ``None`` for as many as ``alpha`` asks for.
         resamples: of bootstraps.
         seed: of both.
+        alpha_from: where the user set it, for the error.
 
     Raises:
         NotComparableError: the two have no task in common.
+        UsageError: an ``alpha`` that would take too many permutations.
     """
     if not base.numbers.keys() & new.numbers.keys():
         raise NotComparableError(
             f"{base.path} and {new.path} have no task in common: the first has {_listed(base.numbers)}, the second "
             f"{_listed(new.numbers)}; run both on the same tasks"
         )
+    if permutations is None:
+        permutations = _permutations(_tests(base, new), alpha, alpha_from)
     draws = {"resamples": resamples, "seed": seed}
     judged = {name: one for name, one in base.numbers.items() if one.value is not None}
     tasks = [
@@ -228,17 +227,31 @@ def compare(
     return Comparison(base, new, tuple(units), alpha, family, seed, unjudged, facts, tuple(notes))
 
 
-def differing(base: str, new: str, allow: Collection[str] = ()) -> list[str]:
-    """What keeps the numbers of two signatures from being about the same thing, in words."""
-    one, other = parts(base), parts(new)
-    said = []
-    by_prompting = "prompting" in allow and one.get("prompting") != other.get("prompting")
-    for part, words in BLOCKING.items():
-        # A mode of prompting may take words out of the prompts: then these differ as well.
-        if part in allow or (part == "prompts" and by_prompting) or one.get(part) == other.get(part):
-            continue
-        said.append(f"{words} differs: {one.get(part, 'none')} and {other.get(part, 'none')}")
-    return said
+def _tests(base: Side, new: Side) -> int:
+    """At most so many tests will there be: tasks with samples on both sides, and what they belong to."""
+    tasks = [
+        one
+        for name, one in base.numbers.items()
+        if one.samples is not None and name in new.numbers and new.numbers[name].samples is not None
+    ]
+    return len(tasks) + len({group for task in tasks for group in task.groups})
+
+
+def _permutations(tests: int, alpha: float, alpha_from: str) -> int:
+    """How many sign flips a gate of this level takes.
+
+    The smallest p-value that m permutations can give is 1 / (m + 1), and Holm's procedure multiplies it by the number
+    of tests: with too few the gate could not fail, whatever the runs hold. Twenty times as many as would do leave a
+    p-value at the limit with an error of a quarter.
+    """
+    needed = math.ceil(20 * tests / alpha)
+    if needed > MOST_PERMUTATIONS:
+        least = 20 * tests / MOST_PERMUTATIONS
+        raise UsageError(
+            f"{alpha_from}: {alpha:g} is too small for {tests} tests, which would take {needed} permutations; the "
+            f"smallest that works here is {math.ceil(least * 1e5) / 1e5:g}"
+        )
+    return max(LEAST_PERMUTATIONS, needed)
 
 
 def _compared(
@@ -254,13 +267,7 @@ def _compared(
     unit = Unit(base.task, "task", base.groups, "compared", base.value, new.value if new else None, (base.task,))
     if new is None:
         return _Task(replace(unit, status="missing", why=(f"{new_side.path} has no such task",)))
-    why = [] if base.signature is None or new.signature is None else differing(base.signature, new.signature, allow)
-    if "partial" not in allow:
-        why += [
-            f"{side.path} is partial here"
-            for side, one in ((base_side, base), (new_side, new))
-            if not one.complete and one.value is not None
-        ]
+    why = hindrances(base_side, new_side, base.task, allow)
     if new.failure is not None and (base.failure is None or new.value is None) and not why:
         return _Task(replace(unit, status="failed", why=(new.failure,)))
     order = None

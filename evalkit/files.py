@@ -22,7 +22,7 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
         ResultsError: the disk is full, or the folder cannot be written; nothing is left behind.
     """
     path = Path(os.path.realpath(path))  # a link stays one, and what it leads to is written
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):  # these say no where pathlib raises, and so does the writing
         raise ResultsError(f"{path} cannot be written: it is there and not a file")
     # Not by the tempfile module, whose files are for their owner alone: this one's mode follows the umask.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")

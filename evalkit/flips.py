@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from evalkit.baseline import read_choices
-from evalkit.errors import ResultsError, UsageError
+from evalkit.comparable import hindrances
+from evalkit.errors import NotComparableError, ResultsError, UsageError
 from evalkit.results import read_run
+from evalkit.runfiles import samples_path
+from evalkit.samples import read_columns
 from evalkit.sides import Side, one_run
 
 
@@ -37,17 +40,26 @@ class Flip:
     new_score: float
 
 
-def flips(base: Side, new: Side, task: str) -> list[Flip]:
+def flips(base: Side, new: Side, task: str, allow: Collection[str] = ()) -> list[Flip]:
     """The flipped queries of a task, those that lost most first.
+
+    Args:
+        base: what is held against.
+        new: what is looked at.
+        task: its name.
+        allow: which of :data:`evalkit.comparable.ALLOWANCES` may differ.
 
     Raises:
         UsageError: the task is not on both sides, or one of them has no samples of it; or they cannot be read.
+        NotComparableError: the two were asked different things, and their choices say nothing of each other.
     """
     numbers = [side.numbers.get(task) for side in (base, new)]
     for side, number in zip((base, new), numbers, strict=True):
         if number is None or number.samples is None:
             there = ", ".join(name for name, one in side.numbers.items() if one.samples is not None) or "none"
             raise UsageError(f"--explain {task}: {side.path} has no samples of it; it has those of {there}")
+    if why := hindrances(base, new, task, allow):
+        raise NotComparableError(f"--explain {task}: it cannot be compared: {'; '.join(why)}")
     scores = [
         dict(zip(number.samples.ids, number.samples.scores.tolist(), strict=True))
         for number in numbers
@@ -91,16 +103,10 @@ def _rows(side: Side, task: str) -> dict[str, dict[str, Any]]:
     """What a side knows of each query, by its id."""
     if side.kind == "baseline":
         return {query: {"choice": choice} for query, choice in read_choices(side.path, task).items()}
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     folder = one_run(side.path)
-    [name] = [result.samples for result in read_run(folder).tasks if result.task == task]
-    path: Path = folder / str(name)
-    try:
-        with pq.ParquetFile(path) as file:
-            wanted = ("id", "label", "top", "image", "text")
-            table = file.read([column for column in wanted if column in file.schema_arrow.names])
-    except (OSError, pa.ArrowException) as error:
-        raise ResultsError(f"{path} cannot be read as a run's samples: {error}") from error
-    return {row["id"]: row for row in table.to_pylist()}
+    [result] = [result for result in read_run(folder).tasks if result.task == task]
+    path = samples_path(folder, result)
+    if path is None:
+        raise ResultsError(f"{folder}: the samples of {task} are gone")
+    found, _ = read_columns(path, ("id",), ("label", "top", "image", "text"))
+    return {query: {key: found[key][place] for key in found} for place, query in enumerate(found["id"])}

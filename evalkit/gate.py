@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
@@ -11,7 +10,9 @@ from typing import Literal
 from evalkit.compare import Comparison, Unit
 from evalkit.errors import UsageError
 from evalkit.gateconfig import Expected, GateConfig
+from evalkit.sides import Number
 from evalkit.stats import equivalent
+from evalkit.task import all_cards
 from evalkit.terminal import percent
 
 Verdict = Literal[
@@ -51,12 +52,15 @@ class Gate:
     Attributes:
         comparison: that it judged.
         config: by which.
-        judged: one a unit, in the comparison's order.
+        judged: one a unit, in the comparison's order; then tasks that the base has no number of and that are not above
+            a floor.
+        notes: what a reader should know of the whole.
     """
 
     comparison: Comparison
     config: GateConfig
     judged: tuple[Judged, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def failures(self) -> tuple[Judged, ...]:
@@ -70,13 +74,16 @@ class Gate:
 
     @property
     def exit_code(self) -> Literal[0, 1, 3]:
-        """0 passes, 1 fails, 3 where nothing fails but something could not be compared."""
-        return 1 if self.failures else 3 if self.blocked else 0
+        """0 passes, 1 fails, 3 where nothing fails but something could not be compared, or nothing was."""
+        codes: dict[Answer, Literal[0, 1, 3]] = {"passed": 0, "failed": 1, "not comparable": 3}
+        return codes[self.answer]
 
     @property
     def answer(self) -> Answer:
         """In words."""
-        return "failed" if self.failures else "not comparable" if self.blocked else "passed"
+        if self.failures:
+            return "failed"
+        return "passed" if self.comparison.compared and not self.blocked else "not comparable"
 
 
 def judge(comparison: Comparison, config: GateConfig, *, today: date) -> Gate:
@@ -88,32 +95,56 @@ def judge(comparison: Comparison, config: GateConfig, *, today: date) -> Gate:
         today: the day that expected regressions are held against.
 
     Raises:
-        UsageError: a floor or an expected regression whose scope chooses nothing.
+        UsageError: a floor or an expected regression whose scope is nothing that there is.
     """
+    names = _Names(comparison)
     floors: dict[str, float] = {}
     for number, limit in enumerate(config.limit):
-        for name in _chosen(limit.scope, comparison.units, f"limit.{number}.scope"):
+        for name in names.chosen(limit.scope, f"limit.{number}.scope"):
             floors[name] = max(limit.min, floors.get(name, 0))
     known: dict[str, Expected] = {}
     for number, one in enumerate(config.expected):
-        known |= dict.fromkeys(_chosen(one.scope, comparison.units, f"expected.{number}.scope"), one)
-    judged = []
-    for unit in comparison.units:
-        found = _floor(_judge(unit, config, comparison.alpha), floors.get(unit.name))
-        judged.append(_expected(found, known[unit.name], today) if unit.name in known else found)
-    return Gate(comparison, config, tuple(judged))
+        known |= dict.fromkeys(names.chosen(one.scope, f"expected.{number}.scope"), one)
+    judged = [_floor(_judge(unit, config, comparison.alpha), floors.get(unit.name)) for unit in comparison.units] + [
+        found
+        for name, why in comparison.unjudged.items()
+        if name in floors and (found := _unjudged(comparison.new.numbers.get(name), why, floors[name])) is not None
+    ]
+    judged = [
+        _expected(found, known[found.unit.name], today) if found.unit.name in known else found for found in judged
+    ]
+    notes = [*comparison.notes, *names.notes]
+    if not comparison.compared and not any(one.fails for one in judged):
+        notes.append("nothing was compared: no task has a number on both sides that can be held against the other")
+    return Gate(comparison, config, tuple(judged), tuple(notes))
 
 
-def _chosen(scope: str, units: Sequence[Unit], place: str) -> list[str]:
-    """The names of the units that a scope chooses: one of its own name, else the tasks that its glob fits."""
-    found = [unit.name for unit in units if unit.name == scope]
-    found = found or [unit.name for unit in units if unit.level == "task" and fnmatch.fnmatchcase(unit.name, scope)]
-    if not found:
-        raise UsageError(
-            f"{place}: {scope!r} is no suite, group or task of this comparison; there are "
-            f"{', '.join(unit.name for unit in units)}"
-        )
-    return found
+class _Names:
+    """What a scope can choose, and a note for each one that chooses nothing of this comparison."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        numbers = [*comparison.base.numbers.values(), *comparison.new.numbers.values()]
+        self._tasks = {one.task for one in numbers} | {card.name for card in all_cards()}
+        self._groups = {group for one in numbers for group in one.groups}
+        self._groups |= {group for card in all_cards() for group in card.groups}
+        self._here = dict.fromkeys([*(unit.name for unit in comparison.units), *comparison.unjudged])
+        self.notes: list[str] = []
+
+    def chosen(self, scope: str, place: str) -> list[str]:
+        """The tasks, groups and suites of a scope: one of its own name, else the tasks that its glob fits."""
+        found = [name for name in self._tasks | self._groups if name == scope]
+        found = found or [name for name in self._tasks if fnmatch.fnmatchcase(name, scope)]
+        if not found:
+            raise UsageError(
+                f"{place}: {scope!r} is no suite, group or task; there are {', '.join(self._here)}, and those of "
+                "evalkit tasks"
+            )
+        here = [name for name in found if name in self._here]
+        if not here:
+            self.notes.append(
+                f"{place}: {scope} is not among what was compared here (a mean takes two tasks), so it says nothing"
+            )
+        return here
 
 
 def _judge(unit: Unit, config: GateConfig, alpha: float) -> Judged:
@@ -159,18 +190,33 @@ def _difference(unit: Unit, delta: float, effect: float, alpha: float) -> tuple[
 def _floor(found: Judged, floor: float | None) -> Judged:
     if floor is None or found.unit.new is None or found.unit.new >= floor:
         return found
-    below = f"{percent(found.unit.new)} % is below the floor of {percent(floor)} %"
+    below = _below(found.unit.new, floor)
     why = f"{below}; {found.why}" if found.why else below
     if found.verdict in ("missing", "new_failure"):
         return replace(found, fails=True, why=why)
     return replace(found, verdict="regressed", fails=True, blocks=False, why=why)
 
 
+def _below(value: float, floor: float) -> str:
+    return f"{percent(value)} % is below the floor of {percent(floor)} %"
+
+
+def _unjudged(new: Number | None, why: str, floor: float) -> Judged | None:
+    """A task that the base has no number of, where it is not above its floor: that asks nothing of the base."""
+    if new is None or (new.value is not None and new.value >= floor):
+        return None
+    unit = Unit(new.task, "task", new.groups, "incomparable", None, new.value, (new.task,), why=(why,))
+    if new.value is None:
+        said = f"{new.failure or 'it failed'}; there is no number for the floor of {percent(floor)} %"
+        return Judged(unit, "new_failure", True, False, f"{said}; {why}")
+    return Judged(unit, "regressed", True, False, f"{_below(new.value, floor)}; {why}")
+
+
 def _expected(found: Judged, known: Expected, today: date) -> Judged:
     listed = f"expected until {known.expires}: {known.reason}"
-    if found.blocks:
-        return found
-    if not found.fails:
+    if found.verdict in ("incomparable", "missing") and not found.fails:
+        return found  # whether it still regresses cannot be said
+    if found.verdict != "regressed" and not found.fails:
         return replace(
             found,
             fails=True,

@@ -86,12 +86,22 @@ def read_config(path: Path | None, flags: Mapping[str, Any] | None = None) -> Ga
     file = Path(PYPROJECT) if path is None else path
     if path is not None or file.is_file():
         table = _table(file, named=path is not None)
-    given = {key: value for key, value in (flags or {}).items() if value is not None}
     try:
         GateConfig.model_validate(table)
-        return GateConfig.model_validate(table | given)
     except ValidationError as error:
         raise UsageError(f"{file}: {_reason(error)}") from None
+    try:
+        return GateConfig.model_validate(
+            table | {key: value for key, value in (flags or {}).items() if value is not None}
+        )
+    except ValidationError as error:  # of a flag, as the file alone is good
+        key, mark, rest = _reason(error).partition(":")
+        raise UsageError(f"--{key.replace('_', '-')}{mark}{rest}") from None
+
+
+def origin(key: str, path: Path | None, flags: Mapping[str, Any] | None = None) -> str:
+    """Where :func:`read_config` had a key's value from, in the words of its errors."""
+    return f"--{key.replace('_', '-')}" if (flags or {}).get(key) is not None else f"{path or PYPROJECT}: {key}"
 
 
 def _table(file: Path, *, named: bool) -> dict[str, Any]:
@@ -99,11 +109,13 @@ def _table(file: Path, *, named: bool) -> dict[str, Any]:
         found: Any = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # TOML's own, text that is no UTF-8, thousands of digits or brackets
         raise UsageError(f"{file} is no TOML: {error}") from error
     if file.name != PYPROJECT:
         return dict(found)
     for key in ("tool", "evalkit", "gate"):
+        if key == "gate" and isinstance(found, dict):
+            _require_no_slip(file, found)
         if not isinstance(found, dict) or key not in found:
             if named:
                 raise UsageError(f"{file} has no table [tool.evalkit.gate]: add it, or name another file")
@@ -114,8 +126,16 @@ def _table(file: Path, *, named: bool) -> dict[str, Any]:
     return found
 
 
+def _require_no_slip(file: Path, tables: Mapping[str, Any]) -> None:
+    """A table whose name is nearly that of the gate's would be left out without a word."""
+    if near := difflib.get_close_matches("gate", [key for key in tables if key != "gate"], n=1):
+        raise UsageError(f"{file}: there is no table tool.evalkit.{near[0]}; near: gate")
+
+
 def _reason(error: ValidationError) -> str:
-    first = error.errors()[0]
+    # A key that is written wrong is missing under its right name: what is there says more.
+    errors = error.errors()
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     place = ".".join(map(str, first["loc"]))
     if first["type"] != "extra_forbidden":
         return f"{place}: {first['msg']}, not {first['input']!r}"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from evalkit.terminal import printable
+from evalkit.terminal import one_line
 
 _EVERY = 30.0  # seconds between plain lines
 _LONGEST = 24  # characters of a name before a bar, so that narrow terminals keep some of the bar
@@ -97,7 +97,7 @@ class Progress:
         """A line of its own, above the bars."""
         if self._quiet:
             return
-        line = printable(line)
+        line = one_line(line)
         if self._bars and self._run is not None:
             self._run.write(line, file=self._stream)
         else:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from evalkit.errors import ResultsError, UsageError
 from evalkit.files import write_atomically
@@ -202,6 +202,16 @@ class Manifest(Written):
     """In the order of the suites' tables."""
     averages: tuple[Average, ...] = ()
     """Of every suite that the run has a task of."""
+
+    @field_validator("tasks")
+    @classmethod
+    def _each_once(cls, tasks: tuple[TaskResult, ...]) -> tuple[TaskResult, ...]:
+        seen: set[str] = set()
+        for result in tasks:
+            if result.task in seen:
+                raise ValueError(f"{result.task!r} is there twice")
+            seen.add(result.task)
+        return tasks
 
 
 def as_promised(result: TaskResult) -> TaskResult:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import math
+import os.path
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -95,27 +97,80 @@ def read_samples(path: Path) -> Samples:
     """The ids, scores and images of a per-query file, in the order of the file.
 
     Raises:
-        ResultsError: the file is missing or no parquet, lacks ``id`` or ``score``, has no rows or an id twice, or a
-            score that is not in [0, 1]; names the file and the id.
+        ResultsError: as :func:`read_columns`; or an id twice, or a score that is not in [0, 1]; names the file and the
+            id.
+    """
+    found, signature = read_columns(path, ("id", "score"), ("image",))
+    ids, scores = checked(path, found["id"], found["score"])
+    return Samples(ids, scores, clusters_of(found["image"]) if "image" in found else None, signature)
+
+
+def read_columns(
+    path: Path, needed: Sequence[str], wanted: Sequence[str] = ()
+) -> tuple[dict[str, list[Any]], str | None]:
+    """Columns of a per-query file as lists, and the signature of the number that they belong to.
+
+    Args:
+        path: of the file.
+        needed: columns that it has to have.
+        wanted: columns to read where it has them, as those of early versions do not.
+
+    Raises:
+        ResultsError: the file is missing or no parquet, lacks a column or has it twice or of another kind, or has no
+            rows; names the file and the column.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if os.path.exists(path) and not os.path.isfile(path):  # to open a pipe waits for ever
+        raise ResultsError(f"{path} cannot be read as a run's samples: it is no file")
     try:
         with pq.ParquetFile(path) as file:
-            columns = [name for name in ("id", "score", "image") if name in file.schema_arrow.names]
+            names = file.schema_arrow.names
+            columns = [name for name in (*needed, *wanted) if name in names]
+            if lacking := [name for name in needed if name not in names]:
+                raise ResultsError(
+                    f"{path} cannot be read as a run's samples: it has no column {' and '.join(lacking)}"
+                )
+            if twice := [name for name in columns if names.count(name) > 1]:
+                raise ResultsError(f"{path} cannot be read as a run's samples: it has column {twice[0]} twice")
+            for name in columns:
+                kind = file.schema_arrow.field(name).type
+                if not _fits(name, kind):
+                    what = f"column {name} is no {_KINDS.get(name, 'text')} but {kind}"
+                    raise ResultsError(f"{path} cannot be read as a run's samples: {what}")
             table = file.read(columns)
+        table.validate(full=True)  # text that is no UTF-8 among others
+        found = {name: table[name].to_pylist() for name in columns}
     except (OSError, pa.ArrowException) as error:
-        raise ResultsError(f"{path} cannot be read as a run's samples: {error}") from error
-    if columns[:2] != ["id", "score"]:
-        lacking = " and ".join(name for name in ("id", "score") if name not in columns)
-        raise ResultsError(f"{path} cannot be read as a run's samples: it has no column {lacking}")
+        raise ResultsError(f"{path} cannot be read as a run's samples: {reason(error)}") from error
     if not table.num_rows:
-        raise ResultsError(f"{path} has no rows with id and score, so it is no run's samples")
-    ids, scores = checked(path, table["id"].to_pylist(), table["score"].to_pylist())
-    clusters = clusters_of(table["image"].to_pylist()) if len(columns) == 3 else None
-    signature = (table.schema.metadata or {}).get(b"evalkit.signature", b"").decode(errors="replace")
-    return Samples(ids, scores, clusters, signature or None)
+        raise ResultsError(f"{path} has no rows with {' and '.join(needed)}, so it is no run's samples")
+    line = (table.schema.metadata or {}).get(b"evalkit.signature", b"").decode(errors="replace")
+    return found, line or None
+
+
+def reason(error: Exception) -> str:
+    """What is wrong with a file, without its path, which the message has already."""
+    said = (isinstance(error, OSError) and error.strerror) or str(error)
+    return re.sub(r"^\[errno \d+\] ", "", said.rpartition("Detail: ")[2])  # as Arrow has it
+
+
+_KINDS = {"score": "number", "top": "list of text"}
+"""What the columns are that are no text."""
+
+
+def _fits(name: str, kind: pa.DataType) -> bool:
+    """Whether a column's type is what its values have to be; values of others may not even be Python's."""
+    from pyarrow import types
+
+    if name == "score":
+        return bool(types.is_floating(kind))
+    if name == "top":
+        return bool(types.is_list(kind) or types.is_large_list(kind)) and _fits("text", kind.value_type)
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_null(kind))
 
 
 def checked(path: Path, ids: Sequence[object], scores: Sequence[object]) -> tuple[list[str], NDArray[np.float64]]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evalkit.baseline import BASELINE, read_baseline
 from evalkit.errors import ResultsError, UsageError
-from evalkit.results import Manifest, TaskResult, precision_of, read_run
-from evalkit.samples import Samples, agreed, read_samples
+from evalkit.results import Manifest, TaskResult, read_run
+from evalkit.runfiles import samples_of
+from evalkit.samples import Samples
 from evalkit.task import select_tasks
 from evalkit.versions import VersionError, in_version, reason_of
 
@@ -101,8 +102,10 @@ def read_side(path: Path) -> Side:
             return _side(path, "baseline", baseline.run, samples)
         folder = one_run(path)
         manifest = read_run(folder)
-        read = {result.task: _samples(folder, result) for result in manifest.tasks if result.samples}
+        read = {result.task: samples_of(folder, result) for result in manifest.tasks}
         return _side(folder, "run", manifest, {task: found for task, found in read.items() if found is not None})
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
     except ResultsError as error:
         raise UsageError(str(error)) from error
 
@@ -113,11 +116,15 @@ def one_run(path: Path) -> Path:
     Raises:
         UsageError: there is none, or there are several.
     """
-    if not path.is_dir():
-        raise UsageError(f"{path} does not exist: name a run's folder, a baseline's folder or a JSON file of scores")
-    if (path / "run.json").is_file():
-        return path
-    found = sorted(file.parent for depth in ("*", "*/*") for file in path.glob(f"{depth}/run.json"))
+    try:
+        if not path.is_dir():
+            what = "is neither a folder nor a file" if path.exists() else "does not exist"
+            raise UsageError(f"{path} {what}: name a run's folder, a baseline's folder or a JSON file of scores")
+        if (path / "run.json").is_file():
+            return path
+        found = sorted(file.parent for depth in ("*", "*/*") for file in path.glob(f"{depth}/run.json"))
+    except OSError as error:  # a name that is too long, a folder that may not be searched
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
     if not found:
         raise UsageError(f"{path} holds no run (RUNS/<model>/<run id>/run.json) and no baseline ({BASELINE})")
     if len(found) > 1:
@@ -126,27 +133,18 @@ def one_run(path: Path) -> Path:
     return found[0]
 
 
-def _samples(folder: Path, result: TaskResult) -> Samples | None:
-    """The samples of a result; ``None`` where its file is not there."""
-    name = PurePosixPath(result.samples or "")
-    if name.is_absolute() or ".." in name.parts:
-        raise ResultsError(f"{folder / 'run.json'}: samples {result.samples!r} of {result.task} lie outside the run")
-    path = folder / name
-    if not path.exists():
-        return None
-    found = read_samples(path)
-    if found.signature != result.signature:
-        raise ResultsError(f"{path} belongs to another number than {folder / 'run.json'} has: run {result.task} again")
-    return agreed(path, result.task, found, result.n_queries, precision_of(result))
-
-
 def _side(path: Path, kind: Literal["run", "baseline"], manifest: Manifest, samples: Mapping[str, Samples]) -> Side:
     numbers = {result.task: _number(path, result, samples.get(result.task)) for result in manifest.tasks}
     facts = {
         "model": manifest.model.name,
         "revision": manifest.model.revision or "-",
         "fingerprint": manifest.model.fingerprint[:12],
+        "options": ", ".join(f"{key}={value}" for key, value in sorted(manifest.model.options.items())) or "-",
+        "vectors": manifest.settings.vectors,
+        "prompting": manifest.settings.prompting or "-",
+        "status": manifest.status,
         "evalkit": manifest.evalkit_version,
+        "system": manifest.environment.system,
         "device": manifest.environment.device,
         "python": manifest.environment.python,
         **manifest.environment.packages,

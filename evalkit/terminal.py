@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 def percent(value: float | None) -> str:
     """A fraction as percent with one decimal; a dash where there is none."""
@@ -14,3 +16,13 @@ def printable(text: str) -> str:
     File names, columns, and the words of an embedder's error come from strangers. Line ends stay.
     """
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+def one_line(text: str) -> str:
+    """A stranger's text as one line that no CI system takes for a command.
+
+    GitHub does what a line says that begins with ``::``, spaces or not, and what follows ``##[`` anywhere in one;
+    Azure and TeamCity have ``##vso[`` and ``##teamcity[``. A space breaks them.
+    """
+    line = printable(" ".join(text.split()))
+    return re.sub(r"##(?=\w*\[)", "## ", re.sub(r"^:(?=:)", ": ", line))

@@ -54,7 +54,7 @@ def reason_of(error: ValidationError | VersionError) -> str:
     if isinstance(error, VersionError):
         return str(error)
     first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
+    return f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def _is_number(value: object) -> bool:

@@ -133,7 +133,21 @@ def test_a_manifest_that_is_none_names_the_field(
     assert str(tmp_path / BASELINE) in str(raised.value)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "foreign", "duplicate", "nan", "other mean", "unknown task", "gone"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "truncated",
+        "foreign",
+        "duplicate",
+        "nan",
+        "other mean",
+        "unknown task",
+        "gone",
+        "column twice",
+        "no UTF-8",
+        "lacking",
+    ],
+)
 def test_samples_that_are_none_name_the_file(damage: str, colours: Path, tmp_path: Path) -> None:
     accept(colours, tmp_path, "r", on=DAY)
     file = tmp_path / SAMPLES
@@ -143,6 +157,15 @@ def test_samples_that_are_none_name_the_file(damage: str, colours: Path, tmp_pat
         file.write_bytes(file.read_bytes()[:-100])
     elif damage == "gone":
         file.unlink()
+    elif damage == "column twice":
+        pq.write_table(table.append_column("id", table["id"]), file)
+    elif damage == "no UTF-8":
+        n = table.num_rows
+        places = pa.py_buffer(np.arange(n + 1, dtype=np.int32).tobytes())
+        wrong = pa.StringArray.from_buffers(n, places, pa.py_buffer(b"\xff" * n))
+        pq.write_table(table.set_column(1, "id", wrong), file)
+    elif damage == "lacking":  # not to be taken for a run that had none
+        pq.write_table(table.filter(pa.array([task != "example/Shapes" for task in columns["task"]])), file)
     elif damage == "foreign":
         pq.write_table(pa.table({"a": [1]}), file)
     else:
@@ -157,6 +180,40 @@ def test_samples_that_are_none_name_the_file(damage: str, colours: Path, tmp_pat
         read_baseline(tmp_path)
     with pytest.raises(UsageError, match=r"samples\.parquet"):
         read_side(tmp_path)
+
+
+def test_a_number_of_thousands_of_digits_is_no_json(colours: Path, tmp_path: Path) -> None:
+    accept(colours, tmp_path, "r", on=DAY)
+    file = tmp_path / BASELINE
+    file.write_text(file.read_text().replace('"tasks": 4', f'"tasks": {"9" * 5000}'))
+    with pytest.raises(UsageError, match=r"baseline\.json is no JSON: "):
+        history(tmp_path)
+    with pytest.raises(UsageError, match=r"baseline\.json is no JSON: "):
+        read_side(tmp_path)
+
+
+def test_what_is_accepted_is_checked_as_what_is_compared(colours: Path, tmp_path: Path) -> None:
+    """Samples of another model, or from outside the run, would be refused by the gate only later, or never."""
+    assert run(tmp_path / "runs", "random") == 0
+    [other] = (file.parent for file in (tmp_path / "runs").glob("*/*/run.json"))
+    name = "samples/example/Shapes.parquet"
+    stale = copied(colours, tmp_path / "stale")
+    shutil.copy(other / name, stale / name)
+    elsewhere = [copied(colours, tmp_path / f"elsewhere{number}") for number in range(2)]
+    for folder, path in zip(elsewhere, ("../stale/" + name, str(other / name)), strict=True):
+        (folder / "run.json").write_text((folder / "run.json").read_text().replace(f'"{name}"', f'"{path}"'))
+    for folder, says in ((stale, "belongs to another number"), *((one, "lie outside the run") for one in elsewhere)):
+        for force in (False, True):
+            with pytest.raises(ResultsError, match=says):
+                accept(folder, tmp_path / "b", "r", on=DAY, force=force)
+    assert not (tmp_path / "b").exists()
+
+
+def test_tasks_without_samples_that_were_forced_are_judged_by_size(colours: Path, tmp_path: Path) -> None:
+    bare = copied(colours, tmp_path / "bare")
+    (bare / "samples/example/Shapes.parquet").unlink()
+    accept(bare, tmp_path / "b", "r", on=DAY, force=True)
+    assert compare(read_side(tmp_path / "b"), read_side(colours)).mode == "mixed"
 
 
 def test_a_whole_baseline_is_small(colours: Path, tmp_path: Path) -> None:
@@ -181,6 +238,7 @@ def test_a_whole_baseline_is_small(colours: Path, tmp_path: Path) -> None:
                 "image": [images[place // 3] for place in range(n)],
             }
         )  # fmt: skip
+        table = table.replace_schema_metadata({"evalkit.signature": template["signature"]})
         (folder / f"samples/{card.name}.parquet").parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, folder / f"samples/{card.name}.parquet")
         task = json.loads(json.dumps(template))

@@ -38,6 +38,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bash(script: str, place: Path, out: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     env = os.environ | variables | {"PATH": f"{place / 'bin'}:{os.environ['PATH']}", "RUNNER_TEMP": str(out)}
     env["GITHUB_STEP_SUMMARY"] = str(out / "summary.md")
+    env["GITHUB_OUTPUT"] = str(out / "output")
     # As a composite action runs it: bash --noprofile --norc -eo pipefail.
     command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
     return subprocess.run(command, env=env, cwd=out, capture_output=True, text=True, timeout=300, check=False)
@@ -57,20 +58,92 @@ def test_no_input_is_pasted_into_a_script() -> None:
     assert all(f"inputs.{name} " in used for name in ACTION["inputs"])
 
 
+def acted(
+    model: str, place: Path, out: Path, tasks: str = "example"
+) -> tuple[subprocess.CompletedProcess[str], dict[str, str]]:
+    """The action's steps that run and gate; what the last one of them was, and what they handed on."""
+    inputs = {"MODEL": model, "TASKS": tasks, "DATA": str(EXAMPLE), "ARGUMENTS": "--vectors\nfloat32\n\n"}
+    ran = bash(steps("Run")["run"], place, out, **inputs)
+    found = dict(line.split("=", 1) for line in (out / "output").read_text().splitlines())
+    if ran.returncode:
+        return ran, found
+    step = steps("Gate")
+    assert (step["env"]["OUT"], step["env"]["RUN_CODE"]) == (
+        "${{ steps.run.outputs.out }}",
+        "${{ steps.run.outputs.code }}",
+    )
+    handed = {"OUT": found["out"], "RUN_CODE": found["code"]}
+    return bash(step["run"], place, out, BASELINE=str(place / "baseline"), ARGUMENTS="", **handed), found
+
+
 @pytest.mark.parametrize(("model", "code", "verdict"), [("example-colours", 0, "passed"), ("constant", 1, "failed")])
 def test_the_action_passes_and_stops(model: str, code: int, verdict: str, place: Path, tmp_path: Path) -> None:
-    inputs = {"MODEL": model, "TASKS": "example", "DATA": str(EXAMPLE), "ARGUMENTS": "--vectors\nfloat32\n\n"}
-    ran = bash(steps("Run")["run"], place, tmp_path, **inputs)
-    assert ran.returncode == 0, ran.stderr
-    gated = bash(steps("Gate")["run"], place, tmp_path, BASELINE=str(place / "baseline"), ARGUMENTS="")
+    gated, found = acted(model, place, tmp_path)
     assert gated.returncode == code, gated.stderr
     assert f"gate: {verdict}" in gated.stdout
     assert ("::error title=" in gated.stdout) == (code == 1)
     assert (tmp_path / "summary.md").read_text().startswith(f"## evalkit gate: {verdict}")
-    assert {file.name for file in (tmp_path / "evalkit-gate").iterdir()} == {"gate.json", "gate.md", "gate.xml", "runs"}
+    assert {file.name for file in Path(found["out"]).iterdir()} == {"gate.json", "gate.md", "gate.xml", "runs"}
+    again, other = acted(model, place, tmp_path)  # a second use in the same job has a folder of its own
+    assert (again.returncode, other["out"] == found["out"]) == (code, False)
 
 
-@pytest.mark.parametrize(("model", "code"), [("example-colours", 0), ("constant", 1)])
+BROKEN = """
+from evalkit.example.colours import Colours
+
+class Broken(Colours):
+    def encode(self, items, side):
+        if side == "query" and len(items) and "Referring" in (items[0].text or items[0].prompt or ""):
+            raise RuntimeError("CUDA error\\n::warning::x\\n  ##[error]y")
+        return super().encode(items, side)
+"""
+
+
+def commands(text: str) -> list[str]:
+    """The lines that GitHub's runner takes for commands."""
+    return [line for line in text.splitlines() if line.lstrip().startswith("::") or "##[" in line]
+
+
+def test_a_task_that_fails_is_gated_and_the_error_gives_no_commands(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(BROKEN)
+    gated, found = acted("model.py:Broken", place, tmp_path)
+    assert found["code"] == "4"
+    assert gated.returncode == 4, gated.stderr
+    assert "\nexample/ShapeRegions: new_failure: " in gated.stdout
+    assert "RuntimeError: CUDA error ::warning::x ## [error]y\n" in gated.stdout
+    assert [line.split("::")[1][:5] for line in commands(gated.stdout)] == ["error"]
+    assert commands(gated.stderr) == []
+
+
+def test_a_run_that_could_not_begin_is_not_gated(place: Path, tmp_path: Path) -> None:
+    ended, found = acted("example-colours", place, tmp_path, tasks="nothing")
+    assert (ended.returncode, found["code"]) == (2, "2")
+    assert "gate" not in ended.stdout
+    assert "nothing" in ended.stderr
+
+
+def test_the_action_installs_its_own_folder_or_nothing(place: Path, tmp_path: Path) -> None:
+    env = {"GITHUB_ACTION_PATH": "", "REQUIREMENTS": "", "GITHUB_PATH": str(tmp_path / "path")}
+    done = bash(steps("Install evalkit")["run"], place, tmp_path, **env)
+    assert done.returncode != 0
+    assert "GITHUB_ACTION_PATH: it is not set, so there is no evalkit to install" in done.stderr
+
+
+@pytest.mark.parametrize("source", ["", "evalkit", "evalkit==1.0"])
+def test_the_template_installs_nothing_by_its_name(source: str, place: Path, tmp_path: Path) -> None:
+    """In the index that name is another project's."""
+    assert TEMPLATE["variables"]["EVALKIT_SOURCE"] == ""
+    check = TEMPLATE["before_script"][0]
+    done = bash(check, place, tmp_path, EVALKIT_SOURCE=source)
+    assert done.returncode == 2
+    assert f"EVALKIT_SOURCE is '{source}': set it to evalkit's git address or path" in done.stderr
+    for good in ("git+https://host/owner/evalkit@main", "./vendor/evalkit", "."):
+        assert bash(check, place, tmp_path, EVALKIT_SOURCE=good).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "code"), [("example-colours", 0), ("constant", 1), ("model.py:Broken", 4), ("nothing", 2)]
+)
 def test_the_template_passes_and_stops(model: str, code: int, place: Path, tmp_path: Path) -> None:
     variables = TEMPLATE["variables"] | {
         "EVALKIT_MODEL": model,
@@ -78,8 +151,12 @@ def test_the_template_passes_and_stops(model: str, code: int, place: Path, tmp_p
         "EVALKIT_DATA": str(EXAMPLE),
     }
     variables["EVALKIT_BASELINE"] = str(place / "baseline")
+    (tmp_path / "model.py").write_text(BROKEN)
     done = bash("\n".join(TEMPLATE["script"]), place, tmp_path, **variables)
     assert done.returncode == code, done.stderr
+    if code == 2:
+        return
+    assert (": new_failure: " in done.stdout) == (code in (1, 4))
     for kind, file in TEMPLATE["artifacts"]["reports"].items():
         assert (tmp_path / file.replace("$EVALKIT_OUT", variables["EVALKIT_OUT"])).is_file(), kind
 

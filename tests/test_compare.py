@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from comparisons import LINE, changed, number, scores, side, whole
 
-from evalkit.compare import Unit, compare, differing, paired_of
+from evalkit.comparable import differing
+from evalkit.compare import Unit, compare, paired_of
 from evalkit.errors import NotComparableError, UsageError
 from evalkit.gate import judge
 from evalkit.gateconfig import GateConfig

@@ -14,7 +14,7 @@ from comparisons import changed, number, scores, side, whole
 from evalkit.compare import Unit, compare
 from evalkit.errors import UsageError
 from evalkit.gate import Gate, Judged, judge
-from evalkit.gateconfig import Expected, GateConfig, Limit, read_config
+from evalkit.gateconfig import Expected, GateConfig, Limit, origin, read_config
 from evalkit.sides import Side
 
 TODAY = date(2026, 7, 1)
@@ -127,6 +127,39 @@ def test_what_is_missing_or_incomparable_can_be_allowed() -> None:
     assert gate(base, partial, allow=("partial",)).exit_code == 0
 
 
+def all_incomparable(side_: Side) -> Side:
+    """The side with every task partial."""
+    return dataclasses.replace(
+        side_, numbers={name: dataclasses.replace(one, complete=False) for name, one in side_.numbers.items()}
+    )
+
+
+def test_nothing_compared_is_no_pass() -> None:
+    base, new = whole(n=9)
+    failed = side(dict.fromkeys(base.numbers), "failed")
+    for found in (gate(failed, new), gate(base, all_incomparable(new), allow_incomparable=True)):
+        assert (found.exit_code, found.answer) == (3, "not comparable")
+        assert found.notes[-1].startswith("nothing was compared: ")
+    assert gate(base, failed).exit_code == 1
+    assert gate(failed, failed).exit_code == 3
+    assert gate(side({TASK: scores(9)}), side({TASK: scores(9), "EDIS": None})).exit_code == 0
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.004, 0.0011])
+def test_means_can_fail_at_every_level_that_is_taken(alpha: float) -> None:
+    """A permutation test has a smallest p-value: with too few permutations no mean could ever regress."""
+    base, new = whole(dict.fromkeys(whole(n=1)[0].numbers, 6))  # no task drops enough, and would leave them less to do
+    found = by_name(gate(base, new, alpha=alpha))
+    assert {one.verdict for one in found.values() if one.unit.level != "task"} == {"regressed"}
+
+
+def test_a_level_that_takes_too_many_permutations_is_refused_by_name() -> None:
+    base, new = whole(n=9)
+    with pytest.raises(UsageError, match=r"--alpha: 0\.0009 is too small for 50 tests.* that works here is 0\.001$"):
+        compare(base, new, alpha=0.0009, alpha_from="--alpha")
+    compare(side({TASK: 0.5}), side({TASK: 0.5}), alpha=0.0001)  # without samples nothing is permuted
+
+
 def test_levels_that_do_not_fail_are_still_named() -> None:
     base, new = whole({TASK: 60})
     assert gate(base, new).exit_code == 1
@@ -152,6 +185,42 @@ def test_floors_fail_whatever_the_base_had() -> None:
     assert [one.unit.name for one in found.failures] == ["mmeb", TASK]
     assert found.failures[0].verdict == "regressed"
     assert "is below the floor of 99.0 %" in found.failures[0].why
+
+
+FLOOR = (Limit(scope="mmeb", min=0.9), Limit(scope="mmeb/vqa", min=0.9), Limit(scope="scar", min=0.9))
+
+
+def test_a_floor_of_what_could_not_be_compared_is_noted_and_changes_no_answer() -> None:
+    base, new = whole(n=9)
+    few = side({TASK: scores(9), "OK-VQA": scores(9)})
+    one_left = side([number(TASK, scores(9)), number("OK-VQA", scores(9), complete=False)])
+    for found, code, noted in (
+        (gate(base, all_incomparable(new), limit=FLOOR), 3, 3),  # other data on all tasks
+        (gate(base, side(dict.fromkeys(base.numbers)), limit=FLOOR), 1, 3),  # all tasks failed
+        (gate(few, one_left, limit=FLOOR, allow_incomparable=True), 0, 3),  # a suite with one comparable task
+        (gate(few, few, limit=FLOOR[1:]), 0, 2),
+    ):
+        notes = [note for note in found.notes if note.startswith("limit.")]
+        assert (found.exit_code, len(notes)) == (code, noted)
+        assert "is not among what was compared here" in notes[0]
+    known = (Expected(scope="mmeb", reason="r", expires=TODAY), Expected(scope="EDIS", reason="r", expires=TODAY))
+    assert gate(side({TASK: scores(9)}), side({TASK: scores(9)}), expected=known).exit_code == 0
+
+
+@pytest.mark.parametrize("base", [{TASK: scores(50), "EDIS": None}, {TASK: scores(50)}], ids=["failed", "lacking"])
+def test_a_floor_asks_nothing_of_the_base(base: dict[str, Any]) -> None:
+    limit = (Limit(scope="ED*", min=0.9),)
+    low, high, broken = (side({TASK: scores(50), "EDIS": one}) for one in (scores(50), np.ones(50), None))
+    found = gate(side(base), low, limit=limit)
+    assert found.exit_code == 1
+    assert (found.judged[-1].unit.name, found.judged[-1].verdict) == ("EDIS", "regressed")
+    assert "is below the floor of 90.0 %; " in found.judged[-1].why
+    assert gate(side(base), high, limit=limit).exit_code == 0
+    found = gate(side(base), broken, limit=limit)
+    assert (found.exit_code, found.judged[-1].verdict) == (1, "new_failure")
+    assert "it broke; there is no number for the floor of 90.0 %" in found.judged[-1].why
+    known = (Expected(scope="EDIS", reason="r", expires=TODAY),)
+    assert gate(side(base), low, limit=limit, expected=known).exit_code == 0
 
 
 @pytest.mark.parametrize("table", ["limit", "expected"])
@@ -187,6 +256,23 @@ def test_expected_says_nothing_of_what_could_not_be_compared() -> None:
     assert (found.judged[0].verdict, found.exit_code) == ("incomparable", 3)
 
 
+def test_expected_leaves_alone_what_is_allowed_and_goes_by_the_verdict() -> None:
+    known = (Expected(scope=TASK, reason="new crop", expires=TODAY),)
+    both = {TASK: scores(200), "EDIS": scores(200)}
+    partial = side([number(TASK, scores(200), complete=False), number("EDIS", scores(200))])
+    lacking, worse = side({"EDIS": scores(200)}), side({TASK: changed(scores(200), 60), "EDIS": scores(200)})
+    for new, options, verdict in (
+        (partial, {"allow_incomparable": True}, "incomparable"),
+        (lacking, {"allow_missing": True}, "missing"),
+        (worse, {"fail_on": ("suite",), "min_effect": 0.5}, "expected"),
+    ):
+        found = gate(side(both), new, expected=known, **options)
+        assert (found.exit_code, by_name(found)[TASK].verdict) == (0, verdict)
+        assert "take it off" not in by_name(found)[TASK].why
+    late = gate(side(both), worse, expected=known, fail_on=("suite",), min_effect=0.5, today=date(2026, 7, 2))
+    assert (late.exit_code, by_name(late)[TASK].verdict) == (0, "regressed")
+
+
 # --- configuration ---------------------------------------------------------------------------------------
 
 
@@ -211,8 +297,13 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
     file.write_text("alpha = 0.01\nmin_effect = 0.1\n")
     found = read_config(file, {"alpha": 0.2, "min_effect": None, "allow_missing": True})
     assert (found.alpha, found.min_effect, found.allow_missing) == (0.2, 0.1, True)
-    with pytest.raises(UsageError, match=r"alpha: .* not 2"):
+    with pytest.raises(UsageError, match=r"^--alpha: .* not 2"):
         read_config(file, {"alpha": 2.0})
+    with pytest.raises(UsageError, match=r"^--group-min-effect: "):
+        read_config(None, {"group_min_effect": 0.0})
+    assert origin("min_effect", file, {"min_effect": 0.1}) == "--min-effect"
+    assert origin("alpha", file, {"alpha": None}) == f"{file}: alpha"
+    assert origin("alpha", None) == "pyproject.toml: alpha"
 
 
 @pytest.mark.parametrize(
@@ -228,6 +319,9 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
         ("min_effect = 0", "min_effect: "),
         ("fail_on = ['everything']", "fail_on.0: "),
         ("alpha = ", "is no TOML"),
+        ("alpha = " + "[" * 5000, "is no TOML"),
+        ("alpha = 1" + "0" * 5000, "is no TOML"),
+        ("[[limit]]\nscope = 'mmeb'\nmni = 0.1", "there is no key limit.0.mni; near: min"),
     ],
 )
 def test_what_is_no_configuration_is_refused_by_key(text: str, says: str, tmp_path: Path) -> None:
@@ -248,6 +342,18 @@ def test_a_file_that_is_named_has_to_have_the_table(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool.evalkit]\ngate = 1\n")
     with pytest.raises(UsageError, match=r"write \[tool\.evalkit\.gate\]"):
         read_config(tmp_path / "pyproject.toml")
+
+
+@pytest.mark.parametrize("table", ["gaet", "gates", "Gate"])
+def test_a_table_that_is_nearly_called_gate_is_refused(
+    table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text(f"[tool.evalkit.{table}]\nalpha = 0.9\n")
+    with pytest.raises(UsageError, match=rf"pyproject\.toml: there is no table tool\.evalkit\.{table}; near: gate"):
+        read_config(None)
+    (tmp_path / "pyproject.toml").write_text("[tool.evalkit.other]\nalpha = 0.9\n")
+    assert read_config(None) == GateConfig()
 
 
 # --- the whole gate --------------------------------------------------------------------------------------

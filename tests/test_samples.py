@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from builders import EXAMPLE, run
 
 from evalkit.errors import ResultsError
-from evalkit.samples import agreed, clusters_of, places, read_samples
+from evalkit.samples import agreed, clusters_of, places, read_columns, read_samples
 
 
 def test_scores_are_those_of_the_run(tmp_path: Path) -> None:
@@ -24,6 +25,9 @@ def test_scores_are_those_of_the_run(tmp_path: Path) -> None:
         assert (found.ids, found.scores.tolist()) == (table["id"].to_pylist(), table["score"].to_pylist())
 
 
+NO_UTF8 = pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, 1], np.int32).tobytes()), pa.py_buffer(b"\xff"))
+
+
 @pytest.mark.parametrize(
     ("columns", "says"),
     [
@@ -34,6 +38,16 @@ def test_scores_are_those_of_the_run(tmp_path: Path) -> None:
         ({"id": ["a", "b"], "score": [0.0, float("nan")]}, "score nan for query b, which is not in"),
         ({"id": ["a", "b"], "score": [0.0, 1.5]}, "score 1.5 for query b"),
         ({"id": ["a", "b"], "score": [0.0, None]}, "score None for query b"),
+        ({"id": ["a"], "score": [0.0], "image": [["x"]]}, r"column image is no text but list<"),
+        ({"id": ["a"], "score": [0.0], "image": [{"path": "x"}]}, r"column image is no text but struct<path"),
+        ({"id": [1], "score": [0.0]}, "column id is no text but int64"),
+        ({"id": ["a"], "score": ["0"]}, "column score is no number but string"),
+        (
+            {"id": ["a"], "score": [0.0], "image": pa.array([2**62], pa.timestamp("ms"))},
+            r"column image is no text but timestamp\[",  # whose value is no date that Python has
+        ),
+        ({"id": NO_UTF8, "score": [0.0]}, "Invalid UTF8"),
+        ({"id": ["a"], "score": [0.0], "image": NO_UTF8}, "Invalid UTF8"),
     ],
 )
 def test_what_is_no_samples_file_names_itself(columns: dict[str, object], says: str, tmp_path: Path) -> None:
@@ -45,11 +59,34 @@ def test_what_is_no_samples_file_names_itself(columns: dict[str, object], says: 
 
 
 def test_a_file_that_is_not_there_or_no_parquet(tmp_path: Path) -> None:
-    with pytest.raises(ResultsError, match=r"missing\.parquet cannot be read"):
+    with pytest.raises(ResultsError) as raised:
         read_samples(tmp_path / "missing.parquet")
+    assert str(raised.value) == (
+        f"{tmp_path / 'missing.parquet'} cannot be read as a run's samples: No such file or directory"
+    )
+    os.mkfifo(tmp_path / "pipe.parquet")
+    with pytest.raises(ResultsError, match=r"pipe\.parquet cannot be read as a run's samples: it is no file"):
+        read_samples(tmp_path / "pipe.parquet")
     (tmp_path / "text.parquet").write_text("text")
     with pytest.raises(ResultsError, match=r"text\.parquet cannot be read"):
         read_samples(tmp_path / "text.parquet")
+
+
+def test_a_column_that_is_there_twice(tmp_path: Path) -> None:
+    file = tmp_path / "samples.parquet"
+    pq.write_table(pa.table([["a"], [0.0], ["a"]], names=["id", "score", "id"]), file)
+    with pytest.raises(ResultsError, match=r"samples\.parquet cannot be read .*: it has column id twice"):
+        read_samples(file)
+
+
+@pytest.mark.parametrize(
+    ("top", "kind"), [([[1]], "list<.*int64>"), ([1], "int64"), (["a"], "string"), ([[{"a": "b"}]], "list<.*struct")]
+)
+def test_choices_are_lists_of_text(top: object, kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "samples.parquet"
+    pq.write_table(pa.table({"id": ["a"], "top": top}), file)
+    with pytest.raises(ResultsError, match=rf"column top is no list of text but {kind}"):
+        read_columns(file, ("id", "top"))
 
 
 @pytest.mark.parametrize(("new", "wanted"), [("abc", [0, 1, 2]), ("cab", [1, 2, 0]), ("bca", [2, 0, 1])])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.terminal import percent, printable
+from evalkit.terminal import one_line, percent, printable
 
 
 @given(st.text())
@@ -18,6 +19,30 @@ def test_nothing_that_steers_a_terminal_gets_through(text):
 
 def test_what_is_escaped_can_be_read():
     assert printable("a\x1b[31mb\u202ec\n") == "a\\x1b[31mb\\u202ec\n"
+
+
+@given(st.text() | st.text(alphabet=":# \n[ab"))
+def test_one_line_is_one_and_no_command(text):
+    shown = one_line(text)
+    assert shown.splitlines() in ([shown], [])
+    assert shown.isprintable()
+    assert not shown.lstrip().startswith("::")
+    assert "##[" not in shown
+    assert one_line(shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("CUDA error\n::warning::x", "CUDA error ::warning::x"),
+        (" ::error title=x::pwned", ": :error title=x::pwned"),
+        ("a ##[error]b ##vso[task.complete]c #1 ## [d", "a ## [error]b ## vso[task.complete]c #1 ## [d"),
+        ("a\u2028b\x85c\x1b[31m", "a b c\\x1b[31m"),
+        ("evalkit.errors::x", "evalkit.errors::x"),
+    ],
+)
+def test_what_a_ci_system_would_do_is_broken(text, shown):
+    assert one_line(text) == shown
 
 
 def test_percent():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -116,6 +117,14 @@ def test_junit_of_a_gate_that_passes_has_no_failure() -> None:
     assert (root.attrib["tests"], root.attrib["failures"], root.attrib["errors"]) == ("49", "0", "0")
 
 
+def test_junit_takes_any_name_of_a_suite() -> None:
+    one = dataclasses.replace(number("VOC2007", scores(9)), task="a\x01b", suite="su\x01<b>")
+    gate = judge(compare(side([one]), side([one])), GateConfig(), today=TODAY)
+    root = ElementTree.fromstring(junit_xml(gate))
+    assert root[0].attrib["name"] == "evalkit.su\\x01<b>"
+    assert root[0][0].attrib["classname"] == "evalkit.su\\x01<b>.task"
+
+
 # --- GitHub ----------------------------------------------------------------------------------------------
 
 
@@ -157,6 +166,15 @@ def test_markdown_keeps_within_a_limit(limit: int, mixed: Gate) -> None:
     if limit >= 3000:
         assert "do not fit here" in text
         assert text.count("<details>") == text.count("</details>") == 1
+
+
+def test_notes_are_in_every_form_and_nothing_compared_is_an_error() -> None:
+    base, _ = whole(n=9)
+    gate = judge(compare(side(dict.fromkeys(base.numbers), "failed"), base), GateConfig(), today=TODAY)
+    assert annotated(gate).startswith("::error title=evalkit gate%3A not comparable::nothing was compared: ")
+    assert "> nothing was compared: " in markdown(gate)
+    found = json.loads(gate_json(gate))
+    assert (found["verdict"], found["exit_code"], found["notes"]) == ("not comparable", 3, list(gate.notes))
 
 
 def test_a_summary_is_added_to_what_is_there(tmp_path: Path) -> None:

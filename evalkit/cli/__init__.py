@@ -86,7 +86,7 @@ def cli() -> None:
 def main(args: list[str] | None = None) -> Any:
     """Entry point of the ``evalkit`` command."""
     from evalkit.errors import EvalkitError
-    from evalkit.terminal import printable
+    from evalkit.terminal import one_line
 
     # Pillow's warning at the pixel limit; evalkit refuses such an image with an error of its own.
     warnings.filterwarnings("ignore", "Image size .* exceeds limit", module="PIL")
@@ -103,9 +103,11 @@ def main(args: list[str] | None = None) -> Any:
         error.show()
         sys.exit(error.exit_code)
     except EvalkitError as error:
-        click.echo(f"evalkit: {printable(str(error))}", err=True)
+        click.echo(f"evalkit: {one_line(str(error))}", err=True)
         sys.exit(error.exit_code)
     except Exception:  # noqa: BLE001
         # A fault of evalkit or of an embedder; Python would exit with 1, which says that the answer is no.
-        traceback.print_exc()
+        for line in traceback.format_exc().splitlines():
+            # The words of the error are a stranger's; the indents are Python's.
+            click.echo(line[: len(line) - len(line.lstrip())] + one_line(line), err=True)
         sys.exit(4)

@@ -40,19 +40,21 @@ def accept(run: Path, reason: str, out: Path | None, force: bool) -> None:
     from datetime import date
 
     from evalkit.baseline import accept as accept_run
+    from evalkit.embedders.registry import folder_of
     from evalkit.errors import ResultsError, UsageError
     from evalkit.results import read_run
     from evalkit.sides import one_run
+    from evalkit.terminal import one_line
 
     folder = one_run(run)
     try:
-        # A run's own folder is called by its model, in characters that every file system takes.
-        out = out or Path("baselines") / (folder.resolve().parent.name or read_run(folder).model.name)
+        out = out or Path("baselines") / folder_of(read_run(folder).model.name)
         made = accept_run(folder, out, reason, on=date.today(), force=force)
     except ResultsError as error:
         raise UsageError(str(error)) from error
     size = sum(file.stat().st_size for file in out.iterdir()) / 1024
-    click.echo(f"written to {out}: {made.history[-1].tasks} tasks of {made.run.model.name}, {size:.0f} KiB")
+    said = f"written to {out}: {made.history[-1].tasks} tasks of {made.run.model.name}, {size:.0f} KiB"
+    click.echo(one_line(said))
 
 
 @command.command(epilog=SHOW_EPILOG)
@@ -64,6 +66,7 @@ def show(folder: Path, as_json: bool) -> None:
     from evalkit.cli.tables import run_summary
     from evalkit.results import json_bytes
     from evalkit.task import all_cards
+    from evalkit.terminal import one_line
 
     baseline = read(folder)
     if as_json:
@@ -71,7 +74,7 @@ def show(folder: Path, as_json: bool) -> None:
         return
     click.echo(run_summary(folder, baseline.run, all_cards()).rpartition("\n")[0].lstrip("\n"))
     last = baseline.history[-1]
-    click.echo(f"accepted on {last.on}: {last.reason}")
+    click.echo(one_line(f"accepted on {last.on}: {last.reason}"))
 
 
 @command.command(epilog=HISTORY_EPILOG)

@@ -30,6 +30,7 @@ def command(model: str, device: str, as_json: bool) -> int:
     from evalkit.check import check
     from evalkit.cli.tables import aligned
     from evalkit.embedders.registry import load_embedder, parse_model
+    from evalkit.terminal import one_line
 
     loaded = load_embedder(parse_model(model), device)
     findings = check(loaded.embedder)
@@ -39,5 +40,5 @@ def command(model: str, device: str, as_json: bool) -> int:
     else:
         says = {True: "ok", False: "FAILED", None: "n/a"}
         click.echo(aligned([["check", "", "found"], *([f.name, says[f.passed], f.detail] for f in findings)]))
-        click.echo(f"{loaded.info.name}: {len(failed)} of {len(findings)} checks failed")
+        click.echo(f"{one_line(loaded.info.name)}: {len(failed)} of {len(findings)} checks failed")
     return 1 if failed else 0

@@ -31,8 +31,8 @@ def command(
     """Compare two runs, query by query: differences, intervals, tests, verdicts.
 
     BASE, NEW: a run's folder, a folder with one run below it, a baseline's folder, or a JSON file of scores (then
-    differences are judged by size alone). Exits with 3 where no task can be compared; the verdicts make no
-    difference to it (evalkit gate).
+    differences are judged by size alone). Exits with 3 where no task can be compared, or not that of --explain; the
+    verdicts make no difference to it (evalkit gate).
     """
     import dataclasses
     import json
@@ -42,20 +42,20 @@ def command(
     from evalkit.compare import compare
     from evalkit.flips import flips
     from evalkit.gate import judge
-    from evalkit.gateconfig import read_config
+    from evalkit.gateconfig import origin, read_config
     from evalkit.sides import read_side
     from evalkit.verdicts.record import gate_json
 
     chosen = read_config(config, {"allow": allow or None})
     sides = read_side(base), read_side(new)
     if explain is not None:
-        found = flips(*sides, explain)
+        found = flips(*sides, explain, chosen.allow)
         if as_json:
             click.echo(json.dumps([dataclasses.asdict(flip) for flip in found], indent=2, ensure_ascii=False))
         else:
             click.echo(flips_table(explain, found, limit))
         return 0
-    comparison = compare(*sides, alpha=chosen.alpha, allow=chosen.allow)
+    comparison = compare(*sides, alpha=chosen.alpha, allow=chosen.allow, alpha_from=origin("alpha", config))
     gate = judge(comparison, chosen, today=date.today())
     click.echo(gate_json(gate).decode() if as_json else gate_table(gate, answer=False), nl=not as_json)
-    return 3 if all(unit.status == "incomparable" for unit in comparison.units) else 0
+    return 0 if comparison.compared else 3

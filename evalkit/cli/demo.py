@@ -45,11 +45,11 @@ def command(out: Path, size: int, seed: int, device: str, quiet: bool) -> int:
     from evalkit.cli.tables import demo_summary
     from evalkit.demo import demo
     from evalkit.progress import Progress
-    from evalkit.terminal import printable
+    from evalkit.terminal import one_line
 
     done = demo(out, size=size, seed=seed, device=device, progress=Progress(quiet=quiet, results=False))
     click.echo(demo_summary(done.findings))
     for line in (*done.failures, *done.pages.warnings):
-        click.echo(f"evalkit: {printable(line)}", err=True)
+        click.echo(f"evalkit: {one_line(line)}", err=True)
     click.echo(f"\nwritten: {done.pages.index}\nwritten: {done.pages.markdown}")
     return done.exit_code

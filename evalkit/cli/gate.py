@@ -61,15 +61,17 @@ def command(
     regression has to be large enough to matter and significant among all tests of the gate.
     """
     import os
+    from contextlib import suppress
     from datetime import date
 
     from evalkit.cli.verdicts import gate_table
     from evalkit.compare import compare
+    from evalkit.errors import EvalkitError
     from evalkit.files import write_atomically
     from evalkit.gate import judge
-    from evalkit.gateconfig import read_config
+    from evalkit.gateconfig import origin, read_config
     from evalkit.sides import read_side
-    from evalkit.verdicts.github import annotated, write_summary
+    from evalkit.verdicts.github import annotated, annotation, write_summary
     from evalkit.verdicts.gitlab import metrics_text
     from evalkit.verdicts.junit import junit_xml
     from evalkit.verdicts.markdown import markdown as markdown_of
@@ -85,16 +87,27 @@ def command(
         "allow_missing": allow_missing,
         "allow_incomparable": allow_incomparable,
     }
-    chosen = read_config(config, flags)
-    comparison = compare(read_side(base), read_side(new), alpha=chosen.alpha, allow=chosen.allow)
-    gate = judge(comparison, chosen, today=date.today())
-    click.echo(gate_table(gate))
-    for path, data in (
+    outputs = (
         (junit, junit_xml),
         (json_file, gate_json),
         (markdown, lambda found: markdown_of(found).encode()),
         (gitlab, lambda found: metrics_text(found).encode()),
-    ):
+    )
+    try:
+        chosen = read_config(config, flags)
+        sides = read_side(base), read_side(new)
+        comparison = compare(*sides, alpha=chosen.alpha, allow=chosen.allow, alpha_from=origin("alpha", config, flags))
+        gate = judge(comparison, chosen, today=date.today())
+    except EvalkitError as error:
+        for path, _ in outputs:  # what an earlier gate said would be taken for this one's answer
+            if path is not None and os.path.isfile(path):
+                with suppress(OSError):
+                    os.unlink(path)
+        if github:
+            click.echo(annotation("error", "evalkit gate", str(error)))
+        raise
+    click.echo(gate_table(gate))
+    for path, data in outputs:
         if path is not None:
             write_atomically(path, data(gate))
     if github:

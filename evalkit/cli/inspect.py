@@ -43,7 +43,7 @@ def command(
     from evalkit.itemfile import item_json
     from evalkit.items import Item, Side
     from evalkit.task import DataFolder, LoadOptions, select_tasks, suites
-    from evalkit.terminal import printable
+    from evalkit.terminal import one_line
 
     chosen = select_tasks([task])
     if len(chosen) != 1:
@@ -88,16 +88,16 @@ def command(
             continue
         click.echo(f"query {id_}: {query.prompt!r}")
         if query.image is not None:
-            click.echo(f"  image  {printable(query.image.path)}")
+            click.echo(f"  image  {one_line(query.image.path)}")
         if query.region is not None:
             click.echo(f"  region {query.region}")
         click.echo(f"  label  {label!r}")
         for number in pool.tolist()[:5]:
             candidate = loaded.candidates[number]
-            image = f"  image {printable(candidate.image.path)}" if candidate.image is not None else ""
+            image = f"  image {one_line(candidate.image.path)}" if candidate.image is not None else ""
             click.echo(f"  candidate {candidate.prompt!r}{image}")
         if len(pool) > 5:
             click.echo(f"  … {len(pool) - 5} more candidates")
     if not as_json:
         for warning in loaded.warnings:
-            click.echo(f"warning: {printable(warning)}", err=True)
+            click.echo(f"warning: {one_line(warning)}", err=True)

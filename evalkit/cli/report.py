@@ -72,7 +72,7 @@ def command(
     from evalkit.leaderboard.report import Choices, report
     from evalkit.progress import Progress
     from evalkit.task import DataFolder
-    from evalkit.terminal import printable
+    from evalkit.terminal import one_line
 
     if images is not None and data is None:
         raise UsageError("--images without --data: name the folder with the parquet files, too")
@@ -80,7 +80,7 @@ def command(
     choices = Choices(folder, media, samples, published, more)
     done = report(runs, out, markdown_file, choices, Progress(quiet=quiet))
     for warning in done.warnings:
-        click.echo(f"evalkit: {printable(warning)}", err=True)
+        click.echo(f"evalkit: {one_line(warning)}", err=True)
     click.echo(f"written: {done.index} ({done.files} files)")
     if done.markdown is not None:
         click.echo(f"written: {done.markdown}")

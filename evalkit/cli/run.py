@@ -101,7 +101,7 @@ def command(
     from evalkit.progress import Progress
     from evalkit.results import Settings
     from evalkit.task import DataFolder, select_tasks
-    from evalkit.terminal import printable
+    from evalkit.terminal import one_line
 
     cards = select_tasks(selectors)
     folder = DataFolder.at(data, images)
@@ -132,7 +132,7 @@ def command(
     with closing(ran) as outcomes:
         for outcome in outcomes:
             if isinstance(outcome, EvalkitError):
-                click.echo(f"evalkit: {printable(str(outcome))}", err=True)
+                click.echo(f"evalkit: {one_line(str(outcome))}", err=True)
                 exit_code = max(exit_code, outcome.exit_code)
                 continue
             click.echo(run_summary(outcome.folder, outcome.manifest, cards))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.terminal import percent, printable
+from evalkit.terminal import one_line, percent
 
 if TYPE_CHECKING:
     from evalkit.demo import Difference, Estimate, Findings, Line
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """Rows in columns, the first row a header; ``right`` are the columns to align to the right."""
+    """Rows in columns, the first row a header; ``right`` are the columns to align to the right.
+
+    Cells may be strangers' texts.
+    """
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "  ".join(
@@ -58,19 +62,19 @@ def run_summary(folder: Path, manifest: Manifest, cards: Sequence[TaskCard]) -> 
             ]
         )
     averages = [
-        f"  {a.group}: {percent(a.value)} ({a.n_done} of {a.n_tasks} tasks)"
+        f"  {one_line(a.group)}: {percent(a.value)} ({a.n_done} of {a.n_tasks} tasks)"
         for a in manifest.averages
         if a.n_done and a.n_tasks > 1
     ]
-    parts = [f"\n{manifest.model.name} (P@1 in percent)", aligned(rows, right=(1, 2, 3, 4, 5, 6))]
+    parts = [f"\n{one_line(manifest.model.name)} (P@1 in percent)", aligned(rows, right=(1, 2, 3, 4, 5, 6))]
     parts += [
-        printable(f"{result.task} failed: {result.error.message}")
+        one_line(f"{result.task} failed: {result.error.message}")
         for result in manifest.tasks
         if result.task in wanted and result.error is not None
     ]
     if averages:
         parts.append("averages (only over all tasks of a group):\n" + "\n".join(averages))
-    return "\n".join([*parts, f"written to {folder}"])
+    return "\n".join([*parts, f"written to {one_line(str(folder))}"])
 
 
 def demo_summary(found: Findings) -> str:

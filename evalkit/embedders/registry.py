@@ -73,7 +73,12 @@ class LoadedEmbedder:
     @property
     def folder(self) -> str:
         """The model's folder in RUNS: its name in letters, digits, ``.``, ``_`` and ``-``."""
-        return re.sub(r"[^A-Za-z0-9._-]+", "-", self.info.name).strip(".-")[:100] or "model"
+        return folder_of(self.info.name)
+
+
+def folder_of(name: str) -> str:
+    """A model's name in letters, digits, ``.``, ``_`` and ``-``, which every file system takes."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:100] or "model"
 
 
 def families() -> dict[str, EntryPoint]:

@@ -21,19 +21,23 @@ def annotated(gate: Gate) -> str:
     """
     errors = [one for one in worst_first(gate.judged) if one.fails or one.blocks]
     loud = ("warn", "expected", "missing", "incomparable", "regressed")
+    lines = _lines("error", errors)
+    if gate.answer == "not comparable" and not errors:
+        lines.append(annotation("error", "evalkit gate: not comparable", "; ".join(gate.notes)))
     warnings = [one for one in worst_first(gate.judged) if not (one.fails or one.blocks) and one.verdict in loud]
-    return "".join(f"{line}\n" for line in (*_lines("error", errors), *_lines("warning", warnings)))
+    return "".join(f"{line}\n" for line in (*lines, *_lines("warning", warnings)))
 
 
 def _lines(kind: str, judged: Sequence[Judged]) -> list[str]:
     shown = judged if len(judged) <= SHOWN else judged[: SHOWN - 1]
-    lines = [_command(kind, f"{one.unit.name}: {one.verdict}", one.why) for one in shown]
+    lines = [annotation(kind, f"{one.unit.name}: {one.verdict}", one.why) for one in shown]
     if more := len(judged) - len(shown):
-        lines.append(_command(kind, "evalkit gate", f"and {more} more: the step's summary has them all"))
+        lines.append(annotation(kind, "evalkit gate", f"and {more} more: the step's summary has them all"))
     return lines
 
 
-def _command(kind: str, title: str, message: str) -> str:
+def annotation(kind: str, title: str, message: str) -> str:
+    """One annotation, ``error`` or ``warning``; title and message may be strangers' texts."""
     title = _data(printable(title)).replace(":", "%3A").replace(",", "%2C")
     return f"::{kind} title={title}::{_data(printable(message))}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from evalkit.gate import Gate, Judged
-from evalkit.terminal import printable
+from evalkit.terminal import one_line
 from evalkit.verdicts.words import interval, points
 
 
@@ -30,7 +30,7 @@ def junit_xml(gate: Gate) -> bytes:
         }
         totals = {key: totals[key] + counts[key] for key in totals}
         texts = {key: str(count) for key, count in counts.items()}
-        suite = ElementTree.SubElement(root, "testsuite", {"name": f"evalkit.{name}", **texts})
+        suite = ElementTree.SubElement(root, "testsuite", {"name": f"evalkit.{one_line(name)}", **texts})
         for one, kind in zip(judged, kinds, strict=True):
             _case(suite, name, one, kind)
     root.attrib |= {key: str(count) for key, count in totals.items()}
@@ -49,10 +49,9 @@ def _kind(one: Judged) -> str:
 
 def _case(suite: ElementTree.Element, name: str, one: Judged, kind: str) -> None:
     unit = one.unit
-    case = ElementTree.SubElement(
-        suite, "testcase", name=printable(unit.name), classname=f"evalkit.{name}.{unit.level}"
-    )
-    said = printable(one.why).replace("\n", " ")
+    classname = f"evalkit.{one_line(name)}.{unit.level}"
+    case = ElementTree.SubElement(suite, "testcase", name=one_line(unit.name), classname=classname)
+    said = one_line(one.why)
     if kind == "passed":
         out = ElementTree.SubElement(case, "system-out")
         out.text = f"{one.verdict}: {said}"

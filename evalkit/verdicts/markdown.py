@@ -28,7 +28,7 @@ def markdown(gate: Gate, limit: int = SUMMARY_BYTES) -> str:
         f"{_escaped(comparison.new.model)} against {_escaped(comparison.base.model)} ({comparison.base.kind}): "
         f"{counted(gate)}. Precision@1 in percent, differences in points.",
         "",
-        *(f"> {_escaped(note)}\n" for note in comparison.notes),
+        *(f"> {_escaped(note)}\n" for note in gate.notes),
         *(f"* **{_escaped(one.unit.name)}**: {one.verdict}: {_escaped(one.why)}" for one in loud),
     ]
     if loud:

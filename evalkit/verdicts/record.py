@@ -139,7 +139,7 @@ def record(gate: Gate) -> GateRecord:
         base=_side(comparison.base),
         new=_side(comparison.new),
         differs=dict(comparison.facts),
-        notes=comparison.notes,
+        notes=gate.notes,
         unjudged=dict(comparison.unjudged),
         units=tuple(_unit(gate, one) for one in gate.judged),
     )

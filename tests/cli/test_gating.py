@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -78,7 +79,8 @@ def test_other_data_is_not_comparable(runs, tmp_path, capsys):
     text = capsys.readouterr().out
     assert "example/Shapes: incomparable: number of queries differs: 64 and 63; data differs: " in text
     assert "gate: not comparable" in text
-    assert command("gate", runs / "runs/random", tmp_path / "runs", "--allow-missing", "--allow-incomparable") == 0
+    assert command("gate", runs / "runs/random", tmp_path / "runs", "--allow-missing", "--allow-incomparable") == 3
+    assert "note: nothing was compared" in capsys.readouterr().out
     assert command("compare", tmp_path / "runs", runs / "runs/random") == 3
 
 
@@ -99,6 +101,125 @@ def test_prompting_has_to_be_the_same_unless_it_is_allowed(runs, capsys):
     assert command("gate", *pair) == 3
     assert "example/ShapeRegions: incomparable: prompting differs: text and native" in capsys.readouterr().out
     assert command("gate", *pair, "--allow", "prompting") == 0
+
+
+def changed_manifest(folder, change):
+    data = json.loads((folder / "run.json").read_text())
+    change(data)
+    (folder / "run.json").write_text(json.dumps(data))
+
+
+def test_compare_exits_with_3_where_nothing_was_compared(runs, good, capsys):
+    def other_data(data):
+        data["tasks"] = data["tasks"][:1]
+        data["tasks"][0] |= {"signature": data["tasks"][0]["signature"].replace("|data:", "|data:f"), "samples": None}
+
+    changed_manifest(good, other_data)  # one is incomparable, three are missing
+    assert command("compare", runs / "good", good) == 3
+    assert "1 incomparable" in capsys.readouterr().out
+
+
+def test_floors_of_another_suite_do_not_stop_a_comparison(runs, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text('[[tool.evalkit.gate.limit]]\nscope = "mmeb"\nmin = 0.6\n')
+    assert command("compare", runs / "good", runs / "good") == 0
+    assert "note: limit.0.scope: mmeb is not among what was compared here" in capsys.readouterr().out
+
+
+def test_explain_refuses_what_cannot_be_compared(runs, capsys):
+    pair = runs / "runs/random", runs / "runs/example-colours"
+    assert command("compare", *pair, "--explain", "example/ShapeRegions") == 3
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "it cannot be compared: prompting differs: text and native" in captured.err
+    assert command("compare", *pair, "--explain", "example/ShapeRegions", "--allow", "prompting") == 0
+
+
+def test_settings_that_differ_are_said(runs, good, capsys):
+    def other(data):
+        data["model"]["options"] = {"dtype": "float16"}
+        data["settings"] |= {"vectors": "float16", "prompting": "crop"}
+        data["environment"]["system"] = "Darwin arm64"
+        data["status"] = "running"
+
+    changed_manifest(good, other)
+    assert command("compare", runs / "good", good) == 0
+    text = capsys.readouterr().out
+    for name, value in (
+        ("options", "dtype=float16"),
+        ("vectors", "float16"),
+        ("prompting", "crop"),
+        ("system", "Darwin arm64"),
+        ("status", "running"),
+    ):
+        assert re.search(rf"^differs: {name}: .* and {value}$", text, re.MULTILINE), name
+
+
+EVIL = "::error title=x::pwned\n::warning::y\n ##[error]z"
+
+
+def test_names_of_strangers_give_no_commands(runs, good, tmp_path, capsys):
+    """GitHub does what a line of a step's output says, whoever wrote it."""
+
+    def named(data):
+        data["model"]["name"] = EVIL
+        data["environment"]["packages"] = {EVIL: EVIL}
+        data["tasks"][0] |= {"task": EVIL, "samples": None}
+
+    changed_manifest(good, named)
+    assert command("baseline", "accept", good, "--reason", EVIL, "--force", "--out", tmp_path / "b") == 0
+    for args in (
+        ["compare", runs / "good", good],
+        ["gate", runs / "good", good],
+        ["gate", good, runs / "good"],
+        ["baseline", "show", tmp_path / "b"],
+        ["baseline", "history", tmp_path / "b"],
+        ["compare", good, runs / "good", "--explain", EVIL],
+    ):
+        command(*args)
+    captured = capsys.readouterr()
+    assert "pwned" in captured.out
+    assert "pwned" in captured.err
+    for line in (captured.out + captured.err).splitlines():
+        assert not line.lstrip().startswith("::"), line
+        assert "##[" not in line
+
+
+def test_an_error_that_nobody_expected_gives_no_commands(tmp_path, capsys):
+    (tmp_path / "odd.py").write_text(
+        f"""
+from evalkit.example.colours import Colours
+
+class Odd(RuntimeError):
+    def __str__(self):
+        raise ValueError({EVIL!r})
+
+class Model(Colours):
+    def encode(self, items, side):
+        raise Odd
+"""
+    )
+    assert command("check", f"{tmp_path / 'odd.py'}:Model") == 4
+    text = capsys.readouterr().err
+    assert text.startswith("Traceback ")
+    assert "\nValueError: " in text
+    for line in text.splitlines():
+        assert not line.lstrip().startswith("::"), line
+        assert "##[" not in line
+
+
+def test_a_gate_without_an_answer_says_so_to_ci_and_leaves_no_old_files(runs, tmp_path, capsys):
+    old = tmp_path / "gate.json"
+    for base, code in ((tmp_path / "nowhere", 2), (tmp_path / "other", 3)):
+        if code == 3:
+            assert run(base, "random", tasks="miniature/GQA", data=EXAMPLE) == 4
+        old.write_text("old")
+        capsys.readouterr()
+        assert command("gate", base, runs / "good", "--json", old, "--github") == code
+        captured = capsys.readouterr()
+        assert captured.out.startswith("::error title=evalkit gate::")
+        assert captured.out.count("\n") == 1
+        assert not old.exists()
 
 
 def test_a_model_that_collapses_fails(runs, capsys):
@@ -150,6 +271,12 @@ def manifest(old: str, new: str) -> Change:
     return apply
 
 
+def task_twice(folder: Path) -> None:
+    data = json.loads((folder / "run.json").read_text())
+    data["tasks"].append(data["tasks"][0])
+    (folder / "run.json").write_text(json.dumps(data))
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -173,6 +300,14 @@ def manifest(old: str, new: str) -> Change:
             changed_samples(lambda t: t.replace_schema_metadata({"evalkit.signature": "task:x"})),
             "belongs to another number", id="another run's samples",
         ),
+        pytest.param(
+            changed_samples(lambda t: t.append_column("id", t["id"])), "it has column id twice", id="column twice"
+        ),
+        pytest.param(
+            changed_samples(lambda t: t.set_column(0, "image", pa.array([["x"]] * t.num_rows))), SHAPES, id="images"
+        ),
+        pytest.param(lambda f: ((f / SHAPES).unlink(), (f / SHAPES).symlink_to("gone")), SHAPES, id="link to nowhere"),
+        pytest.param(task_twice, "tasks: 'example/Shapes' is there twice", id="a task twice"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("side", ["base", "new"])
@@ -201,6 +336,11 @@ def test_a_broken_file_exits_with_2_and_names_itself(side, change, says, good, r
         (["baseline", "accept", ".", "--reason", "r"], "holds no run"),
         (["baseline", "show", "."], "holds no baseline"),
         (["baseline", "history", "nowhere"], "holds no baseline"),
+        (["gate", ".", ".", "--alpha", "2"], "evalkit: --alpha: "),
+        (["gate", "a" * 300, "."], "cannot be read: File name too long"),
+        (["compare", "a" * 300, "."], "cannot be read: File name too long"),
+        (["baseline", "accept", "a" * 300, "--reason", "r"], "cannot be read: File name too long"),
+        (["baseline", "show", "a" * 300], "holds no baseline"),
     ],
 )
 def test_bad_usage(args, says, tmp_path, monkeypatch, capsys):
@@ -208,6 +348,33 @@ def test_bad_usage(args, says, tmp_path, monkeypatch, capsys):
     assert command(*args) == 2
     assert says in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_no_folder_can_have(good, tmp_path, capsys):
+    assert command("baseline", "accept", good, "--reason", "r", "--out", tmp_path / ("a" * 300)) == 2
+    assert "cannot be read: File name too long" in capsys.readouterr().err
+    assert command("gate", good, good, "--json", tmp_path / ("a" * 300)) == 4
+    assert "cannot be written: File name too long" in capsys.readouterr().err
+    os.mkfifo(tmp_path / "fifo")
+    assert command("gate", good, tmp_path / "fifo") == 2
+    assert "fifo is neither a folder nor a file" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may search every folder")
+def test_a_folder_that_may_not_be_searched(good, tmp_path, capsys):
+    (tmp_path / "closed").mkdir(mode=0)
+    assert command("gate", tmp_path / "closed/run", good) == 2
+    assert "cannot be read: Permission denied" in capsys.readouterr().err
+
+
+def test_an_alpha_that_takes_too_many_permutations_names_flag_or_file(runs, tmp_path, capsys):
+    pair = runs / "good", runs / "good"
+    assert command("gate", *pair, "--alpha", "0.00001") == 2
+    assert "evalkit: --alpha: 1e-05 is too small for " in capsys.readouterr().err
+    (tmp_path / "gate.toml").write_text("alpha = 0.00001")
+    for name in ("gate", "compare"):
+        assert command(name, *pair, "--config", tmp_path / "gate.toml") == 2
+        assert "gate.toml: alpha: 1e-05 is too small for " in capsys.readouterr().err
 
 
 def test_several_runs_are_listed(runs, capsys):
@@ -287,6 +454,13 @@ def test_a_baseline_is_accepted_shown_and_held_to(runs, good, tmp_path, monkeypa
     assert [line.split()[-1] for line in lines[2:]] == ["second", "first"]
     assert command("baseline", "history", "baselines/random", "--json") == 0
     assert [entry["reason"] for entry in json.loads(capsys.readouterr().out)] == ["first", "second"]
+
+
+def test_a_baseline_is_called_by_its_model_wherever_the_run_lies(good, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    changed_manifest(good, lambda data: data["model"].update(name="my/model 2"))
+    assert command("baseline", "accept", good, "--reason", "r") == 0
+    assert "written to baselines/my-model-2: " in capsys.readouterr().out
 
 
 def test_scores_without_samples_are_judged_by_size_and_it_is_said(runs, good, tmp_path, capsys):
