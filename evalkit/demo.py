@@ -230,6 +230,9 @@ def _claim(out: Path, mark: Mark) -> None:
             found = Mark.model_validate_json(path.read_bytes())
             if found != mark:
                 raise UsageError(f"{out} holds a demo with {found}, not with {mark}: {way_out}")
+            for folder in (out, out / "runs"):  # where what is there already is added to
+                if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+                    raise UsageError(f"{folder} cannot be written: {way_out}")
             return
         write_atomically(path, json_bytes(mark.model_dump(by_alias=True)))
     except ValidationError as error:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 
 def percent(value: float | None) -> str:
     """A fraction as percent with one decimal; a dash where there is none."""
     return "–" if value is None else f"{100 * value:.1f}"
+
+
+def with_interval(value: float, low: float, high: float) -> str:
+    """A fraction with its interval in whole percent, which is never shown narrower than it is: ``86.2 (83 to 89)``."""
+    # Outward, so that what is shown holds the value; rounded before, because 0.1 is no whole percent as a float.
+    return f"{percent(value)} ({math.floor(round(100 * low, 6))} to {math.ceil(round(100 * high, 6))})"
 
 
 def printable(text: str) -> str:

@@ -28,6 +28,7 @@ from evalkit.miniature.write import write
 from evalkit.ranking import rank
 from evalkit.stats import mean_over_tasks, stratified_bootstrap, wilson
 from evalkit.task import DataFolder, LoadOptions, Task
+from evalkit.terminal import with_interval
 from training.questions import KINDS, WITH_REGION, meant, region_of
 
 
@@ -47,8 +48,8 @@ class Outcome:
 
     def cells(self) -> list[str]:
         """In percent, each with its 95 % interval: the tasks, then their mean."""
-        tasks = [_cell(float(task.mean()), *wilson(float(task.mean()), len(task))) for task in self.scores]
-        return [*tasks, _cell(mean_over_tasks(self.scores), *stratified_bootstrap(self.scores))]
+        tasks = [with_interval(float(task.mean()), *wilson(float(task.mean()), len(task))) for task in self.scores]
+        return [*tasks, with_interval(mean_over_tasks(self.scores), *stratified_bootstrap(self.scores))]
 
 
 def measure(models: Sequence[str], size: int, seed: int) -> tuple[list[str], list[Outcome]]:
@@ -113,7 +114,3 @@ def table(tasks: Sequence[str], found: Sequence[Outcome]) -> str:
     rows = [["model", "region by", *tasks, "mean"], ["---", "---", *("--:" for _ in (*tasks, "mean"))]]
     rows += [[outcome.model, outcome.way, *outcome.cells()] for outcome in found]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _cell(value: float, low: float, high: float) -> str:
-    return f"{100 * value:.1f} ({100 * low:.0f} to {100 * high:.0f})"

@@ -33,7 +33,14 @@ The same command again goes on where it stopped; nothing is embedded twice."""
     metavar="N",
     help="Queries of each task; with another number the pages have no means.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Of the miniature.")
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    metavar="S",
+    help="Of the miniature; the models have seen 1000 to 1009 and 1100 to 1102.",
+)
 @options.device
 @options.quiet
 def command(out: Path, size: int, seed: int, device: str, quiet: bool) -> int:

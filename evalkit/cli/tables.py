@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.terminal import one_line, percent
+from evalkit.terminal import one_line, percent, with_interval
 
 if TYPE_CHECKING:
     from evalkit.demo import Difference, Estimate, Findings, Line
@@ -105,9 +104,7 @@ def demo_summary(found: Findings) -> str:
 def _with_interval(estimate: Estimate | None) -> str:
     if estimate is None:
         return "–"
-    # Outward, so that what is shown holds the value; rounded before, because 0.1 is no whole percent as a float.
-    low, high = math.floor(round(100 * estimate.low, 6)), math.ceil(round(100 * estimate.high, 6))
-    return f"{percent(estimate.value)} ({low} to {high})"
+    return with_interval(estimate.value, estimate.low, estimate.high)
 
 
 def _compared(difference: Difference) -> list[str]:

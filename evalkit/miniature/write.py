@@ -88,6 +88,7 @@ def write(
     tables, drawings = contents(size, seed)
     names = sorted((*tables, *drawings))
     owned = set(old.files) if old else set()
+    _require_inside(folder, {*names, *owned})
     if foreign := [name for name in names if name not in owned and os.path.lexists(folder / name)]:
         raise UsageError(
             f"{folder / foreign[0]} is there and not of a miniature: move it, or name another folder "
@@ -149,11 +150,15 @@ def _own(folder: Path) -> tuple[Manifest | None, bool]:
     except (OSError, ValidationError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.strerror
         raise UsageError(f"{path} is not what evalkit writes ({reason}): name another folder") from None
-    inside = folder.resolve()
-    for name in found.files:
-        if not (folder / name).parent.resolve().is_relative_to(inside):
-            raise UsageError(f"{folder / name} lies outside of the folder, by a link: name another folder")
     return found, False
+
+
+def _require_inside(folder: Path, names: Iterable[str]) -> None:
+    """No file may be written or removed through a link that leads out of the folder."""
+    inside = folder.resolve()
+    for parent in sorted({(folder / name).parent for name in names}):
+        if not parent.resolve().is_relative_to(inside):
+            raise UsageError(f"{parent} lies outside of the folder, by a link: name another folder")
 
 
 def _save(folder: Path, manifest: Manifest) -> None:

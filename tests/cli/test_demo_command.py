@@ -284,6 +284,22 @@ def test_where_nobody_may_write(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.parametrize("where", [".", "runs"])
+def test_a_demo_that_is_there_and_may_not_be_written(
+    where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "runs").mkdir()
+    mark = {"schema": "evalkit.demo", "schema_version": 1, "evalkit_version": __version__, "size": 24, "seed": 0}
+    (tmp_path / "demo.json").write_text(json.dumps(mark))
+    (tmp_path / where).chmod(0o555)
+    try:
+        assert command("demo", "--out", tmp_path) == 2
+    finally:
+        (tmp_path / where).chmod(0o755)
+    assert "cannot be written: name another folder with --out" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_read_only_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for out in (tmp_path, tmp_path / "new"):
         tmp_path.chmod(0o555)

@@ -11,10 +11,10 @@ from oracle import right
 
 from evalkit.errors import UsageError
 from evalkit.miniature import SUITE
-from evalkit.miniature.drawings import CutOut, Picture
+from evalkit.miniature.drawings import CutOut, Drawing, Picture, Shirt
 from evalkit.miniature.examples import POOL, Example
 from evalkit.miniature.rows import TASKS, examples
-from evalkit.miniature.words import VOCABULARY
+from evalkit.miniature.words import AT, VOCABULARY
 
 SCAR = ("RefCOCO_plus", "RefCOCOg", "VisualGenome", "COCO_Stuff", "ADE20K")
 CARDS = {card.name.split("/")[1]: card for card in SUITE.cards()}
@@ -25,6 +25,7 @@ READING = {
     "WebQA": 1 / 4,  # the town is read
     "EDIS": 1 / 4,  # the headline is read
     "OVEN": 1 / 5,  # what is asked is read, the thing is seen
+    **dict.fromkeys(("CIRR", "FashionIQ"), 1 / 3),  # three of ten have what the text says
     "MSCOCO": 1 / 5,  # the kind is read, and five cut-outs are of that kind
     "RefCOCO": 1 / 7,  # as many as seven are of that kind
     "RefCOCO-Matching": 1 / 7,
@@ -106,6 +107,31 @@ def test_who_reads_and_does_not_see_stays_near_chance(task: str) -> None:
     found = guessed(examples(task, count, 99), examples(task, count, 5))
     bound = READING.get(task, 1 / CARDS[task].candidates)
     assert found <= bound + 3 * (bound * (1 - bound) / count) ** 0.5 + 1e-9
+
+
+def _has(text: str, drawing: Drawing) -> bool:
+    """Whether a candidate's image has what the text of CIRR or FashionIQ says, whatever it was before."""
+    if isinstance(drawing, Shirt):
+        parts = (drawing.colour, drawing.texture, drawing.sleeves, drawing.badge)
+        return all(any(re.search(rf"\b{part}\b", said) for part in parts) for said in text.split(" and "))
+    assert isinstance(drawing, Picture)
+    names = {f"{thing.colour} {thing.kind}" for thing in drawing.scene.things}
+    if text in AT.values():
+        return AT[drawing.scene.place] == text
+    if text.startswith("without the "):
+        return text.removeprefix("without the ") not in names and len(names) == 2
+    colour, kind, new = re.fullmatch(r"the (\w+) (\w+) is (?:a )?(\w+)", text).groups()  # type: ignore[union-attr]
+    return f"{colour} {kind}" not in names and bool({f"{new} {kind}", f"{colour} {new}"} & names)
+
+
+@pytest.mark.parametrize("task", ["CIRR", "FashionIQ"])
+def test_who_understands_the_text_and_does_not_see_the_query_has_a_third(task: str) -> None:
+    shares = []
+    for example in examples(task, 900, 5):
+        fits = [_has(example.query_text, candidate.drawing) for candidate in example.candidates if candidate.drawing]
+        assert fits[0]
+        shares.append(1 / sum(fits))
+    assert 0.28 < sum(shares) / len(shares) < 0.40
 
 
 @pytest.mark.parametrize("task", SCAR)

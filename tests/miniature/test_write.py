@@ -231,6 +231,19 @@ def test_what_was_left_half_made_is_finished_by_the_same_command(small: Path, tm
     assert files(tmp_path) == files(small)
 
 
+def test_no_file_is_made_through_a_link_out_of_the_folder(tmp_path: Path) -> None:
+    """Also with --force, and where no manifest names anything yet."""
+    (tmp_path / "elsewhere").mkdir()
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "images").symlink_to(tmp_path / "elsewhere")
+    for force in (False, True):
+        with pytest.raises(UsageError, match=r"lies outside of the folder, by a link|is not empty"):
+            write(folder, size=1, force=force)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert [file.name for file in folder.iterdir()] == ["images"]
+
+
 def test_a_manifest_of_somebody_else_leads_nowhere(tmp_path: Path) -> None:
     victim = tmp_path / "victim.png"
     victim.write_text("mine")
