@@ -353,8 +353,11 @@ def find_runs(paths: Sequence[Path]) -> list[tuple[Path, Manifest]]:
     """
     found: dict[Path, Manifest] = {}
     for path in paths:
-        files = [path / "run.json"] if (path / "run.json").is_file() else sorted(path.glob("*/*/run.json"))
-        files = files or sorted(path.glob("*/run.json"))
+        try:
+            files = [path / "run.json"] if (path / "run.json").is_file() else sorted(path.glob("*/*/run.json"))
+            files = files or sorted(path.glob("*/run.json"))
+        except OSError as error:  # a name that is too long, a folder that may not be searched
+            raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
         if not files:
             raise UsageError(f"{path} holds no run (RUNS/<model>/<run id>/run.json)")
         found |= {file.parent: read_run(file.parent) for file in files}

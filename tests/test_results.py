@@ -333,6 +333,11 @@ def test_runs_are_found_at_every_level(some):
     assert len(find_runs([some, some / "a", some / "b"])) == 3
 
 
+def test_a_folder_of_runs_whose_name_no_disk_takes_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"x{300} cannot be read: File name too long"):
+        find_runs([tmp_path / ("x" * 300)])
+
+
 @pytest.mark.parametrize("place", ["nowhere", "file"])
 def test_where_no_run_is(place, tmp_path):
     (tmp_path / "file").touch()
