@@ -61,11 +61,12 @@ def commands(block: str) -> Iterator[list[str]]:
 def parsed(arguments: list[str], group: click.Group = evalkit.cli.cli) -> click.Command:
     """The command, once its options and arguments are known to be ones that it has."""
     name, *rest = arguments
-    command = group.get_command(click.Context(group), name)
+    parent = click.Context(group, **group.context_settings)
+    command = group.get_command(parent, name)
     assert command is not None, f"there is no command {name}"
     if isinstance(command, click.Group):
         return parsed(rest, command)
-    command.make_context(f"evalkit {name}", rest)
+    command.make_context(f"evalkit {name}", rest, parent=parent)
     return command
 
 

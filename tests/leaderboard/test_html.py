@@ -618,6 +618,9 @@ def test_the_command_measures_the_same_again(board):
     """It is what the command line takes, and asks for the same tasks and settings."""
     import shlex
 
+    from click import Context
+
+    from evalkit.cli import cli
     from evalkit.cli.run import command as run_command
     from evalkit.embedders.registry import parse_model
     from evalkit.task import select_tasks
@@ -626,7 +629,9 @@ def test_the_command_measures_the_same_again(board):
     manifest = run_of(board, settings=settings, model={"name": "virtue-tiny", "family": "virtue"})
     parts = shlex.split(command(manifest, board.cards))
     assert parts[:2] == ["evalkit", "run"]
-    parsed = run_command.make_context("run", parts[2:], resilient_parsing=True).params
+    parsed = run_command.make_context(
+        "run", parts[2:], parent=Context(cli, **cli.context_settings), resilient_parsing=True
+    ).params
     assert parsed["limit"] == 5
     assert parsed["official_dedup"] is True
     assert (parsed["exif"], parsed["vectors"], parsed["prompting"]) == ("ignore", "float16", "crop")
