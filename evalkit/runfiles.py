@@ -19,7 +19,7 @@ def samples_path(folder: Path, result: TaskResult) -> Path | None:
     if not result.samples:
         return None
     name = PurePosixPath(result.samples)
-    if name.is_absolute() or ".." in name.parts:
+    if name.is_absolute() or ".." in name.parts or "\0" in result.samples:
         raise ResultsError(f"{folder / 'run.json'}: samples {result.samples!r} of {result.task} lie outside the run")
     path = folder / name
     return path if os.path.lexists(path) else None  # a link to nowhere was there once: to read it is an error

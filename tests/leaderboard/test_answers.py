@@ -182,7 +182,7 @@ def test_run_json_names_no_file_outside_of_its_folder(tmp_path, samples):
     pq.write_table(table(), tmp_path / "t.parquet")
     run = tmp_path / "run"
     run.mkdir()
-    with pytest.raises(ResultsError, match=r"not in the run's folder|is missing or not a file"):
+    with pytest.raises(ResultsError, match=r"lie outside the run|is missing or not a file"):
         read_answers(run, result(samples=samples), 9)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from board_runs import ids_of, result, write_samples
 
 from evalkit.errors import ResultsError
-from evalkit.leaderboard.numbers.joined import join, samples_file
+from evalkit.leaderboard.numbers.joined import join
+from evalkit.runfiles import samples_path
 
 TASK = "example/ShapeSearch"
 SCORES = np.arange(32) % 2 * 1.0
@@ -130,15 +132,18 @@ def test_columns_of_other_types_or_names_are_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["/etc/hostname", "../other/samples/x.parquet", "samples/../../x.parquet", "a\0b"])
 def test_no_file_outside_of_the_run_is_looked_at(tmp_path, name):
-    with pytest.raises(ResultsError, match=r"run\.json names .*not in the run"):
-        samples_file(tmp_path, result(TASK, SCORES, samples=name))
+    with pytest.raises(ResultsError, match=r"run\.json: samples .* lie outside the run"):
+        samples_path(tmp_path, result(TASK, SCORES, samples=name))
 
 
-def test_a_missing_file_is_none(tmp_path):
-    assert samples_file(tmp_path, result(TASK, SCORES)) is None
-    assert samples_file(tmp_path, result(TASK, SCORES, samples=None)) is None
+def test_a_missing_file_is_none_and_what_is_no_file_is_named(tmp_path):
+    assert samples_path(tmp_path, result(TASK, SCORES)) is None
+    assert samples_path(tmp_path, result(TASK, SCORES, samples=None)) is None
     path, made = filed(tmp_path)
-    assert samples_file(tmp_path, made) == path
+    assert samples_path(tmp_path, made) == path
     path.unlink()
-    path.mkdir()
-    assert samples_file(tmp_path, made) is None
+    for put in (path.mkdir, lambda: (path.rmdir(), os.mkfifo(path)), lambda: (path.unlink(), path.symlink_to("gone"))):
+        put()
+        assert samples_path(tmp_path, made) == path
+        with pytest.raises(ResultsError, match=re.escape(f"{path} is no file, or a link to none")):
+            join({"a": (path, made)})

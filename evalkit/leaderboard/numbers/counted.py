@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalkit.leaderboard.numbers.joined import samples_file
 from evalkit.results import Manifest, MetricResult, TaskResult, as_promised
+from evalkit.runfiles import samples_path
 from evalkit.task import TaskCard
 
 Run = tuple[Path, Manifest]
@@ -79,7 +79,7 @@ def chance_levels(runs: Sequence[Counted], cards: Sequence[TaskCard]) -> dict[st
 
 def _fewest_files(run: Run) -> tuple[int, str]:
     folder, manifest = run
-    return -sum(samples_file(folder, result) is not None for result in manifest.tasks), str(folder)
+    return -sum(samples_path(folder, result) is not None for result in manifest.tasks), str(folder)
 
 
 def _results(manifest: Manifest, cards: Sequence[TaskCard]) -> dict[str, TaskResult]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.errors import ResultsError
@@ -48,23 +48,6 @@ class _Queries:
     ids: pa.Array
     order: NDArray[np.int64]
     digest: bytes
-
-
-def samples_file(folder: Path, result: TaskResult) -> Path | None:
-    """The per-query file of a result; ``None`` where the run does not have it.
-
-    Raises:
-        ResultsError: ``run.json``, which may be a stranger's, names a file outside of the run's folder.
-    """
-    if result.samples is None:
-        return None
-    place = PurePosixPath(result.samples)
-    if place.is_absolute() or ".." in place.parts or "\0" in result.samples:
-        raise ResultsError(
-            f"{folder / 'run.json'} names {result.samples!r} as samples, which is not in the run's folder"
-        )
-    path = folder / place
-    return path if path.is_file() else None
 
 
 def join(files: Mapping[str, tuple[Path, TaskResult]]) -> tuple[Joined, ...]:
@@ -109,6 +92,8 @@ def _read(path: Path, result: TaskResult) -> tuple[pa.Array, NDArray[np.float64]
     import pyarrow.parquet as pq
 
     again = f"run {result.task} again, or take the file away"
+    if not path.is_file():  # a pipe would be waited for without end
+        raise ResultsError(f"{path} is no file, or a link to none; {again}")
     try:
         # Read at once: pyarrow would fetch the parts of a small file by threads, which takes longer.
         with pq.ParquetFile(pa.BufferReader(path.read_bytes())) as file:

@@ -12,8 +12,8 @@ from pathlib import Path
 from evalkit.leaderboard.board import Entry, Facts, Group, Score
 from evalkit.leaderboard.numbers.counted import Counted, precision_at_1, regions_by
 from evalkit.leaderboard.numbers.drafts import Draft, one_line, slug_of
-from evalkit.leaderboard.numbers.joined import samples_file
 from evalkit.results import Manifest, TaskResult
+from evalkit.runfiles import samples_path
 from evalkit.task import TaskCard
 from evalkit.terminal import percent
 
@@ -87,7 +87,7 @@ def _draft(
             failures[name] = one_line(result.error.message) if result.error else "the run does not say why"
             continue
         scores[name] = Score(p1.value, p1.low, p1.high, p1.n, result.complete, result=result)
-        if result.complete and (path := samples_file(run.folder, result)):
+        if result.complete and (path := samples_path(run.folder, result)):
             samples[name] = (path, result)
     facts = known.get(one_line(model.name).casefold(), Facts())
     entry = Entry(

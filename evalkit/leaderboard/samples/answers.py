@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.errors import ResultsError
+from evalkit.runfiles import samples_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,11 +142,12 @@ def read_answers(folder: Path, result: TaskResult, limit: int) -> Answers:
 
 
 def _place(folder: Path, result: TaskResult) -> Path:
-    """Where the file is: ``run.json`` may be a stranger's, and what it names may be anywhere."""
-    pure = PurePosixPath(result.samples or "")
-    path = folder / pure
-    if pure.is_absolute() or ".." in pure.parts or not pure.parts or "\0" in str(pure):
-        raise ResultsError(f"{folder / 'run.json'} names {str(pure)!r} as samples, which is not in the run's folder")
+    """Where the file is; it is shown, so that no link may lead to another."""
+    path = samples_path(folder, result)
+    if path is None:
+        raise ResultsError(
+            f"{folder / (result.samples or 'samples')} is missing or not a file: run {result.task} again"
+        )
     try:
         if not path.resolve().is_relative_to(folder.resolve()):
             raise ResultsError(f"{path} is a link that leads out of the run's folder: put the file there")
