@@ -31,7 +31,8 @@ from evalkit.miniature.write import LARGEST, MANIFEST, SIZE, write
 from evalkit.miniature.write import Manifest as Miniature
 from evalkit.progress import Progress
 from evalkit.results import Settings, json_bytes
-from evalkit.samples import Samples, places, read_samples
+from evalkit.runfiles import samples_of
+from evalkit.samples import Samples, places
 from evalkit.stats import mean_over_tasks, paired_stratified_bootstrap, stratified_bootstrap
 from evalkit.task import DataFolder
 
@@ -298,9 +299,10 @@ class Scored:
         """
         if isinstance(self.outcome, EvalkitError):
             return {}
-        results = {result.task: result.samples for result in self.outcome.manifest.tasks}
-        wanted = {card.name: results.get(card.name) for card in SUITE.cards()}
-        return {task: read_samples(self.outcome.folder / file) for task, file in wanted.items() if file}
+        own = {card.name for card in SUITE.cards()}
+        results = [result for result in self.outcome.manifest.tasks if result.task in own]
+        found = {result.task: samples_of(self.outcome.folder, result) for result in results}
+        return {task: samples for task, samples in found.items() if samples is not None}
 
     @property
     def chance(self) -> Mapping[str, float]:
