@@ -191,7 +191,7 @@ def main() -> None:
     if arguments.side:
         for module in ("faiss", "pyarrow.parquet", "evalkit.evaluate", "evalkit.suites.mmeb"):
             importlib.import_module(module)  # imports are not what is measured
-        from evalkit.encoding.encode import ImageIndex
+        from evalkit.encoding.imageindex import ImageIndex
         from evalkit.encoding.store import VectorStore
         from evalkit.task import all_cards
 

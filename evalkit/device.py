@@ -5,6 +5,8 @@ from __future__ import annotations
 import platform
 import re
 import sys
+from functools import cache
+from pathlib import Path
 
 from evalkit.errors import UsageError
 
@@ -75,3 +77,37 @@ def device_name(device: str) -> str:
 
         return str(torch.cuda.get_device_name(picked))
     return f"cpu ({platform.machine()})"
+
+
+def device_model(device: str) -> str:
+    """The model of the processor or GPU behind a device's name, as :func:`device_name` finds it.
+
+    Args:
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``.
+    """
+    name = device_name(device)
+    return f"{_processor()} ({platform.machine()})" if name.startswith("cpu") else name
+
+
+@cache
+def _processor() -> str:
+    """The processor's model, where the system says one."""
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(errors="replace"), re.MULTILINE)
+    except OSError:  # not Linux
+        found = None
+    return (found[1].strip() if found else platform.processor()) or "cpu"
+
+
+def torch_facts() -> dict[str, str]:
+    """What of torch's state may move a vector: threads, TF32 and its like; empty where torch is not loaded."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return {}
+    facts = {"matmul precision": str(torch.get_float32_matmul_precision()), "threads": str(torch.get_num_threads())}
+    if torch.cuda.is_available():
+        facts["cudnn TF32"] = "on" if torch.backends.cudnn.allow_tf32 else "off"
+        facts["deterministic"] = "on" if torch.are_deterministic_algorithms_enabled() else "off"
+    else:
+        facts["instructions"] = str(torch.backends.cpu.get_cpu_capability())
+    return facts

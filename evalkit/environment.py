@@ -4,38 +4,20 @@ from __future__ import annotations
 
 import platform
 import re
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from evalkit.encoding.conditions import packages
 from evalkit.results import Environment
 from evalkit.task import DataFolder
-
-_PACKAGES = (
-    "numpy",
-    "pillow",
-    "torch",
-    "transformers",
-    "tokenizers",
-    "safetensors",
-    "faiss-cpu",
-    "faiss-gpu",
-    "pyarrow",
-)
 
 
 def environment(device: str) -> Environment:
     """What can change a number, and nothing that names a person or a machine."""
-    packages = {}
-    for name in _PACKAGES:
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return Environment(
         python=platform.python_version(),
         system=f"{platform.system()} {platform.machine()}",
         device=device,
-        packages=packages,
+        packages=packages(),
     )
 
 

@@ -49,8 +49,16 @@ class EmbedderError(EvalkitError):
     """An embedder that broke its contract: wrong shape, not finite, not of length 1."""
 
 
+class TaskError(EvalkitError):
+    """A task that cannot be evaluated for a reason that nobody foresaw: FAISS, a library, a fault of evalkit."""
+
+
 class StoreError(EvalkitError):
     """The vector store cannot be read or written."""
+
+
+class StaleVectorsError(StoreError):
+    """Vectors in the store that the embedder would not make now; another embedder's may hold."""
 
 
 class ResultsError(EvalkitError):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,24 @@ from evalkit import __version__
 from evalkit.device import device_name
 from evalkit.embedders.registry import LoadedEmbedder, ModelSpec, load_embedder
 from evalkit.encoding.batches import BATCH_TOKENS
-from evalkit.encoding.encode import Encoder, ImageIndex, describe
+from evalkit.encoding.conditions import Conditions, mixed
+from evalkit.encoding.contract import describe
+from evalkit.encoding.encode import Encoder
+from evalkit.encoding.forward import EncodingStats
+from evalkit.encoding.imageindex import ImageIndex
 from evalkit.encoding.store import VectorStore
 from evalkit.environment import environment, without_places
-from evalkit.errors import DataError, EmbedderError, EvalkitError, ItemError, ResultsError, StoreError, UsageError
+from evalkit.errors import (
+    DataError,
+    EmbedderError,
+    EvalkitError,
+    ItemError,
+    ResultsError,
+    StaleVectorsError,
+    StoreError,
+    TaskError,
+    UsageError,
+)
 from evalkit.items import Item, concerns, region_kind
 from evalkit.metrics import METRICS, measure
 from evalkit.progress import Progress
@@ -54,11 +68,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Ran:
-    """A run on disk: whose it is, its folder and its manifest."""
+    """A run on disk: whose it is, its folder and its manifest, and by task what encoding did in this command."""
 
     job: Job
     folder: Path
     manifest: Manifest
+    encoding: Mapping[str, EncodingStats]
 
     def failed(self, cards: Iterable[TaskCard]) -> list[TaskResult]:
         """The results of these tasks that are no numbers."""
@@ -68,10 +83,20 @@ class Ran:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What one task gave: its result, and the samples table where it succeeded, the error where it failed."""
+    """What one task gave.
+
+    Attributes:
+        result: its result.
+        encoding: what encoding did.
+        samples: the per-query table, where it succeeded.
+        conditions: by digest, those that its vectors were made under.
+        error: why it failed, where it did.
+    """
 
     result: TaskResult
+    encoding: EncodingStats
     samples: pa.Table | None = None
+    conditions: Mapping[str, Conditions] = field(default_factory=dict)
     error: EvalkitError | None = None
 
 
@@ -83,6 +108,7 @@ def evaluate_all(
     *,
     store: Path | None = None,
     rebuild_store: bool = False,
+    trust_store: bool = False,
     device: str = "auto",
     batch_tokens: int = BATCH_TOKENS,
     progress: Progress | None = None,
@@ -95,7 +121,8 @@ def evaluate_all(
         folder: where their data lies.
         runs: the RUNS folder.
         store: the vector store, ``runs/vectors.sqlite`` by default.
-        rebuild_store: move a corrupt store away and begin anew.
+        rebuild_store: move a corrupt store away and begin anew, and make vectors in it that do not hold anew.
+        trust_store: reuse vectors without making any of them again.
         device: what the models run on: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``.
         batch_tokens: budget of a batch.
         progress: who is told.
@@ -116,8 +143,12 @@ def evaluate_all(
                 loaded = load_embedder(job.spec, device)
                 if kept is None:  # a command of which no model can be loaded leaves no files
                     kept = stack.enter_context(VectorStore(store or runs / "vectors.sqlite", rebuild=rebuild_store))
-                encoder = Encoder(loaded, kept, index, batch_tokens, job.settings.vectors, progress)
+                encoder = Encoder(
+                    loaded, kept, index, batch_tokens, job.settings.vectors, progress, device, trust_store
+                )
                 outcome = Ran(job, *evaluate(encoder, cards, folder, runs, job.settings, device_name(device)))
+            except StaleVectorsError as error:  # another model's vectors may hold
+                outcome = error
             except (StoreError, ResultsError):
                 raise
             except EvalkitError as error:
@@ -132,11 +163,12 @@ def evaluate(
     runs: Path,
     settings: Settings,
     device: str,
-) -> tuple[Path, Manifest]:
+) -> tuple[Path, Manifest, Mapping[str, EncodingStats]]:
     """Run one embedder over tasks, writing each result as soon as it is there.
 
     A task that fails is recorded as failed and the others go on; a store or a results folder that cannot
-    be written ends the run as failed, and what was written stays valid.
+    be written, or vectors in the store that the embedder would not make now, end the run as failed, and what was
+    written stays valid.
 
     Args:
         encoder: the embedder with its store.
@@ -147,20 +179,25 @@ def evaluate(
         device: what the embedder runs on, for the record.
 
     Returns:
-        The run's folder and its manifest.
+        The run's folder, its manifest, and by task what encoding did.
     """
-    run, timing = open_run(encoder.loaded, runs, settings, device), Timing(device, encoder.batch_tokens)
+    run = open_run(encoder.loaded, runs, settings, device)
+    timing = Timing(device, encoder.batch_tokens, encoder.trust_store)
+    encoding: dict[str, EncodingStats] = {}
     progress = encoder.progress
     try:
         with progress.run(encoder.loaded.info.name, len(cards)):
             for card in cards:
                 with progress.task(card.name), timing.of(card.name) as clock:
                     evaluated = evaluate_task(encoder, card, folder, settings, clock)
-                    run.record(evaluated.result, evaluated.samples)
+                    run.record(evaluated.result, evaluated.samples, evaluated.conditions)
+                    encoding[card.name] = evaluated.encoding
                 if evaluated.error:
                     progress.say(f"{card.name}: failed: {evaluated.error}")
                 else:
-                    progress.result(summary(evaluated.result))
+                    progress.result(summary(evaluated.result, evaluated.encoding))
+                if isinstance(evaluated.error, StaleVectorsError):
+                    raise evaluated.error
         run.finish("done")
     except BaseException as error:
         with suppress(ResultsError):  # a full disk must not hide why the run ends
@@ -169,36 +206,49 @@ def evaluate(
             run.write_timing(timing.report())
         raise
     run.write_timing(timing.report())
-    return run.folder, run.manifest
+    return run.folder, run.manifest, encoding
 
 
 def evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, settings: Settings, clock: Clock) -> Evaluated:
-    """One task: load, prompt, embed, rank, measure."""
+    """One task: load, prompt, embed, rank, measure. What goes wrong with it is its failure, whatever raised it."""
     try:
-        task = load_task(card, folder, settings)
-        clock.lap("load_s")
-        prompting = prompting_of(task, encoder.loaded, settings.prompting)
-        given = task if prompting is None else prompted_task(task, prompting, encoder.images)
-        require_modalities(given, encoder.loaded)
-        encoder.progress.expect(len(given.queries) + len(given.candidates))
-        queries, candidates = encode_task(given, encoder)
-        clock.lap("encode_s")
-        clock.count(encoder.take_stats())
-        ranking = rank(queries, candidates, task.pools, task.relevant)
-        images = images_of(task.queries)
-        metrics = {metric.name: measure(metric, ranking, images=images) for metric in METRICS}
-        clock.lap("rank_s")
+        with _failure_of_the_task(card):
+            return _evaluate_task(encoder, card, folder, settings, clock)
+    except StaleVectorsError as error:
+        return _failed(encoder, card, folder, clock, error)
     except (StoreError, ResultsError):
         raise
     except EvalkitError as error:
-        clock.count(encoder.take_stats())
-        failure = Failure(type=type(error).__name__, message=without_places(str(error), folder))
-        return Evaluated(TaskResult(**_facts(card), status="failed", complete=False, error=failure), error=error)
+        return _failed(encoder, card, folder, clock, error)
+
+
+def _evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, settings: Settings, clock: Clock) -> Evaluated:
+    task = load_task(card, folder, settings)
+    clock.lap("load_s")
+    prompting = prompting_of(task, encoder.loaded, settings.prompting)
+    given = task if prompting is None else prompted_task(task, prompting, encoder.images)
+    require_modalities(given, encoder.loaded)
+    encoder.progress.expect(len(given.queries) + len(given.candidates))
+    queries, candidates = encode_task(given, encoder)
+    clock.lap("encode_s")
+    stats = encoder.take_stats()
+    clock.count(stats)
+    ranking = rank(queries, candidates, task.pools, task.relevant)
+    images = images_of(task.queries)
+    metrics = {metric.name: measure(metric, ranking, images=images) for metric in METRICS}
+    clock.lap("rank_s")
 
     line = signature(task, given, encoder.images, encoder.loaded, prompting, settings)
-    warnings = list(task.warnings)
-    if not task.complete:
-        warnings.append(f"{len(task.queries)} of {card.queries} queries: no part of any average")
+    made = encoder.take_made()
+    clock.batches(made.budgets)
+    trusted = encoder.trust_store and stats.reused > 0
+    warnings = [
+        *task.warnings,
+        *([] if task.complete else [f"{len(task.queries)} of {card.queries} queries: no part of any average"]),
+        *filter(None, [mixed(made.under, made.known)]),
+        *([f"memory ran out: {made.shrunk} vectors were made in smaller batches"] if made.shrunk else []),
+        *(["vectors were reused without making any of them again (--trust-store)"] if trusted else []),
+    ]
     result = TaskResult(
         **_facts(card),
         status="done",
@@ -212,9 +262,35 @@ def evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, settings
         },
         signature=line,
         samples=f"samples/{card.name}.parquet",
+        made=made.under,
+        trusted_store=trusted,
         warnings=tuple(warnings),
     )
-    return Evaluated(result, samples_table(task, ranking, line))
+    return Evaluated(result, stats, samples_table(task, ranking, line), made.known)
+
+
+def _failed(encoder: Encoder, card: TaskCard, folder: DataFolder, clock: Clock, error: EvalkitError) -> Evaluated:
+    stats = encoder.take_stats()
+    clock.count(stats)
+    encoder.take_made()
+    failure = Failure(type=type(error).__name__, message=without_places(str(error), folder))
+    result = TaskResult(**_facts(card), status="failed", complete=False, error=failure)
+    return Evaluated(result, stats, error=error)
+
+
+@contextmanager
+def _failure_of_the_task(card: TaskCard) -> Iterator[None]:
+    """FAISS, numpy, or a fault of evalkit's own: the other tasks go on all the same."""
+    try:
+        yield
+    except EvalkitError:
+        raise
+    except Exception as error:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        at = f" ({Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno})" if trace is not None else ""
+        raise TaskError(f"task {card.name} cannot be evaluated: {type(error).__name__}: {error}{at}") from error
 
 
 def load_task(card: TaskCard, folder: DataFolder, settings: Settings) -> Task:
@@ -350,7 +426,7 @@ def open_run(loaded: LoadedEmbedder, runs: Path, settings: Settings, device: str
     return RunFolder(runs / loaded.folder / run_id, manifest)
 
 
-def summary(result: TaskResult) -> str:
+def summary(result: TaskResult, encoding: EncodingStats) -> str:
     """A task's result in one line."""
     if result.metrics is None:
         return f"{result.task}: failed"
@@ -358,7 +434,13 @@ def summary(result: TaskResult) -> str:
     ties = f", {p1.n_ties} ties: optimistic {p1.optimistic:.2%}" if p1.n_ties else ""
     regions = f", prompting {result.prompting}" if result.prompting else ""
     interval = f"[{p1.low:.2%}, {p1.high:.2%}]"
-    return f"{result.task}: P@1 {p1.value:.2%} {interval} (chance {p1.chance:.2%}, n {p1.n}{ties}{regions})"
+    reused = f", {reused_of(encoding)} vectors reused"
+    return f"{result.task}: P@1 {p1.value:.2%} {interval} (chance {p1.chance:.2%}, n {p1.n}{ties}{regions}{reused})"
+
+
+def reused_of(encoding: EncodingStats) -> str:
+    """How many of a task's vectors were in the store, such as ``96 of 128``."""
+    return f"{encoding.reused} of {encoding.distinct}"
 
 
 def _facts(card: TaskCard) -> dict[str, Any]:

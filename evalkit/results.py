@@ -9,13 +9,14 @@ from __future__ import annotations
 import fcntl
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from evalkit.encoding.conditions import UNKNOWN, Conditions
 from evalkit.errors import ResultsError, UsageError
 from evalkit.files import write_atomically
 from evalkit.metrics import IntervalMethod
@@ -109,6 +110,10 @@ class TaskResult(Written):
     """One line that pins the number."""
     samples: str | None = None
     """The per-query file, relative to the run's folder."""
+    made: dict[str, Annotated[int, Field(ge=1)]] = {}
+    """How many of its vectors were made under which of the run's conditions; ``unknown``: nobody recorded them."""
+    trusted_store: bool = False
+    """Vectors were reused without making any of them again (--trust-store)."""
     warnings: tuple[str, ...] = ()
     """What a reader of the number should know."""
     error: Failure | None = None
@@ -165,7 +170,7 @@ class Settings(Written):
 
 
 class Environment(Written):
-    """What the numbers were computed with."""
+    """What the last command that wrote here ran with; under what vectors were made stands with each task."""
 
     python: str
     """Version of Python."""
@@ -197,11 +202,28 @@ class Manifest(Written):
     settings: Settings
     """Choices of the user that change numbers."""
     environment: Environment
-    """What the numbers were computed with."""
+    """What the last command that wrote here ran with."""
+    conditions: dict[str, Conditions] = {}
+    """Conditions that vectors of the tasks were made under, by their digest."""
     tasks: tuple[TaskResult, ...] = ()
     """In the order of the suites' tables."""
     averages: tuple[Average, ...] = ()
     """Of every suite that the run has a task of."""
+
+    @field_validator("conditions")
+    @classmethod
+    def _by_digest(cls, conditions: dict[str, Conditions]) -> dict[str, Conditions]:
+        for digest, one in conditions.items():
+            if digest != one.digest:
+                raise ValueError(f"{digest!r} is not the digest of its conditions, {one.digest}")
+        return conditions
+
+    @model_validator(mode="after")
+    def _made_under_known(self) -> Self:
+        for result in self.tasks:
+            if strange := sorted(result.made.keys() - self.conditions.keys() - {UNKNOWN}):
+                raise ValueError(f"{result.task} has vectors made under {strange[0]!r}, which conditions does not have")
+        return self
 
     @field_validator("tasks")
     @classmethod
@@ -277,12 +299,20 @@ class RunFolder:
                 file.unlink(missing_ok=True)
             self._update(())
 
-    def record(self, result: TaskResult, samples: Any = None) -> None:
-        """Write a task's samples (a pyarrow table), then the manifest that names them."""
+    def record(
+        self, result: TaskResult, samples: Any = None, conditions: Mapping[str, Conditions] | None = None
+    ) -> None:
+        """Write a task's samples (a pyarrow table), then the manifest that names them.
+
+        Args:
+            result: of the task.
+            samples: where it succeeded.
+            conditions: by digest, those that ``result.made`` names.
+        """
         with _locked(self.folder):
             if samples is not None and result.samples is not None:
                 write_samples(self.folder / result.samples, samples)
-            self._update((result,))
+            self._update((result,), conditions or {})
             if result.samples is None:  # those of an earlier command would be taken for this result's
                 (self.folder / f"samples/{result.task}.parquet").unlink(missing_ok=True)
 
@@ -300,16 +330,24 @@ class RunFolder:
                 json_bytes({"schema": "evalkit.timing", "schema_version": 1} | timing),
             )
 
-    def _update(self, results: Sequence[TaskResult]) -> None:
+    def _update(self, results: Sequence[TaskResult], conditions: Mapping[str, Conditions] | None = None) -> None:
         """Merge results into the manifest on disk, which another process may have written."""
         path = self.folder / "run.json"
         tasks = {result.task: result for result in self.manifest.tasks}
+        known = self.manifest.conditions | dict(conditions or {})
         if path.exists():
-            tasks |= {result.task: result for result in read_run(self.folder).tasks}
+            written = read_run(self.folder)
+            tasks |= {result.task: result for result in written.tasks}
+            known |= written.conditions
         tasks |= {result.task: result for result in results}
         order = {card.name: place for place, card in enumerate(all_cards())}
         merged = tuple(sorted(tasks.values(), key=lambda r: (order.get(r.task, len(order)), r.task)))
-        update: dict[str, Any] = {"tasks": merged, "averages": averages(merged)}
+        used = sorted({digest for result in merged for digest in result.made if digest in known})
+        update: dict[str, Any] = {
+            "conditions": {digest: known[digest] for digest in used},
+            "tasks": merged,
+            "averages": averages(merged),
+        }
         if self.manifest.status == "done" and any(result.status == "failed" for result in merged):
             update["status"] = "failed"
         self.manifest = self.manifest.model_copy(update=update)

@@ -20,7 +20,7 @@ from evalkit.ranking import distinct
 
 if TYPE_CHECKING:
     from evalkit.embedders.registry import LoadedEmbedder
-    from evalkit.encoding.encode import ImageIndex
+    from evalkit.encoding.imageindex import ImageIndex
     from evalkit.results import Settings
     from evalkit.task import Task
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -11,7 +12,7 @@ class Clock:
     """Seconds of the phases of one task."""
 
     def __init__(self) -> None:
-        self.record: dict[str, float | int] = {}
+        self.record: dict[str, Any] = {}
         self._last = time.monotonic()
 
     def __enter__(self) -> Clock:
@@ -31,12 +32,21 @@ class Clock:
         """Counts of what encoding did."""
         self.record |= dataclasses.asdict(stats)
 
+    def batches(self, budgets: Mapping[int, int]) -> None:
+        """How many of the task's vectors, old and new, were made in batches of which budget, in tokens."""
+        self.record["vectors_by_batch_tokens"] = {str(budget): count for budget, count in budgets.items()}
+
 
 class Timing:
     """When a command worked on a run, how long its tasks took, and on what."""
 
-    def __init__(self, device: str, batch_tokens: int) -> None:
-        self._head: dict[str, Any] = {"started_at": _now(), "device": device, "batch_tokens": batch_tokens}
+    def __init__(self, device: str, batch_tokens: int, trust_store: bool) -> None:
+        self._head: dict[str, Any] = {
+            "started_at": _now(),
+            "device": device,
+            "batch_tokens": batch_tokens,
+            "trust_store": trust_store,
+        }
         self._clocks: dict[str, Clock] = {}
 
     def of(self, task: str) -> Clock:

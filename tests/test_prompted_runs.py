@@ -17,7 +17,8 @@ from builders import EXAMPLE, command, draw_images, golden, load, manifest, run,
 from evalkit.embedders.base import EmbedderInfo
 from evalkit.embedders.baselines import Constant
 from evalkit.embedders.registry import LoadedEmbedder
-from evalkit.encoding.encode import Encoder, ImageIndex
+from evalkit.encoding.encode import Encoder
+from evalkit.encoding.imageindex import ImageIndex
 from evalkit.encoding.store import VectorStore
 from evalkit.errors import ImageError, ItemError, RegionError, UsageError
 from evalkit.evaluate import encode_task, prompted_task, prompting_of

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from evalkit.embedders.base import EmbedderInfo
 from evalkit.embedders.baselines import Constant
 from evalkit.embedders.registry import LoadedEmbedder
-from evalkit.encoding.encode import ImageIndex
+from evalkit.encoding.imageindex import ImageIndex
 from evalkit.images import ImageFile
 from evalkit.items import Box, Item, Mask
 from evalkit.results import Settings

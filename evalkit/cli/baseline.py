@@ -72,7 +72,7 @@ def show(folder: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json_bytes(baseline.run.model_dump(mode="json", by_alias=True)).decode(), nl=False)
         return
-    click.echo(run_summary(folder, baseline.run, all_cards()).rpartition("\n")[0].lstrip("\n"))
+    click.echo(run_summary(folder, baseline.run, all_cards(), {}).rpartition("\n")[0].lstrip("\n"))
     last = baseline.history[-1]
     click.echo(one_line(f"accepted on {last.on}: {last.reason}"))
 

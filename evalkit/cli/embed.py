@@ -42,7 +42,8 @@ def command(
     import numpy as np
 
     from evalkit.embedders.registry import load_embedder, parse_model
-    from evalkit.encoding.encode import Encoder, ImageIndex
+    from evalkit.encoding.encode import Encoder
+    from evalkit.encoding.imageindex import ImageIndex
     from evalkit.encoding.store import VectorStore
     from evalkit.errors import ItemError
     from evalkit.files import write_atomically

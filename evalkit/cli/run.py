@@ -47,7 +47,14 @@ The same command again goes on where it stopped; nothing is embedded twice."""
 @options.device
 @options.batch_tokens
 @click.option("--store", type=click.Path(path_type=Path), help="Vector store.  [default: OUT/vectors.sqlite]")
-@click.option("--rebuild-store", is_flag=True, help="Move a corrupt store away and begin anew.")
+@click.option(
+    "--rebuild-store",
+    is_flag=True,
+    help="Move a corrupt store away and begin anew; make vectors in it that do not hold anew.",
+)
+@click.option(
+    "--trust-store", is_flag=True, help="Reuse vectors without making a few of them again first; it is recorded."
+)
 @click.option(
     "--vectors",
     type=click.Choice(["float32", "float16"]),
@@ -81,6 +88,7 @@ def command(
     batch_tokens: int,
     store: Path | None,
     rebuild_store: bool,
+    trust_store: bool,
     vectors: str,
     official_dedup: bool,
     exif: str,
@@ -125,6 +133,7 @@ def command(
         out,
         store=store,
         rebuild_store=rebuild_store,
+        trust_store=trust_store,
         device=device,
         batch_tokens=batch_tokens,
         progress=Progress(quiet=quiet),
@@ -135,7 +144,7 @@ def command(
                 click.echo(f"evalkit: {one_line(str(outcome))}", err=True)
                 exit_code = max(exit_code, outcome.exit_code)
                 continue
-            click.echo(run_summary(outcome.folder, outcome.manifest, cards))
+            click.echo(run_summary(outcome.folder, outcome.manifest, cards, outcome.encoding))
             if outcome.failed(cards):
                 exit_code = 4
     return exit_code

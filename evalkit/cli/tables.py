@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from evalkit.terminal import one_line, percent, with_interval
 
 if TYPE_CHECKING:
     from evalkit.demo import Difference, Estimate, Findings, Line
+    from evalkit.encoding.forward import EncodingStats
     from evalkit.results import Manifest
     from evalkit.task import TaskCard
 
@@ -31,15 +32,29 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def run_summary(folder: Path, manifest: Manifest, cards: Sequence[TaskCard]) -> str:
-    """What a run found on these tasks, as text."""
+def run_summary(
+    folder: Path, manifest: Manifest, cards: Sequence[TaskCard], encoding: Mapping[str, EncodingStats]
+) -> str:
+    """What a run found on these tasks, as text.
+
+    Args:
+        folder: of the run.
+        manifest: its numbers.
+        cards: the tasks to show.
+        encoding: by task, what encoding did just now; without it nothing is said about reused vectors.
+    """
+    from evalkit.evaluate import reused_of
+
     wanted = {card.name for card in cards}
-    rows = [["task", "P@1", "95 % interval", "optimistic", "chance", "ties", "n", ""]]
+    rows = [
+        ["task", "P@1", "95 % interval", "optimistic", "chance", "ties", "n", *(["reused"] if encoding else []), ""]
+    ]
     for result in manifest.tasks:
         if result.task not in wanted:
             continue
         if result.metrics is None:
-            rows.append([result.task, "failed", "", "", "", "", "", result.error.type if result.error else ""])
+            blank = [""] * (len(rows[0]) - 3)
+            rows.append([result.task, "failed", *blank, result.error.type if result.error else ""])
             continue
         p1 = result.metrics["precision_at_1"]
         interval = f"{percent(p1.low)} to {percent(p1.high)}"
@@ -57,6 +72,7 @@ def run_summary(folder: Path, manifest: Manifest, cards: Sequence[TaskCard]) -> 
                 percent(p1.chance),
                 str(p1.n_ties),
                 str(p1.n),
+                *([reused_of(encoding[result.task]) if result.task in encoding else ""] if encoding else []),
                 ", ".join(filter(None, notes)),
             ]
         )
@@ -65,11 +81,17 @@ def run_summary(folder: Path, manifest: Manifest, cards: Sequence[TaskCard]) -> 
         for a in manifest.averages
         if a.n_done and a.n_tasks > 1
     ]
-    parts = [f"\n{one_line(manifest.model.name)} (P@1 in percent)", aligned(rows, right=(1, 2, 3, 4, 5, 6))]
+    parts = [f"\n{one_line(manifest.model.name)} (P@1 in percent)", aligned(rows, right=range(1, len(rows[0]) - 1))]
     parts += [
         one_line(f"{result.task} failed: {result.error.message}")
         for result in manifest.tasks
         if result.task in wanted and result.error is not None
+    ]
+    parts += [
+        one_line(f"{result.task}: note: {warning}")
+        for result in manifest.tasks
+        if result.task in wanted
+        for warning in result.warnings
     ]
     if averages:
         parts.append("averages (only over all tasks of a group):\n" + "\n".join(averages))

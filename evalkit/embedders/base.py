@@ -5,7 +5,7 @@ A class with ``info`` and ``encode`` is an embedder; nothing has to be inherited
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evalkit.images import ImageFacts
+
+LENGTH_TOLERANCE = 1e-3
+"""By how much a vector's length may differ from 1."""
+BATCH_TOLERANCE = 1e-3
+"""Greatest 1 - cosine between two vectors of one item, made in other batches or at other times; bfloat16 models stay
+some times below it."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class EmbedderInfo:
             to see, and to raise :class:`evalkit.errors.RegionError` for.
         fingerprint: digest of all that its vectors depend on (weights, revision, options, code version).
             Vectors are kept under it: two embedders that may differ must not share one. Empty means
-            that evalkit digests the class's source and its options instead.
+            that evalkit digests the class's sources and its options instead (:mod:`evalkit.embedders.sources`).
         options: options that change its vectors, as text; recorded in results.
     """
 
@@ -86,6 +92,19 @@ class CountsImages(Protocol):
     @property
     def images_encoded(self) -> int:
         """Images that its image encoders ran on since it was made; never goes down."""
+        ...
+
+
+@runtime_checkable
+class Computing(Protocol):
+    """An embedder that says how it computes, for the record that is kept with its vectors.
+
+    Of any other the record has the state of torch (:func:`evalkit.device.torch_facts`), where torch is loaded.
+    """
+
+    @property
+    def computing(self) -> Mapping[str, str]:
+        """What may move its vectors and is no part of its fingerprint, by name; asked after ``encode``."""
         ...
 
 

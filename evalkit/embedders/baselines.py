@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from evalkit.embedders.base import EmbedderInfo
 from evalkit.errors import UsageError
@@ -20,6 +20,7 @@ class Constant:
     """The same vector for everything. Scores chance; the official gold-first ranking gives it 100 %."""
 
     info = EmbedderInfo(name="constant", dimension=8, fingerprint="constant-1")
+    computing: ClassVar[Mapping[str, str]] = {}
 
     def encode(self, items: Sequence[Item], side: Side) -> NDArray[np.float32]:
         """float32, shape (len(items), 8), all rows equal and of length 1."""
@@ -38,6 +39,8 @@ class Random:
     Raises:
         UsageError: an option that is no number, or no dimension.
     """
+
+    computing: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, seed: int | str = 0, dimension: int | str = 64) -> None:
         self._seed, dimension = _whole("seed", seed), _whole("dimension", dimension)

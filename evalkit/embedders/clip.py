@@ -17,12 +17,12 @@ import hashlib
 import json
 import re
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from evalkit.device import pick_device, pick_dtype
+from evalkit.device import pick_device, pick_dtype, torch_facts
 from evalkit.embedders.base import EmbedderInfo
 from evalkit.embedders.checkpoint import Checkpoint, read_json, resolve
 from evalkit.embedders.loading import load_model, said
@@ -166,6 +166,11 @@ class Clip:
             length = self._shape.text_length
             tokens = length if self._kind == "siglip" else min(length, len(text) // 3 + 2)
         return tokens + (self._shape.patches if image is not None else 0)
+
+    @property
+    def computing(self) -> Mapping[str, str]:
+        """Its attention kernel, and the state of torch."""
+        return {"attention": str(self._parts.model.config._attn_implementation)} | torch_facts()
 
     def _text(self, item: Item) -> str:
         return f"{item.instruction} {item.text}".strip() if self._instruction else item.text

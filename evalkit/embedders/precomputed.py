@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from evalkit.embedders.base import EmbedderInfo
 from evalkit.errors import EmbedderError, ImageError, UsageError
@@ -72,6 +72,8 @@ class Precomputed:
     Raises:
         UsageError: there is no such folder, it holds no pairs, or there is no such kind of region.
     """
+
+    computing: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, path: str, *, images: str | None = None, regions: str = "") -> None:
         self._regions = frozenset(kind for kind in regions.split(",") if kind)

@@ -12,9 +12,8 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib.machinery import SourceFileLoader
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +22,7 @@ from urllib.parse import unquote
 
 from evalkit import tiny
 from evalkit.embedders.base import Embedder, EmbedderInfo
+from evalkit.embedders.sources import SourceAlone, UsersModules, digest_content, digest_sources
 from evalkit.errors import EmbedderError, UsageError
 from evalkit.task import plugins
 
@@ -79,6 +79,17 @@ class LoadedEmbedder:
 def folder_of(name: str) -> str:
     """A model's name in letters, digits, ``.``, ``_`` and ``-``, which every file system takes."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:100] or "model"
+
+
+@dataclass
+class _Beside:
+    """What the file that was loaded last has brought into this process: modules, and its folder in ``sys.path``."""
+
+    folder: str = ""
+    modules: list[ModuleType] = field(default_factory=list)
+
+
+_beside = _Beside()
 
 
 def families() -> dict[str, EntryPoint]:
@@ -146,12 +157,14 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise UsageError(f"device {device!r} is not known: use auto, cpu, cuda or cuda:I")
     known = families()
+    users = UsersModules()
     factory: Callable[..., Any]
     if spec.source in known:
         factory = _imported(known[spec.source])
         arguments = [spec.target] if spec.target else []
     else:
-        factory, arguments = _class_of(spec), []
+        with users:
+            factory, arguments = _class_of(spec, users), []
     parameters = inspect.signature(factory).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     takes_path = "path" in parameters
@@ -171,8 +184,9 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
     if "device" in parameters:
         keywords["device"] = device
     try:
-        embedder = factory(*arguments, **keywords)
-        info = embedder.info
+        with users:
+            embedder = factory(*arguments, **keywords)
+            info = embedder.info
     except (UsageError, EmbedderError):
         raise
     except (Exception, SystemExit) as error:
@@ -183,7 +197,9 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
     for part in (info.name, info.revision or "-"):
         if not part or not part.isprintable() or "|" in part:
             raise EmbedderError(f"model {spec.text!r}: {part!r} is no name or revision: printable, without |")
-    return LoadedEmbedder(embedder, info, _fingerprint(factory, info, spec), Path(spec.source).name)
+    own = info.fingerprint if spec.source in known or not _is_lent(embedder, factory) else ""
+    fingerprint = _fingerprint(factory, own, info, spec, users.brought)
+    return LoadedEmbedder(embedder, info, fingerprint, Path(spec.source).name)
 
 
 def describe_families() -> list[dict[str, Any]]:
@@ -228,8 +244,10 @@ def _options(factory: Callable[..., Any], *, family: bool) -> list[str]:
     return sorted(set(named) - ({"path", "revision", "device"} if family else {"device"}))
 
 
-def _class_of(spec: ModelSpec) -> Callable[..., Any]:
-    module = _module_at(Path(spec.source)) if spec.source.endswith(".py") else _module_named(spec.source, spec.text)
+def _class_of(spec: ModelSpec, users: UsersModules) -> Callable[..., Any]:
+    module = (
+        _module_at(Path(spec.source), users) if spec.source.endswith(".py") else _module_named(spec.source, spec.text)
+    )
     found: Any = module
     for part in spec.target.split("."):
         found = getattr(found, part, None)
@@ -253,13 +271,14 @@ def _module_named(name: str, text: str) -> ModuleType:
         raise EmbedderError(f"model {text!r}: {name} cannot be imported: {type(error).__name__}: {error}") from error
 
 
-def _module_at(file: Path) -> ModuleType:
+def _module_at(file: Path, users: UsersModules) -> ModuleType:
     if not file.is_file():
         raise UsageError(f"{file} does not exist")
     name = f"evalkit_model_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, file, loader=_SourceAlone(name, str(file)))
+    spec = importlib.util.spec_from_file_location(name, file, loader=SourceAlone(name, str(file)))
     if spec is None or spec.loader is None:
         raise UsageError(f"{file} cannot be imported")
+    _leave_alone(str(file.resolve().parent), users)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickles look classes up there
     try:
@@ -270,26 +289,50 @@ def _module_at(file: Path) -> ModuleType:
     return module
 
 
-class _SourceAlone(SourceFileLoader):
-    """Reads and writes no bytecode: it is found by time and size, and might be that of an older source."""
+def _leave_alone(folder: str, users: UsersModules) -> None:
+    """Let a file import what lies beside it, and nothing that lies beside a file that was loaded before."""
+    for module in _beside.modules:
+        if sys.modules.get(module.__name__) is module:
+            del sys.modules[module.__name__]
+    if _beside.folder in sys.path:
+        sys.path.remove(_beside.folder)
+    _beside.modules, _beside.folder = users.brought, "" if folder in sys.path else folder
+    if _beside.folder:
+        sys.path.append(folder)  # last: what is installed keeps its name
 
-    def path_stats(self, path: Any) -> Any:
-        raise OSError
 
-
-def _fingerprint(factory: Callable[..., Any], info: EmbedderInfo, spec: ModelSpec) -> str:
-    """What the embedder says of itself, or else its source file and options."""
-    parts = [info.fingerprint or _source_digest(factory), str(info.dimension), info.revision or ""]
-    if not info.fingerprint:
-        parts += [spec.target, *(f"{key}={value}" for key, value in sorted(spec.options.items()))]
+def _fingerprint(
+    factory: Callable[..., Any], own: str, info: EmbedderInfo, spec: ModelSpec, brought: Sequence[ModuleType]
+) -> str:
+    """What the embedder says of itself, or else its sources, its options, and the files that these name."""
+    parts = [own or digest_sources(factory, brought), str(info.dimension), info.revision or ""]
+    if not own:
+        parts += [info.fingerprint, spec.target, *(f"{key}={value}" for key, value in sorted(spec.options.items()))]
+        named = [*_values(spec), *([spec.target] if spec.source in families() else [])]
+        parts += [digest_content(place) for place in map(_place, named) if place is not None]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _source_digest(factory: Callable[..., Any]) -> str:
+def _values(spec: ModelSpec) -> list[str]:
+    return [value for _, value in sorted(spec.options.items())]
+
+
+def _place(text: str) -> Path | None:
+    """The file or folder that a text names; ``None`` where it names none."""
     try:
-        file = inspect.getfile(factory)
-    except (TypeError, OSError):
-        raise EmbedderError(
-            f"{factory!r} has no source file to digest: set info.fingerprint, so that its vectors are kept apart"
-        ) from None
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        place = Path(text).expanduser()
+        return place if text and (place.is_file() or place.is_dir()) else None
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, no such user
+        return None
+
+
+def _is_lent(embedder: Any, factory: Callable[..., Any]) -> bool:
+    """Whether an own class's fingerprint may be that of an embedder it is made of, and say nothing of its own code.
+
+    So it is where it comes from a base class out of evalkit, or from an embedder that it holds.
+    """
+    if inspect.isclass(factory) and any(str(base.__module__).startswith("evalkit.") for base in factory.__mro__[1:]):
+        return True
+    held = [getattr(value, "info", None) for value in getattr(embedder, "__dict__", {}).values()]
+    lent = {info.fingerprint for info in held if isinstance(info, EmbedderInfo)}
+    return embedder.info.fingerprint in lent

@@ -1,18 +1,20 @@
 """The vector store: one SQLite file, content-addressed, a transaction for each batch.
 
-WAL mode lets several runs read and write it at once. It needs a local disk: SQLite's WAL does not work
-over network file systems.
+Beside each vector stands under which conditions it was made, and by which embedder. WAL mode lets several runs
+read and write the file at once. It needs a local disk: SQLite's WAL does not work over network file systems.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from urllib.parse import quote
 
 from evalkit.errors import StoreError
 
@@ -20,23 +22,43 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SCHEMA_VERSION = 1
+T = TypeVar("T")
+
+SCHEMA_VERSION = 2
 _APPLICATION = 0x65766B74  # "evkt"
 _AT_ONCE = 500  # variables per statement, below SQLite's smallest limit
 _WAIT = 120  # seconds for another run's transaction
-_TABLE = "CREATE TABLE vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL, crc INTEGER NOT NULL)"
+_TABLES = (
+    # The last column as ALTER TABLE adds it to a store of version 1; 0 stands for conditions that nobody recorded.
+    "CREATE TABLE vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL, crc INTEGER NOT NULL, "
+    "made INTEGER NOT NULL DEFAULT 0)",
+    "CREATE TABLE conditions (id INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL, record TEXT NOT NULL, "
+    "UNIQUE (fingerprint, record))",
+)
+_TABLE_1 = "CREATE TABLE vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL, crc INTEGER NOT NULL)"
 
 
 class UnusableStoreError(StoreError):
     """A store that is corrupt or of another version; ``rebuild`` moves it away."""
 
 
+class Kept(NamedTuple):
+    """Of a vector that is there: the number of its conditions (:meth:`VectorStore.records`), and its place."""
+
+    made: int
+    place: int
+
+
 class VectorStore:
     """Vectors by key.
 
     Args:
-        path: the file, made where it is missing; ``None`` keeps all in memory.
+        path: the file, made where it is missing; ``None`` keeps all in memory. One that cannot be written is read.
         rebuild: read all of it, and where it is corrupt or of another version, move it away and begin anew.
+
+    Attributes:
+        rebuild: what does not hold is to be mended, rather than an error.
+        writable: whether vectors can be put into it.
 
     Raises:
         StoreError: the file is no store of this version, or cannot be opened.
@@ -44,6 +66,9 @@ class VectorStore:
 
     def __init__(self, path: Path | None, *, rebuild: bool = False) -> None:
         self.path = path
+        self.rebuild = rebuild
+        self.writable = True
+        self._version = SCHEMA_VERSION
         try:
             self._open(check=rebuild)
         except UnusableStoreError:
@@ -62,31 +87,77 @@ class VectorStore:
         """Close the file; the store cannot be used any more."""
         self._connection.close()
 
-    def existing(self, keys: Sequence[bytes]) -> set[bytes]:
+    def existing(self, keys: Sequence[bytes]) -> dict[bytes, Kept]:
         """Those of the keys that have a vector."""
-        found: set[bytes] = set()
+        found: dict[bytes, Kept] = {}
+        made = "made" if self._version == SCHEMA_VERSION else "0"
         with self._errors():
             for part in _parts(keys):
-                marks = ",".join("?" * len(part))
-                found.update(
-                    row[0] for row in self._connection.execute(f"SELECT key FROM vectors WHERE key IN ({marks})", part)
-                )
+                query = f"SELECT key, {made}, rowid FROM vectors WHERE key IN ({_marks(part)})"
+                found.update((key, Kept(made, place)) for key, made, place in self._connection.execute(query, part))
         return found
 
-    def put(self, keys: Sequence[bytes], vectors: NDArray[np.floating]) -> None:
+    def last(self) -> int:
+        """The place of the vector that was put last; 0 where there is none. What comes later has a higher one."""
+        with self._errors():
+            return int(self._connection.execute("SELECT max(rowid) FROM vectors").fetchone()[0] or 0)
+
+    def put(self, keys: Sequence[bytes], vectors: NDArray[np.floating], made: int = 0) -> None:
         """Keep a batch, all or nothing. A key that has a vector already keeps that one.
 
         Args:
             keys: n keys.
             vectors: shape (n, d), float32 or float16; kept as they are, little-endian.
+            made: number of their conditions, from :meth:`recorded`.
         """
         rows = []
         for key, vector in zip(keys, vectors, strict=True):
             data = vector.astype(vector.dtype.newbyteorder("<")).tobytes()
-            rows.append((key, data, _checksum(key, data)))
+            rows.append((key, data, _checksum(key, data), made))
         with self._errors(), self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?, ?)", rows)
+            self._connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?, ?, ?)", rows)
+
+    def recorded(self, fingerprint: str, record: str) -> int:
+        """The number of an embedder's conditions, new or as they were recorded before.
+
+        Args:
+            fingerprint: of the embedder.
+            record: the conditions, in one line.
+        """
+        with self._errors(), self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(
+                "INSERT OR IGNORE INTO conditions (fingerprint, record) VALUES (?, ?)", (fingerprint, record)
+            )
+            asked = "SELECT id FROM conditions WHERE fingerprint = ? AND record = ?"
+            return int(self._connection.execute(asked, (fingerprint, record)).fetchone()[0])
+
+    def records(self, numbers: Iterable[int]) -> dict[int, str]:
+        """The conditions of these numbers; 0, and what is not there, is left out."""
+        if self._version != SCHEMA_VERSION:
+            return {}
+        wanted = list(numbers)
+        with self._errors():
+            found: dict[int, str] = {}
+            for part in _parts(wanted):
+                query = f"SELECT id, record FROM conditions WHERE id IN ({_marks(part)})"
+                found.update(self._connection.execute(query, part))
+        return found
+
+    def drop(self, keys: Sequence[bytes]) -> None:
+        """Take the vectors of these keys out."""
+        with self._errors(), self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for part in _parts(keys):
+                self._connection.execute(f"DELETE FROM vectors WHERE key IN ({_marks(part)})", part)
+
+    def forget(self, fingerprint: str) -> None:
+        """Take out all vectors that an embedder of this fingerprint is recorded to have made."""
+        with self._errors(), self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            own = "SELECT id FROM conditions WHERE fingerprint = ?"
+            self._connection.execute(f"DELETE FROM vectors WHERE made IN ({own})", (fingerprint,))
 
     def get(self, keys: Sequence[bytes], dimension: int, dtype: str) -> NDArray[np.float32]:
         """The vectors of the keys.
@@ -110,18 +181,28 @@ class VectorStore:
         stored = np.dtype(dtype).newbyteorder("<")
         vectors = np.empty((len(keys), dimension), dtype=np.float32)
         left = set(places)
-        with self._errors():
-            for part in _parts(list(places)):
-                marks = ",".join("?" * len(part))
-                query = f"SELECT key, vector, crc FROM vectors WHERE key IN ({marks})"
-                for key, data, crc in self._connection.execute(query, part):
-                    if key not in left or not _intact(key, data, crc) or len(data) != dimension * stored.itemsize:
-                        raise self._corrupt("a vector is not what was written")
-                    vectors[places[key]] = np.frombuffer(data, dtype=stored)
-                    left.discard(key)
+        for key, data in self._read(list(places), dimension * stored.itemsize):
+            if key not in left or data is None:
+                raise self._corrupt("a vector is not what was written")
+            vectors[places[key]] = np.frombuffer(data, dtype=stored)
+            left.discard(key)
         if left:
             raise self._corrupt(f"{len(left)} vectors that were written are gone")
         return vectors
+
+    def broken(self, keys: Sequence[bytes], dimension: int, dtype: str) -> set[bytes]:
+        """Those of the keys whose vector is not what was written, or of another size; arguments as of :meth:`get`."""
+        import numpy as np
+
+        return {key for key, data in self._read(keys, dimension * np.dtype(dtype).itemsize) if data is None}
+
+    def _read(self, keys: Sequence[bytes], size: int) -> Iterator[tuple[bytes, bytes | None]]:
+        """Keys with the bytes of their vectors, ``None`` in place of what is damaged or not of this size."""
+        with self._errors():
+            for part in _parts(keys):
+                query = f"SELECT key, vector, crc FROM vectors WHERE key IN ({_marks(part)})"
+                for key, data, crc in self._connection.execute(query, part):
+                    yield key, data if _intact(key, data, crc) and len(data) == size else None
 
     def count(self) -> int:
         """How many vectors there are."""
@@ -131,13 +212,18 @@ class VectorStore:
     def _open(self, check: bool = False) -> None:
         with self._errors():
             if self.path is not None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(self.path or ":memory:", timeout=_WAIT, isolation_level=None)
+                self._require_file(self.path)
+            self._connection = self._connected()
             try:
                 # What is no text any more must not keep SQLite's own word for the damage from being heard.
                 self._connection.text_factory = lambda data: data.decode(errors="replace")
-                if not self._laid_out():
+                version = self._laid_out()
+                if version == 0:
                     self._lay_out()
+                elif version < SCHEMA_VERSION and self.writable:
+                    self._migrate()
+                else:
+                    self._version = version
                 self._connection.execute("PRAGMA synchronous = NORMAL")
                 if check:
                     self._check()
@@ -145,31 +231,56 @@ class VectorStore:
                 self._connection.close()
                 raise
 
-    def _laid_out(self) -> bool:
-        """Whether the file is a store; false where it is empty.
+    def _require_file(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # SQLite would wait for a pipe
+            raise StoreError(f"vector store {path} is there and no file: name another one with --store")
+
+    def _connected(self) -> sqlite3.Connection:
+        """To read and write where that can be, else to read."""
+        if self.path is None or not self.path.exists() or _may_write(self.path):
+            return sqlite3.connect(self.path or ":memory:", timeout=_WAIT, isolation_level=None)
+        self.writable = False
+        log = self.path.with_name(f"{self.path.name}-wal")
+        # Without its log, the file is all there is; with one, SQLite needs to write beside it, and says so itself.
+        way = "ro&immutable=1" if not log.exists() or not log.stat().st_size else "ro"
+        name = quote(str(self.path.resolve()))
+        return sqlite3.connect(f"file:{name}?mode={way}", uri=True, timeout=_WAIT, isolation_level=None)
+
+    def _laid_out(self) -> int:
+        """The version of the store that the file is; 0 where it is empty.
 
         Raises:
             StoreError: it is something else.
         """
         with self._connection:
             self._connection.execute("BEGIN")  # one look, though another run may be laying the file out
-            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
             application = self._connection.execute("PRAGMA application_id").fetchone()[0]
             tables = [row[0] for row in self._connection.execute("SELECT sql FROM sqlite_master WHERE type = 'table'")]
         if not (version or application or tables):
-            return False
+            return 0
         if application != _APPLICATION:
             raise StoreError(
                 f"{self.path} is an SQLite database, but not a vector store of evalkit: name another file with --store"
             )
-        if version != SCHEMA_VERSION:
+        if version not in (1, SCHEMA_VERSION):
             raise UnusableStoreError(
                 f"{self.path} is not a vector store of this version of evalkit (version {version}, not "
                 f"{SCHEMA_VERSION}): name another file with --store, or begin anew with --rebuild-store"
             )
-        if tables != [_TABLE]:
-            raise self._corrupt("its table is not the one that was made")
-        return True
+        if sorted(tables) != sorted(_TABLES if version == SCHEMA_VERSION else [_TABLE_1]):
+            raise self._corrupt("its tables are not those that were made")
+        return version
+
+    def _migrate(self) -> None:
+        """Version 1 to 2: its vectors stay, and nobody knows under which conditions they were made."""
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            if self._connection.execute("PRAGMA user_version").fetchone()[0] == 1:  # no other run was faster
+                self._connection.execute("ALTER TABLE vectors ADD COLUMN made INTEGER NOT NULL DEFAULT 0")
+                self._connection.execute(_TABLES[1])
+                self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _lay_out(self) -> None:
         # A vector of 1536 float32 fills 6 KiB: pages that hold several are read more than twice as fast.
@@ -187,7 +298,8 @@ class VectorStore:
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             # Another run may have been faster between our look and our lock.
-            self._connection.execute(_TABLE.replace("TABLE", "TABLE IF NOT EXISTS"))
+            for table in _TABLES:
+                self._connection.execute(table.replace("TABLE", "TABLE IF NOT EXISTS", 1))
             self._connection.execute(f"PRAGMA application_id = {_APPLICATION}")
             self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -246,6 +358,11 @@ class VectorStore:
                     f"vector store {self.path} was locked by another run for {_WAIT} s: wait for it, or name "
                     "another file with --store"
                 ) from error
+            if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")) and not self.writable:
+                raise StoreError(
+                    f"vector store {self.path} cannot be written, and this needs it to be: copy it to where it can be, "
+                    "and name the copy with --store"
+                ) from error
             raise StoreError(f"vector store {self.path}: {error}. Name another file with --store") from error
         except UnicodeDecodeError as error:  # out of SQLite's message
             raise self._corrupt("a name in it is no text") from error
@@ -263,5 +380,16 @@ def _intact(key: object, data: object, crc: object) -> bool:
     return isinstance(key, bytes) and isinstance(data, bytes) and _checksum(key, data) == crc
 
 
-def _parts(keys: Sequence[bytes]) -> Iterable[Sequence[bytes]]:
+def _may_write(path: Path) -> bool:
+    """Whether the file and its folder, where SQLite keeps its log, can be written; on a read-only disk root cannot."""
+    return all(
+        os.access(place, os.W_OK, effective_ids=os.access in os.supports_effective_ids) for place in (path, path.parent)
+    )
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ",".join("?" * len(values))
+
+
+def _parts(keys: Sequence[T]) -> Iterable[Sequence[T]]:
     return (keys[start : start + _AT_ONCE] for start in range(0, len(keys), _AT_ONCE))

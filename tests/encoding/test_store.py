@@ -121,7 +121,7 @@ def test_thousands_of_keys_in_any_order_and_more_than_once():
     order = np.random.default_rng(0).permutation(np.repeat(np.arange(2500), 2)).tolist()
     with VectorStore(None) as store:
         store.put(keys_of(range(2500)), vectors_of(range(2500), 4))
-        assert store.existing(keys_of(range(1000, 4000))) == set(keys_of(range(1000, 2500)))
+        assert set(store.existing(keys_of(range(1000, 4000)))) == set(keys_of(range(1000, 2500)))
         assert (store.get(keys_of(order), 4, "float32") == vectors_of(order, 4)).all()
 
 
@@ -217,7 +217,7 @@ def test_whole_vectors_under_each_other_s_keys_are_found(tmp_path):
     fill(path, 3).close()
     one, other = keys_of(range(2))
     connection = sqlite3.connect(path)
-    rows = {key: (vector, crc) for key, vector, crc in connection.execute("SELECT * FROM vectors")}
+    rows = {key: (vector, crc) for key, vector, crc in connection.execute("SELECT key, vector, crc FROM vectors")}
     for key, wrong in ((one, other), (other, one)):
         connection.execute("UPDATE vectors SET vector = ?, crc = ? WHERE key = ?", [*rows[wrong], key])
     connection.commit()
@@ -335,7 +335,7 @@ def test_store_of_another_version_is_refused_until_it_is_rebuilt(tmp_path):
     path = tmp_path / "v.sqlite"
     fill(path, 3).close()
     before = other_database(path, "PRAGMA user_version = 99")
-    with pytest.raises(StoreError, match=r"version 99, not 1\).*--store.*--rebuild-store"):
+    with pytest.raises(StoreError, match=r"version 99, not 2\).*--store.*--rebuild-store"):
         VectorStore(path)
     with VectorStore(path, rebuild=True) as store:
         assert store.count() == 0
@@ -543,6 +543,6 @@ def test_processes_at_once_may_make_the_same_new_file(tmp_path):
 def test_store_that_another_run_reads_can_be_written(tmp_path):
     with fill(tmp_path / "v.sqlite", 2) as one, VectorStore(tmp_path / "v.sqlite") as other:
         one.put(keys_of([2]), vectors_of([2]))
-        assert other.existing(keys_of(range(4))) == set(keys_of(range(3)))
+        assert set(other.existing(keys_of(range(4)))) == set(keys_of(range(3)))
         other.put(keys_of([3]), vectors_of([3]))
         assert (one.get(keys_of(range(4)), DIMENSION, "float32") == vectors_of(range(4))).all()

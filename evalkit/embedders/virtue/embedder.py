@@ -6,13 +6,13 @@ import hashlib
 import json
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from evalkit.device import pick_device, pick_dtype
+from evalkit.device import pick_device, pick_dtype, torch_facts
 from evalkit.embedders.base import EmbedderInfo
 from evalkit.embedders.checkpoint import Checkpoint, resolve
 from evalkit.embedders.loading import one_of
@@ -147,6 +147,11 @@ class _Qwen2VlEmbedder:
             return tokens
         in_front = self._segmentation.token_count if self._segmentation is not None else 0
         return tokens + self._pictures.tokens(image.width, image.height) + in_front
+
+    @property
+    def computing(self) -> Mapping[str, str]:
+        """Its attention kernel, and the state of torch."""
+        return {"attention": str(self._language.config._attn_implementation)} | torch_facts()
 
     def _read_texts(self, items: Sequence[Item]) -> torch.Tensor:
         return self._language.read([self._vocabulary.ids(item.prompt, None) for item in items])

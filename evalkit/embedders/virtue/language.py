@@ -100,6 +100,11 @@ class LanguageStream:
         self._image_token = int(model.config.image_token_id)
         self._device = device
 
+    @property
+    def config(self) -> Any:
+        """The model's configuration."""
+        return self._model.config
+
     @classmethod
     def load(cls, checkpoint: Checkpoint, base: Checkpoint | None, device: str, dtype: torch.dtype) -> LanguageStream:
         """With the weights of a checkpoint.

@@ -1,0 +1,78 @@
+"""Image files by what they are: each looked at once, decoded when a batch needs its pixels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from evalkit.encoding.batches import Entry
+from evalkit.encoding.contract import describe
+from evalkit.errors import ImageError
+from evalkit.images import Identity, ImageFacts, ImageFile
+from evalkit.items import Item, Mask
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class ImageIndex:
+    """Facts of image files, each read once however many tasks and models look at it, or at parts of it."""
+
+    def __init__(self) -> None:
+        self._facts: dict[ImageFile, ImageFacts] = {}  # of whole images
+        self._threads = ThreadPoolExecutor(min(16, os.cpu_count() or 1), "evalkit-images")
+
+    def gather(self, items: Iterable[Item]) -> None:
+        """Read the facts of all images and masks of the items.
+
+        Raises:
+            ImageError: the first of them that cannot be read, with the item that it belongs to.
+        """
+        new: dict[ImageFile, tuple[ImageFile, Item]] = {}
+        for item in items:
+            for image in item.images:
+                if image.whole not in self._facts:
+                    new.setdefault(image.whole, (image, item))
+        for whole, facts in zip(new, self._threads.map(_facts_or_error, new), strict=True):
+            if isinstance(facts, ImageError):
+                image, item = new[whole]
+                raise ImageError(f"{facts} (item {describe(item)})", image) from facts
+            self._facts[whole] = facts
+
+    def facts(self, image: ImageFile) -> ImageFacts:
+        """Facts of an image that was gathered, itself or another part of it."""
+        return image.cut_facts(self._facts[image.whole])
+
+    def known(self, item: Item) -> Item:
+        """The item with its images' digests filled in."""
+        image = None if item.image is None else replace(item.image, digest=self.facts(item.image).digest)
+        region = item.region
+        if isinstance(region, Mask):
+            region = Mask(replace(region.image, digest=self.facts(region.image).digest))
+        return item if image is None and region is item.region else replace(item, image=image, region=region)
+
+    def decode_all(self, entries: Sequence[Entry]) -> dict[Identity, Future[Image]]:
+        """Start decoding a batch's images, each once however many items have it."""
+        started: dict[Identity, Future[Image]] = {}
+        for entry in entries:
+            image = entry.item.image
+            if image is not None and entry.picture not in started:
+                started[entry.picture] = self._threads.submit(_pixels, image, entry.item)
+        return started
+
+
+def _facts_or_error(image: ImageFile) -> ImageFacts | ImageError:
+    try:
+        return image.facts()
+    except ImageError as error:
+        return error
+
+
+def _pixels(image: ImageFile, item: Item) -> Image:
+    try:
+        return image.rgb()
+    except ImageError as error:
+        raise ImageError(f"{error} (item {describe(item)})", image) from error

@@ -1,0 +1,116 @@
+"""The store is not believed blindly: of the vectors that are reused, a few are made again and compared.
+
+A fingerprint says what a vector depends on as far as anybody knows; this finds out. It also finds another library,
+device or resize filter that moves vectors by more than rounding.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from evalkit.embedders.base import BATCH_TOLERANCE
+from evalkit.items import Item, Side, region_kind
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SECONDS = 1.0
+"""After so much time on more than the first of each kind, a run checks no more than that."""
+_FIRST = 3  # of a kind, however few there are of it
+_SHARE = 0.01  # of the reused vectors of a kind
+_AT_ONCE = 8  # of a kind in one call
+_SEED = 0
+
+Kind = tuple[Side, str, str]
+"""Side, modality, and kind of region, ``crop`` where the image is cut, blank where there is none."""
+
+
+@dataclass
+class SpotCheck:
+    """Which vectors an encoder has checked.
+
+    Attributes:
+        reused: vectors by kind that were reused.
+        checked: of them, made again.
+        seconds: spent on more than the first of each kind.
+    """
+
+    reused: Counter[Kind] = field(default_factory=Counter)
+    checked: Counter[Kind] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    def choose(self, items: Mapping[bytes, Item], side: Side) -> tuple[list[bytes], list[bytes]]:
+        """Keys of the vectors to make again, by a seeded choice.
+
+        Args:
+            items: whose vectors are to be reused, by key.
+            side: of all of them.
+
+        Returns:
+            The first of each kind that no vector was checked of yet, and more: three of a kind, or one in a hundred.
+        """
+        by_kind: dict[Kind, list[bytes]] = defaultdict(list)
+        for key, item in items.items():
+            by_kind[kind_of(item, side)].append(key)
+        first, more = [], []
+        for kind, keys in by_kind.items():
+            self.reused[kind] += len(keys)
+            wanted = max(_FIRST, int(_SHARE * self.reused[kind])) - self.checked[kind]
+            count = min(len(keys), _AT_ONCE, wanted)
+            if count <= 0:
+                continue
+            drawn = random.Random(_SEED).sample(keys, count)
+            if not self.checked[kind]:
+                first.append(drawn.pop(0))
+            more += drawn
+            self.checked[kind] += count
+        return first, more if self.seconds < SECONDS else []
+
+
+def kind_of(item: Item, side: Side) -> Kind:
+    """What an embedder may treat apart."""
+    cut = "crop" if item.image is not None and item.image.crop is not None else ""
+    return side, item.modality, cut if item.region is None else region_kind(item.region)
+
+
+def apart(kept: NDArray[np.float32], made: NDArray[np.float32]) -> NDArray[np.float64]:
+    """How far vectors are from those of the same items.
+
+    Args:
+        kept: shape (n, d), of length 1 but for rounding.
+        made: shape (n, d), likewise.
+
+    Returns:
+        1 - cosine, float64, shape (n,), in [0, 2]; :data:`evalkit.embedders.base.BATCH_TOLERANCE` is allowed.
+    """
+    import numpy as np
+
+    one, other = kept.astype(np.float64), made.astype(np.float64)
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return np.asarray(np.clip(1 - (one * other).sum(axis=1) / lengths, 0, 2))
+
+
+def verdict(distances: NDArray[np.float64], names: Sequence[str]) -> str | None:
+    """In words, which vectors are too far from what was kept and how far; ``None`` where all of them hold.
+
+    Args:
+        distances: of :func:`apart`, shape (n,).
+        names: of the n items.
+    """
+    import numpy as np
+
+    wrong = np.flatnonzero(~(distances <= BATCH_TOLERANCE))
+    if not wrong.size:
+        return None
+    farthest = wrong[np.argsort(-distances[wrong], kind="stable")]
+    listed = "; ".join(f"{names[place]} by {distances[place]:.2g}" for place in farthest[:3].tolist())
+    more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+    return (
+        f"of {len(distances)} that were made again {len(wrong)} are off by more than {BATCH_TOLERANCE:g} "
+        f"(1 - cosine): {listed}{more}"
+    )
