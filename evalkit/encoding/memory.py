@@ -79,7 +79,7 @@ class Room:
         if self.most is None:
             return
         if self._trying and 2 * _padded(entries) > self.most:
-            self._trying = False
+            self._trying, self._calm = False, _CALM
         self._fitted += 1
         if self._fitted >= self._calm:
             self._trying, self._fitted = True, 0

@@ -71,6 +71,18 @@ def read_log(log: Path) -> list[Batch]:
     return [(side, tuple(digests)) for side, digests in map(json.loads, lines)]
 
 
+def without_checks(batches: list[Batch]) -> list[Batch]:
+    """Without those of which every item was embedded before: made again to see that what was kept holds."""
+    seen: set[tuple[str, str]] = set()
+    kept = []
+    for side, digests in batches:
+        items = {(side, digest) for digest in digests}
+        if not items <= seen:
+            kept.append((side, digests))
+        seen |= items
+    return kept
+
+
 class Mortals:
     """The same command, to be cut off or not."""
 
@@ -154,7 +166,8 @@ def test_killed_four_times(undisturbed, mortals, tmp_path):
     embedded += log
     assert files_of(tmp_path) == files
     assert valid(tmp_path)["status"] == "done"
-    assert sorted(embedded) == sorted(batches), "the same batches, and none that was kept twice"
+    assert sorted(without_checks(embedded)) == sorted(batches), "the same batches, and none that was kept twice"
+    assert len(embedded) - len(batches) < 30, "few are made again"
     assert set(in_flight) <= set(batches)
 
 
@@ -171,5 +184,5 @@ def test_interrupted(undisturbed, mortals, tmp_path):
     assert json.loads(timing.read_text())["schema"] == "evalkit.timing"
     done, second = mortals(tmp_path)
     assert done.returncode == 0
-    assert sorted(first[:-1] + second) == sorted(batches)
+    assert sorted(without_checks(first[:-1] + second)) == sorted(batches)
     assert files_of(tmp_path) == files

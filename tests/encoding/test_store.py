@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -546,3 +547,90 @@ def test_store_that_another_run_reads_can_be_written(tmp_path):
         assert set(other.existing(keys_of(range(4)))) == set(keys_of(range(3)))
         other.put(keys_of([3]), vectors_of([3]))
         assert (one.get(keys_of(range(4)), DIMENSION, "float32") == vectors_of(range(4))).all()
+
+
+# A store that cannot be written.
+
+
+READ_ONLY = """
+import os, sys
+from pathlib import Path
+from evalkit.encoding.store import VectorStore
+from test_store import DIMENSION, keys_of, vectors_of, begin
+
+begin()
+with VectorStore(None) as store:  # what is imported on the way is imported now
+    store.put(keys_of([0]), vectors_of([0]))
+    store.get(keys_of([0]), DIMENSION, "float32")
+if os.geteuid() == 0:
+    os.seteuid(65534)  # who may read, and write nothing
+store = VectorStore(Path(sys.argv[1]))
+assert not store.writable
+assert set(store.existing(keys_of(range(9)))) == set(keys_of(range(3)))
+assert (store.get(keys_of(range(3)), DIMENSION, "float32") == vectors_of(range(3))).all()
+store.put(keys_of([3]), vectors_of([3]))
+"""
+
+
+def test_a_store_that_cannot_be_written_is_read():
+    folder = Path(tempfile.mkdtemp())  # where anybody may go once it is opened, unlike pytest's own
+    try:
+        fill(folder / "v.sqlite", 3).close()
+        (folder / "v.sqlite").chmod(0o444)
+        folder.chmod(0o555)
+        done = run(READ_ONLY, folder / "v.sqlite")
+    finally:
+        folder.chmod(0o755)
+        (folder / "v.sqlite").unlink()
+        folder.rmdir()
+    assert "StoreError" in done.stderr.splitlines()[-1]
+    assert "cannot be written, and this needs it to be: copy it" in done.stderr
+    assert "AssertionError" not in done.stderr
+
+
+def test_a_pipe_is_no_store(tmp_path):
+    os.mkfifo(tmp_path / "v.sqlite")
+    with pytest.raises(StoreError, match=r"v\.sqlite is there and no file.*--store"):
+        VectorStore(tmp_path / "v.sqlite")
+
+
+# Which conditions, and whose.
+
+
+def test_conditions_are_kept_once_and_told_by_their_number(tmp_path):
+    with VectorStore(tmp_path / "v.sqlite") as store:
+        one, other = store.recorded("f", "a"), store.recorded("f", "b")
+        assert store.recorded("f", "a") == one != other != store.recorded("g", "a")
+        assert store.records([0, one, other, 99]) == {one: "a", other: "b"}
+        store.put(keys_of([0, 1]), vectors_of([0, 1]), one)
+        store.put(keys_of([2]), vectors_of([2]), store.recorded("g", "a"))
+        store.put(keys_of([3]), vectors_of([3]))
+        last = store.last()
+        found = store.existing(keys_of(range(5)))
+        assert [found[key].made for key in keys_of(range(4))] == [one, one, store.recorded("g", "a"), 0]
+        assert max(kept.place for kept in found.values()) == last
+        store.forget("f")
+        assert set(store.existing(keys_of(range(5)))) == set(keys_of([2, 3]))
+        store.drop(keys_of([2, 4]))
+        assert set(store.existing(keys_of(range(5)))) == set(keys_of([3]))
+
+
+def test_a_store_of_version_1_goes_on_as_one_of_version_2(tmp_path):
+    path = tmp_path / "v.sqlite"
+    fill(path, 3).close()
+    other_database(
+        path,
+        "ALTER TABLE vectors RENAME TO old",
+        "CREATE TABLE vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL, crc INTEGER NOT NULL)",
+        "INSERT INTO vectors SELECT key, vector, crc FROM old",
+        "DROP TABLE old",
+        "DROP TABLE conditions",
+        "PRAGMA user_version = 1",
+    )
+    for _ in range(2):
+        with VectorStore(path) as store:
+            assert {kept.made for kept in store.existing(keys_of(range(3))).values()} == {0}
+            assert (store.get(keys_of(range(3)), DIMENSION, "float32") == vectors_of(range(3))).all()
+            assert store.recorded("f", "a") == 1
+    with VectorStore(path, rebuild=True) as store:
+        assert store.count() == 3
