@@ -192,12 +192,12 @@ def evaluate(
                     evaluated = evaluate_task(encoder, card, folder, settings, clock)
                     run.record(evaluated.result, evaluated.samples, evaluated.conditions)
                     encoding[card.name] = evaluated.encoding
+                if isinstance(evaluated.error, StaleVectorsError):
+                    raise evaluated.error
                 if evaluated.error:
                     progress.say(f"{card.name}: failed: {evaluated.error}")
                 else:
                     progress.result(summary(evaluated.result, evaluated.encoding))
-                if isinstance(evaluated.error, StaleVectorsError):
-                    raise evaluated.error
         run.finish("done")
     except BaseException as error:
         with suppress(ResultsError):  # a full disk must not hide why the run ends

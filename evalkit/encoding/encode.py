@@ -15,7 +15,7 @@ from evalkit.encoding.contract import describe, faults
 from evalkit.encoding.forward import EncodingStats, Forward
 from evalkit.encoding.imageindex import ImageIndex
 from evalkit.encoding.spotcheck import SpotCheck, apart, verdict
-from evalkit.encoding.store import Kept, VectorStore
+from evalkit.encoding.store import VectorStore
 from evalkit.errors import RegionError, StaleVectorsError, StoreError
 from evalkit.items import Item, Mask, Side, region_kind
 from evalkit.keys import content_digest, vector_key
@@ -55,7 +55,7 @@ class Encoder:
         self._forward = Forward(self.loaded, self.images)
         self._spot_check = SpotCheck()
         self._distrusted = False  # vectors that nobody recorded the embedder of have been found stale
-        self._last = self.store.last()  # what comes later this run has made, or another one that goes on beside it
+        self._own: set[bytes] = set()  # keys of vectors that it made itself, which need no second look
         self._made: Counter[int] = Counter()  # distinct vectors since take_made, by the number of their conditions
         self._recorded: dict[str, int] = {}  # numbers of conditions, by their record
 
@@ -98,16 +98,15 @@ class Encoder:
                 "not in it: copy it to where it can be, and name the copy with --store"
             )
         self._run(plan(missing, self.batch_tokens), side)
-        vectors = self.store.get(keys, self.loaded.info.dimension, self.dtype)
+        vectors = self.store.get(keys, self.loaded.info.dimension, self.dtype, self._made)
         self._require_sound(vectors, known, side)
-        self._made.update(kept.made for kept in here.values())
         self.stats.items += len(items)
         self.stats.distinct += len(distinct)
         self.stats.reused += len(here)
         self.stats.seconds += time.monotonic() - began
         return vectors
 
-    def _reusable(self, distinct: Mapping[bytes, Item], side: Side) -> dict[bytes, Kept]:
+    def _reusable(self, distinct: Mapping[bytes, Item], side: Side) -> set[bytes]:
         """Those of the keys whose vectors are in the store and hold.
 
         Raises:
@@ -116,25 +115,26 @@ class Encoder:
         """
         here = self.store.existing(list(distinct))
         if self.store.rebuild:
-            bad = {*self._unsound(list(here)), *(key for key, kept in here.items() if self._distrusts(kept))}
+            bad = {*self._unsound(list(here)), *(self._unknown(here) if self._distrusted else ())}
             self.store.drop(list(bad))
-            here = {key: kept for key, kept in here.items() if key not in bad}
-        old = {key: distinct[key] for key, kept in here.items() if kept.place <= self._last}
-        if not old or self.trust_store:
+            here -= bad
+        if self.trust_store or here <= self._own:
             return here
+        old = here - self._own
         try:
-            self._check_again(old, side)
+            self._check_again({key: item for key, item in distinct.items() if key in old}, side)
         except StaleVectorsError:
             if not self.store.rebuild:
                 raise
             self.store.forget(self.loaded.fingerprint)
+            self.store.drop(self._unknown(here))
             self._distrusted = True
-            self.store.drop([key for key, kept in here.items() if self._distrusts(kept)])
             return self.store.existing(list(distinct))
         return here
 
-    def _distrusts(self, kept: Kept) -> bool:
-        return self._distrusted and not kept.made
+    def _unknown(self, keys: Iterable[bytes]) -> list[bytes]:
+        """Those of the keys whose vectors were made by nobody knows whom."""
+        return [key for key, number in self.store.made(list(keys)).items() if not number]
 
     def _check_again(self, items: Mapping[bytes, Item], side: Side) -> None:
         """Make a few of the vectors that are to be reused again.
@@ -174,7 +174,7 @@ class Encoder:
     def _changed(self, keys: Sequence[bytes]) -> str:
         """What is known to be different from when the vectors of these keys were made, in words."""
         now = self._batching().conditions
-        then = self._known(kept.made for kept in self.store.existing(keys).values())
+        then = self._known(self.store.made(keys).values())
         said = [
             f"{name} was {' or '.join(sorted(set(values[:-1])))} and is {values[-1]}"
             for name, values in differing([*(one.conditions for one in then.values()), now]).items()
@@ -255,8 +255,9 @@ class Encoder:
         """Embed and keep."""
         for entries, vectors in self._forward.embedded(batches, side):
             made = self._number(self._batching())
-            self.store.put([entry.key for entry in entries], vectors.astype(self.dtype), made)
-            self._made[made] += len(entries)
+            keys = [entry.key for entry in entries]
+            self.store.put(keys, vectors.astype(self.dtype), made)
+            self._own.update(keys)
             self.stats.embedded += len(entries)
             self.progress.advance(len(entries))
 

@@ -6,14 +6,16 @@ read and write the file at once. It needs a local disk: SQLite's WAL does not wo
 
 from __future__ import annotations
 
+import itertools
 import os
 import sqlite3
 import time
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from evalkit.errors import StoreError
@@ -40,13 +42,6 @@ _TABLE_1 = "CREATE TABLE vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL, cr
 
 class UnusableStoreError(StoreError):
     """A store that is corrupt or of another version; ``rebuild`` moves it away."""
-
-
-class Kept(NamedTuple):
-    """Of a vector that is there: the number of its conditions (:meth:`VectorStore.records`), and its place."""
-
-    made: int
-    place: int
 
 
 class VectorStore:
@@ -87,20 +82,23 @@ class VectorStore:
         """Close the file; the store cannot be used any more."""
         self._connection.close()
 
-    def existing(self, keys: Sequence[bytes]) -> dict[bytes, Kept]:
+    def existing(self, keys: Sequence[bytes]) -> set[bytes]:
         """Those of the keys that have a vector."""
-        found: dict[bytes, Kept] = {}
-        made = "made" if self._version == SCHEMA_VERSION else "0"
+        found: set[bytes] = set()
         with self._errors():
             for part in _parts(keys):
-                query = f"SELECT key, {made}, rowid FROM vectors WHERE key IN ({_marks(part)})"
-                found.update((key, Kept(made, place)) for key, made, place in self._connection.execute(query, part))
+                query = f"SELECT key FROM vectors WHERE key IN ({_marks(part)})"
+                found.update(row[0] for row in self._connection.execute(query, part))
         return found
 
-    def last(self) -> int:
-        """The place of the vector that was put last; 0 where there is none. What comes later has a higher one."""
+    def made(self, keys: Sequence[bytes]) -> dict[bytes, int]:
+        """The numbers of the conditions that the vectors of the keys were made under (:meth:`records`)."""
+        found: dict[bytes, int] = {}
         with self._errors():
-            return int(self._connection.execute("SELECT max(rowid) FROM vectors").fetchone()[0] or 0)
+            for part in _parts(keys):
+                query = f"SELECT key, {self._numbers} FROM vectors WHERE key IN ({_marks(part)})"
+                found.update(self._connection.execute(query, part))
+        return found
 
     def put(self, keys: Sequence[bytes], vectors: NDArray[np.floating], made: int = 0) -> None:
         """Keep a batch, all or nothing. A key that has a vector already keeps that one.
@@ -159,13 +157,16 @@ class VectorStore:
             own = "SELECT id FROM conditions WHERE fingerprint = ?"
             self._connection.execute(f"DELETE FROM vectors WHERE made IN ({own})", (fingerprint,))
 
-    def get(self, keys: Sequence[bytes], dimension: int, dtype: str) -> NDArray[np.float32]:
+    def get(
+        self, keys: Sequence[bytes], dimension: int, dtype: str, made: Counter[int] | None = None
+    ) -> NDArray[np.float32]:
         """The vectors of the keys.
 
         Args:
             keys: n keys, each with a vector.
             dimension: d, of all of them.
             dtype: what they were kept as, ``float32`` or ``float16``.
+            made: is told how many distinct vectors were made under which conditions, by their numbers.
 
         Returns:
             float32, shape (n, d).
@@ -180,29 +181,41 @@ class VectorStore:
             places.setdefault(key, []).append(place)
         stored = np.dtype(dtype).newbyteorder("<")
         vectors = np.empty((len(keys), dimension), dtype=np.float32)
-        left = set(places)
-        for key, data in self._read(list(places), dimension * stored.itemsize):
-            if key not in left or data is None:
-                raise self._corrupt("a vector is not what was written")
-            vectors[places[key]] = np.frombuffer(data, dtype=stored)
-            left.discard(key)
+        left, size, numbers = set(places), dimension * stored.itemsize, []
+        with self._errors():
+            for key, data, crc, number in self._rows(list(places)):
+                if key not in left or not _intact(key, data, crc) or len(data) != size:
+                    raise self._corrupt("a vector is not what was written")
+                vectors[places[key]] = np.frombuffer(data, dtype=stored)
+                left.discard(key)
+                numbers.append(number)
         if left:
             raise self._corrupt(f"{len(left)} vectors that were written are gone")
+        if made is not None:
+            made.update(numbers)
         return vectors
 
     def broken(self, keys: Sequence[bytes], dimension: int, dtype: str) -> set[bytes]:
         """Those of the keys whose vector is not what was written, or of another size; arguments as of :meth:`get`."""
         import numpy as np
 
-        return {key for key, data in self._read(keys, dimension * np.dtype(dtype).itemsize) if data is None}
-
-    def _read(self, keys: Sequence[bytes], size: int) -> Iterator[tuple[bytes, bytes | None]]:
-        """Keys with the bytes of their vectors, ``None`` in place of what is damaged or not of this size."""
+        size = dimension * np.dtype(dtype).itemsize
         with self._errors():
-            for part in _parts(keys):
-                query = f"SELECT key, vector, crc FROM vectors WHERE key IN ({_marks(part)})"
-                for key, data, crc in self._connection.execute(query, part):
-                    yield key, data if _intact(key, data, crc) and len(data) == size else None
+            rows = self._rows(keys)
+            return {key for key, data, crc, _ in rows if not _intact(key, data, crc) or len(data) != size}
+
+    def _rows(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes, int, int]]:
+        """Key, bytes of the vector, checksum, and the number of the conditions."""
+        return itertools.chain.from_iterable(
+            self._connection.execute(
+                f"SELECT key, vector, crc, {self._numbers} FROM vectors WHERE key IN ({_marks(part)})", part
+            )
+            for part in _parts(keys)
+        )
+
+    @property
+    def _numbers(self) -> str:
+        return "made" if self._version == SCHEMA_VERSION else "0"
 
     def count(self) -> int:
         """How many vectors there are."""
