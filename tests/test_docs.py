@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import click
 import pyarrow.parquet as pq
 import pytest
+from printed import missing
 
 import evalkit.cli
 from evalkit.demo import COMPARED, ENTRANTS
@@ -150,15 +151,57 @@ def test_readme_shows_the_table_of_the_demo() -> None:
     assert sum(" minus " in line for line in lines) == len(COMPARED)
 
 
+def test_readme_and_leaderboard_have_the_same_numbers() -> None:
+    """Too dear to run here: ``.ci/run`` holds both against the demo that it runs, to the letter."""
+    (shown,) = blocks(ROOT / "README.md", "text")
+    assert blocks(DOCS / "tiny.md", "text")[0] == shown
+    table = (ROOT / "LEADERBOARD.md").read_text()
+    board = [
+        [re.sub(r"<sup>.*?</sup>|[*\\]", "", cell).strip() for cell in line.split("|")] for line in table.split("\n")
+    ]
+    head = next(row for row in board if "Classification" in row)
+    columns = ["Classification", "VQA", "Retrieval", "Grounding", "5 interactive stand-ins"]
+    for entrant, line in zip(ENTRANTS, shown.splitlines()[4:], strict=False):
+        names = (entrant.model, f"{entrant.model} ({line.split()[1]})")
+        row = dict(zip(head, next(row for row in board if len(row) == len(head) and row[1] in names), strict=True))
+        means = re.findall(r"(\d+\.\d) \(", line)
+        assert [row[column].split(" ")[0] for column in columns] == means, line
+
+
+def test_ci_holds_the_demos_output_against_the_readme() -> None:
+    script = (ROOT / ".ci/run").read_text()
+    assert 'missing(blocks(Path("README.md"), "text")[0], ' in script
+
+
+EXAMPLE = ["--data", "evalkit/example/data", "--out", "runs", "--quiet"]
+
+
 def test_the_page_on_results_shows_what_comes_out(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All of it but the run id, which follows the version and the embedder's source."""
-    (shown,) = (block for block in blocks(DOCS / "results.md", "text") if block.startswith("example-colours"))
-    arguments = ["--tasks", "example", "--data", str(ROOT / "evalkit/example/data"), "--out", "runs", "--quiet"]
-    code, output = run(capsys, ["run", "--model", "example-colours", *arguments])
+    page = DOCS / "results.md"
+    (shown,) = (block for block in blocks(page, "text") if block.startswith("example-colours"))
+    [command] = [found for block in blocks(page, "sh") for found in commands(block) if "example-colours" in found]
+    code, output = run(capsys, [*command, "--quiet"])
     assert code == 0
-    *table, written = shown.strip().splitlines()
-    assert output.strip().splitlines()[:-1] == table
-    assert re.fullmatch(r"written to runs/example-colours/[0-9a-f]{12}", written)
+    assert missing(shown, output) is None
+
+
+def test_the_page_on_results_shows_a_signature_that_is_written(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (shown,) = (block for block in blocks(DOCS / "results.md", "text") if block.startswith("task:"))
+    assert run(capsys, ["run", "--model", "random", "--tasks", "example/ShapeRegions", *EXAMPLE])[0] == 0
+    [file] = here.glob("runs/random/*/run.json")
+    assert json.loads(file.read_text())["tasks"][0]["signature"] == shown.replace("\n", "")
+
+
+def test_the_page_on_results_shows_the_files_of_a_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (shown,) = (block for block in blocks(DOCS / "results.md", "text") if block.startswith("RUNS/"))
+    names = {Path(line.split()[0]).name for line in shown.splitlines()[1:]}
+    assert run(capsys, ["run", "--model", "my_model.py:Mine", "--tasks", "example/Shapes", *EXAMPLE])[0] == 0
+    files = {path.name for path in here.glob("runs/**/*") if path.is_file() and path.name != ".lock"}
+    [folder] = here.glob("runs/mine/*/")
+    [shown_id] = names - files - {"mine"}
+    assert names == files | {"mine", shown_id}
+    assert len(shown_id) == len(folder.name) == 12
 
 
 def test_lines_are_short() -> None:
