@@ -210,6 +210,28 @@ def test_lines_are_short() -> None:
         assert not long, f"{page.name}: lines {long}"
 
 
+def test_the_page_on_tiny_models_loads_them_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    [code] = blocks(DOCS / "tiny.md", "python")
+    exec(compile(code, "docs/tiny.md", "exec"), {})  # noqa: S102
+    assert capsys.readouterr().out.splitlines() == ["torch.Size([2, 128])"] * 2
+
+
+def test_what_the_gate_is_said_to_see_is_what_was_simulated() -> None:
+    """The README and the page on CI repeat, rounded, the table of the page on comparing."""
+    found = re.findall(r"^\| (.*?disagree) \| (\d+\.\d) ±", (DOCS / "compare.md").read_text(), re.M)
+    alarms = {truth: value for truth, value in found if truth.startswith("equal")}
+    two, five, ten = alarms.values()
+    readme = re.sub(r"\s+", " ", (ROOT / "README.md").read_text())
+    assert f"the gate stops {two}, {five} and {ten} %" in readme
+    one_task, mean = (
+        round(float(value)) for truth, value in found if "points on" in truth and truth[:3] in ("3 p", "0.5")
+    )
+    assert f"three points on one task in {one_task} % of cases, of half a point on MMEB's mean in {mean} %" in readme
+    assert (
+        f"in [{['no', 'one', 'two', 'three'][round(float(five))]} nights of a hundred]" in (DOCS / "ci.md").read_text()
+    )
+
+
 def test_the_embedder_of_the_page_runs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert len((here / "my_model.py").read_text().splitlines()) <= 30
     check, evaluate = commands(blocks(DOCS / "embedders.md", "sh")[0])
