@@ -20,9 +20,10 @@ from evalkit.demo import COMPARED, ENTRANTS
 from evalkit.example import DATA
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "tasks/README.md", "reports/README.md")] + sorted(
-    (ROOT / "docs").glob("*.md")
-)
+PAGES = [
+    ROOT / name
+    for name in ("README.md", "CONTRIBUTING.md", "tasks/README.md", "reports/README.md", "training/README.md")
+] + sorted((ROOT / "docs").glob("*.md"))
 DOCS = ROOT / "docs"
 
 pages = pytest.mark.parametrize("page", PAGES, ids=[page.relative_to(ROOT).as_posix() for page in PAGES])
