@@ -5,8 +5,10 @@ higher than the best relevant one, ``tied`` others score exactly as high, ``righ
 that score. Every metric is the expectation over all orders of the tied ones, drawn with equal chance
 (McSherry and Najork 2008); optimistic and pessimistic put the relevant ones first and last.
 
-The official code sorts with the label in front, so that among equal scores the label wins: that is the
-optimistic value, and a constant embedder gets 100 %. Here it gets chance.
+Both official scorers rank with the label in front. Version 1's ``argmax`` lets it win among exactly equal scores, which
+is the optimistic value; version 2's ``argsort`` is not stable and leaves open which of equals comes first. By size of
+pool and build of numpy a constant embedder gets anything from 0 to 100 % of them (``benchmarks/official_ties.py``,
+docs/protocol.md). Here it gets chance.
 """
 
 from __future__ import annotations
@@ -117,7 +119,7 @@ class Value:
     Attributes:
         metric: the metric's name.
         value: mean over the queries, expectation over ties.
-        optimistic: the same with relevant candidates first among equals (the official gold-first value).
+        optimistic: the same with relevant candidates first among equals, the most that any order of them gives.
         pessimistic: the same with relevant candidates last among equals.
         chance: what an embedder that cannot tell any two candidates apart gets.
         n: number of queries.

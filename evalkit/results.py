@@ -50,7 +50,7 @@ class MetricResult(Written):
     value: Fraction
     """Mean over the queries, expectation over ties."""
     optimistic: Fraction
-    """With the right candidate first among equal scores, as the official gold-first ranking has it."""
+    """With the right candidate first among equal scores: the most that any order of equals gives."""
     pessimistic: Fraction
     """With the right candidate last among equal scores."""
     chance: Fraction

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -127,6 +128,78 @@ def test_the_action_installs_its_own_folder_or_nothing(place: Path, tmp_path: Pa
     done = bash(steps("Install evalkit")["run"], place, tmp_path, **env)
     assert done.returncode != 0
     assert "GITHUB_ACTION_PATH: it is not set, so there is no evalkit to install" in done.stderr
+
+
+@pytest.fixture
+def recorded(place: Path, tmp_path: Path) -> Path:
+    """A ``python`` whose virtual environments have a pip that writes down its arguments, one a line."""
+    said = tmp_path / "pip.txt"
+    python = tmp_path / "bin/python"
+    python.parent.mkdir()
+    pip = f"#!/bin/sh\nprintf '%s\\n' \"$@\" >> '{said}'\n"
+    python.write_text(f'#!/bin/sh\nmkdir -p "$3/bin"\ncat > "$3/bin/pip" << "END"\n{pip}END\nchmod +x "$3/bin/pip"\n')
+    python.chmod(0o755)
+    return said
+
+
+def installed(recorded: Path, script: str, place: Path, **variables: str) -> tuple[list[str], str]:
+    """What pip was told by a script that exits with 0, and what the script said."""
+    out = recorded.parent
+    done = bash(f'PATH="{out}/bin:$PATH"\n{script}', place, out, **variables)
+    assert done.returncode == 0, done.stderr
+    return recorded.read_text().splitlines(), done.stderr
+
+
+@pytest.mark.parametrize("constraints", ["", "my pins.txt"])
+@pytest.mark.parametrize("requirements", ["", "my needs.txt"])
+def test_the_action_installs_all_under_constraints(
+    requirements: str, constraints: str, place: Path, recorded: Path, tmp_path: Path
+) -> None:
+    step = steps("Install evalkit")
+    assert set(step["env"]) == {"REQUIREMENTS", "CONSTRAINTS"}
+    env = {"REQUIREMENTS": requirements, "CONSTRAINTS": constraints, "GITHUB_PATH": str(tmp_path / "path")}
+    told, _ = installed(recorded, step["run"], place, GITHUB_ACTION_PATH="/the action", RUNNER_OS="macOS", **env)
+    pins = constraints or "/the action/constraints.txt"
+    assert told == ["install", "--quiet", "-c", pins, "/the action", *(["-r", requirements] if requirements else [])]
+    assert (tmp_path / "path").read_text() == f"{tmp_path}/evalkit-venv/bin\n"
+    assert (ROOT / "constraints.txt").is_file()
+
+
+def test_the_action_says_where_it_does_not_run(place: Path, tmp_path: Path) -> None:
+    env = {"GITHUB_ACTION_PATH": str(ROOT), "REQUIREMENTS": "", "CONSTRAINTS": "", "RUNNER_OS": "Windows"}
+    done = bash(steps("Install evalkit")["run"], place, tmp_path, **env)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "evalkit's action runs on Linux and macOS: set runs-on to one of them\n"
+    assert "On Linux and macOS." in ACTION["description"]
+
+
+def test_the_scripts_have_nothing_that_the_bash_of_macos_has_not() -> None:
+    """Version 3.2: no mapfile, no associative arrays, no changes of case, no ``&>>``, no ``|&``."""
+    for step in ACTION["runs"]["steps"]:
+        code = re.sub(r"#.*", "", step.get("run", ""))
+        newer = r"mapfile|readarray|declare -A|\$\{\w+(,,|\^\^)|&>>|\|&|coproc|\bwait -n\b"
+        assert not re.search(newer, code), step["name"]
+
+
+@pytest.mark.parametrize(
+    ("source", "constraints", "told"),
+    [
+        ("git+https://host/owner/evalkit@main", "", []),
+        ("git+https://host/owner/evalkit@main", "https://host/pins.txt", ["-c", "https://host/pins.txt"]),
+        ("./vendor/evalkit", "", ["-c", "./vendor/evalkit/constraints.txt"]),
+        ("./vendor/evalkit", "my pins.txt", ["-c", "my pins.txt"]),
+    ],
+)
+def test_the_template_installs_under_constraints(
+    source: str, constraints: str, told: list[str], place: Path, recorded: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "vendor/evalkit").mkdir(parents=True)
+    (tmp_path / "vendor/evalkit/constraints.txt").touch()
+    assert TEMPLATE["variables"]["EVALKIT_CONSTRAINTS"] == ""
+    script = "\n".join(TEMPLATE["before_script"])
+    found, said = installed(recorded, script, place, EVALKIT_SOURCE=source, EVALKIT_CONSTRAINTS=constraints)
+    assert found == ["install", "--quiet", *told, source]
+    assert ("EVALKIT_CONSTRAINTS is not set" in said) == (not told)
 
 
 @pytest.mark.parametrize("source", ["", "evalkit", "evalkit==1.0"])

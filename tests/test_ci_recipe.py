@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from printed import missing
 
 from evalkit.gateconfig import GateConfig, read_config
 from evalkit.sides import read_side
@@ -59,6 +60,8 @@ def followed(place: Path) -> Iterator[tuple[int, str, str]]:
 def test_the_recipe_passes_a_harmless_change_and_stops_a_harmful_one(tmp_path: Path) -> None:
     (code, _, made), harmless, harmful, explained, accepted = followed(tmp_path)
     assert code == 0, made
+    [size] = re.findall(r"^written to baselines/my-model: .*, (\d+ KiB)$", made, re.M)
+    assert f"It takes {size}." in PAGE
     assert harmless[0] == 0
     assert harmless[2].endswith("gate: passed\n")
     assert harmful[0] == 1
@@ -68,13 +71,12 @@ def test_the_recipe_passes_a_harmless_change_and_stops_a_harmful_one(tmp_path: P
     assert "queries lost" in explained[2]
     reasons = [line for line in accepted[2].splitlines() if "first release" in line or "no change meant" in line]
     assert len(reasons) == 2
-
-
-def test_the_page_shows_outputs_of_both() -> None:
-    texts = [text for _, text in blocks(PAGE, "text")]
-    assert texts[0].endswith("gate: passed\n")
-    assert texts[1].endswith("gate: failed\n")
-    assert "miniature/SUN397: " in texts[2]
+    shown = [text for _, text in blocks(PAGE, "text")]
+    for text, (_, commands, said) in zip(shown, (harmless, harmful, explained), strict=True):
+        drift = missing(text, said)
+        assert drift is None, (
+            f"docs/ci.md, after {commands.splitlines()[-1]}: {drift}; python {__file__} prints it anew"
+        )
 
 
 def test_workflows_name_inputs_that_the_action_has() -> None:

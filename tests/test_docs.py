@@ -13,15 +13,17 @@ from urllib.parse import unquote
 import click
 import pyarrow.parquet as pq
 import pytest
+from printed import missing
 
 import evalkit.cli
 from evalkit.demo import COMPARED, ENTRANTS
 from evalkit.example import DATA
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "tasks/README.md", "reports/README.md")] + sorted(
-    (ROOT / "docs").glob("*.md")
-)
+PAGES = [
+    ROOT / name
+    for name in ("README.md", "CONTRIBUTING.md", "tasks/README.md", "reports/README.md", "training/README.md")
+] + sorted((ROOT / "docs").glob("*.md"))
 DOCS = ROOT / "docs"
 
 pages = pytest.mark.parametrize("page", PAGES, ids=[page.relative_to(ROOT).as_posix() for page in PAGES])
@@ -150,21 +152,85 @@ def test_readme_shows_the_table_of_the_demo() -> None:
     assert sum(" minus " in line for line in lines) == len(COMPARED)
 
 
+def test_readme_and_leaderboard_have_the_same_numbers() -> None:
+    """Too dear to run here: ``.ci/run`` holds both against the demo that it runs, to the letter."""
+    (shown,) = blocks(ROOT / "README.md", "text")
+    assert blocks(DOCS / "tiny.md", "text")[0] == shown
+    table = (ROOT / "LEADERBOARD.md").read_text()
+    board = [
+        [re.sub(r"<sup>.*?</sup>|[*\\]", "", cell).strip() for cell in line.split("|")] for line in table.split("\n")
+    ]
+    head = next(row for row in board if "Classification" in row)
+    columns = ["Classification", "VQA", "Retrieval", "Grounding", "5 interactive stand-ins"]
+    for entrant, line in zip(ENTRANTS, shown.splitlines()[4:], strict=False):
+        names = (entrant.model, f"{entrant.model} ({line.split()[1]})")
+        row = dict(zip(head, next(row for row in board if len(row) == len(head) and row[1] in names), strict=True))
+        means = re.findall(r"(\d+\.\d) \(", line)
+        assert [row[column].split(" ")[0] for column in columns] == means, line
+
+
+def test_ci_holds_the_demos_output_against_the_readme() -> None:
+    script = (ROOT / ".ci/run").read_text()
+    assert 'missing(blocks(Path("README.md"), "text")[0], ' in script
+
+
+EXAMPLE = ["--data", "evalkit/example/data", "--out", "runs", "--quiet"]
+
+
 def test_the_page_on_results_shows_what_comes_out(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All of it but the run id, which follows the version and the embedder's source."""
-    (shown,) = (block for block in blocks(DOCS / "results.md", "text") if block.startswith("example-colours"))
-    arguments = ["--tasks", "example", "--data", str(ROOT / "evalkit/example/data"), "--out", "runs", "--quiet"]
-    code, output = run(capsys, ["run", "--model", "example-colours", *arguments])
+    page = DOCS / "results.md"
+    (shown,) = (block for block in blocks(page, "text") if block.startswith("example-colours"))
+    [command] = [found for block in blocks(page, "sh") for found in commands(block) if "example-colours" in found]
+    code, output = run(capsys, [*command, "--quiet"])
     assert code == 0
-    *table, written = shown.strip().splitlines()
-    assert output.strip().splitlines()[:-1] == table
-    assert re.fullmatch(r"written to runs/example-colours/[0-9a-f]{12}", written)
+    assert missing(shown, output) is None
+
+
+def test_the_page_on_results_shows_a_signature_that_is_written(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (shown,) = (block for block in blocks(DOCS / "results.md", "text") if block.startswith("task:"))
+    assert run(capsys, ["run", "--model", "random", "--tasks", "example/ShapeRegions", *EXAMPLE])[0] == 0
+    [file] = here.glob("runs/random/*/run.json")
+    assert json.loads(file.read_text())["tasks"][0]["signature"] == shown.replace("\n", "")
+
+
+def test_the_page_on_results_shows_the_files_of_a_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (shown,) = (block for block in blocks(DOCS / "results.md", "text") if block.startswith("RUNS/"))
+    names = {Path(line.split()[0]).name for line in shown.splitlines()[1:]}
+    assert run(capsys, ["run", "--model", "my_model.py:Mine", "--tasks", "example/Shapes", *EXAMPLE])[0] == 0
+    files = {path.name for path in here.glob("runs/**/*") if path.is_file() and path.name != ".lock"}
+    [folder] = here.glob("runs/mine/*/")
+    [shown_id] = names - files - {"mine"}
+    assert names == files | {"mine", shown_id}
+    assert len(shown_id) == len(folder.name) == 12
 
 
 def test_lines_are_short() -> None:
     for page in sorted(DOCS.glob("*.md")):
         long = [number for number, line in enumerate(page.read_text().split("\n"), 1) if len(line) > 110]
         assert not long, f"{page.name}: lines {long}"
+
+
+def test_the_page_on_tiny_models_loads_them_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    [code] = blocks(DOCS / "tiny.md", "python")
+    exec(compile(code, "docs/tiny.md", "exec"), {})  # noqa: S102
+    assert capsys.readouterr().out.splitlines() == ["torch.Size([2, 128])"] * 2
+
+
+def test_what_the_gate_is_said_to_see_is_what_was_simulated() -> None:
+    """The README and the page on CI repeat, rounded, the table of the page on comparing."""
+    found = re.findall(r"^\| (.*?disagree) \| (\d+\.\d) ±", (DOCS / "compare.md").read_text(), re.M)
+    alarms = {truth: value for truth, value in found if truth.startswith("equal")}
+    two, five, ten = alarms.values()
+    readme = re.sub(r"\s+", " ", (ROOT / "README.md").read_text())
+    assert f"the gate stops {two}, {five} and {ten} %" in readme
+    one_task, mean = (
+        round(float(value)) for truth, value in found if "points on" in truth and truth[:3] in ("3 p", "0.5")
+    )
+    assert f"three points on one task in {one_task} % of cases, of half a point on MMEB's mean in {mean} %" in readme
+    assert (
+        f"in [{['no', 'one', 'two', 'three'][round(float(five))]} nights of a hundred]" in (DOCS / "ci.md").read_text()
+    )
 
 
 def test_the_embedder_of_the_page_runs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

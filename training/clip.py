@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,12 +21,17 @@ from transformers import AutoImageProcessor, CLIPConfig, CLIPModel, PreTrainedTo
 from evalkit.items import Item
 from evalkit.miniature.drawings import Drawing
 from evalkit.miniature.scenes import SIDE
+from training.contrastive import TEMPERATURE
 from training.pixels import CLIP_MEAN, CLIP_STD, PATCH, normalised, restored
 from training.questions import Album
 from training.tokenizer import of_one_length
+from training.tokenizer import save as save_tokenizer
 from training.tower import load
 
 LENGTH = 64  # tokens of a text at most
+# The text's vector is the state at the first end token. So padding comes after it, as places count from the left, and
+# is another token than the end, so that a mask made of "is no padding" does not hide what is pooled.
+_START, _END, _PADDING = "<|im_start|>", "<|endoftext|>", "<|vision_pad|>"
 _PROCESSOR = {
     "image_processor_type": "CLIPImageProcessor",
     "do_resize": True,
@@ -41,8 +47,14 @@ _PROCESSOR = {
 }
 
 
-def config(vocabulary: int, start: int, end: int) -> CLIPConfig:
-    """A small CLIP."""
+def config(vocabulary: int, start: int, end: int, padding: int) -> CLIPConfig:
+    """A small CLIP.
+
+    Args:
+        vocabulary: tokens.
+        start, end, padding: ids of the tokens that a text begins and ends with, and is filled up with. ``end`` is not
+            2, for which transformers pools at the highest id instead.
+    """
     shared = {"num_attention_heads": 4, "hidden_act": "quick_gelu", "projection_dim": 128}
     text = {
         "vocab_size": vocabulary,
@@ -52,7 +64,7 @@ def config(vocabulary: int, start: int, end: int) -> CLIPConfig:
         "max_position_embeddings": LENGTH,
         "bos_token_id": start,
         "eos_token_id": end,
-        "pad_token_id": end,
+        "pad_token_id": padding,
     }
     vision = {
         "hidden_size": 128,
@@ -74,13 +86,14 @@ class ClipLearner(torch.nn.Module):
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, drawings: Mapping[str, Drawing]) -> None:
         super().__init__()
-        start, end = tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|endoftext|>"])
+        start, end, padding = tokenizer.convert_tokens_to_ids([_START, _END, _PADDING])
         tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
-            single="<|im_start|> $A <|endoftext|>", special_tokens=[("<|im_start|>", start), ("<|endoftext|>", end)]
+            single=f"{_START} $A {_END}", pair=f"{_START} $A $B {_END}", special_tokens=[(_START, start), (_END, end)]
         )
+        tokenizer.bos_token, tokenizer.pad_token, tokenizer.padding_side = _START, _PADDING, "right"
         tokenizer.model_max_length = LENGTH
         self._tokenizer: Any = tokenizer
-        self._whole: Any = CLIPModel(config(len(tokenizer), start, end))
+        self._whole: Any = CLIPModel(config(len(tokenizer), start, end, padding))
         with TemporaryDirectory() as folder:
             self._save_processors(Path(folder))
             processor: Any = AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
@@ -98,9 +111,7 @@ class ClipLearner(torch.nn.Module):
         written = [row for row, item in enumerate(items) if item.image is None or item.text.strip()]
         total = torch.zeros(len(items), self._whole.config.projection_dim)
         for part in of_one_length(written, lambda row: len(items[row].text)):
-            ids = self._tokenizer(
-                [items[row].text for row in part], padding=True, padding_side="right", return_tensors="pt"
-            )
+            ids = self._tokenizer([items[row].text for row in part], padding=True, return_tensors="pt")
             texts = self._whole.get_text_features(ids["input_ids"], ids["attention_mask"]).pooler_output
             total = total.index_add(0, torch.tensor(part), texts)
         if pictured:
@@ -112,18 +123,20 @@ class ClipLearner(torch.nn.Module):
         return torch.nn.functional.normalize(total, dim=-1)
 
     def save(self, folder: Path) -> None:
-        """In Hugging Face's layout, weights in float16."""
-        copy.deepcopy(self._whole).half().save_pretrained(folder)  # a copy: the training goes on in float32
+        """In Hugging Face's layout, weights in float16, with the scale of the logits that the loss had."""
+        kept = copy.deepcopy(self._whole).half()  # a copy: the training goes on in float32
+        torch.nn.init.constant_(kept.logit_scale, -math.log(TEMPERATURE))
+        kept.save_pretrained(folder)
         self._save_processors(folder)
 
     def _save_processors(self, folder: Path) -> None:
-        self._tokenizer.save_pretrained(folder)
+        save_tokenizer(self._tokenizer, folder)
         (folder / "preprocessor_config.json").write_text(json.dumps(_PROCESSOR, indent=1) + "\n")
 
 
 def tower() -> ClipTower:
     """A vision tower of random weights, for any vocabulary."""
-    whole: Any = CLIPModel(config(8, 0, 1))
+    whole: Any = CLIPModel(config(8, 0, 1, 2))
     return ClipTower(whole.vision_model)
 
 

@@ -32,6 +32,7 @@ from training.questions import Album
 from training.sam import FRAME, WIDTH
 from training.sam import save as save_sam
 from training.tokenizer import of_one_length, tokenizer
+from training.tokenizer import save as save_tokenizer
 from training.tower import load
 
 POINTS_PER_SIDE = 3
@@ -49,7 +50,8 @@ _PROCESSOR = {
 
 def config(tokenizer: PreTrainedTokenizerFast) -> Qwen2VLConfig:
     """A small Qwen2-VL."""
-    image_token, end = tokenizer.convert_tokens_to_ids([IMAGE_TOKEN, "<|endoftext|>"])
+    names = (IMAGE_TOKEN, "<|video_pad|>", "<|vision_start|>", "<|vision_end|>", "<|endoftext|>")
+    image_token, video_token, vision_start, vision_end, end = tokenizer.convert_tokens_to_ids(list(names))
     return Qwen2VLConfig(
         vocab_size=len(tokenizer),
         hidden_size=HIDDEN,
@@ -61,6 +63,9 @@ def config(tokenizer: PreTrainedTokenizerFast) -> Qwen2VLConfig:
         rope_scaling={"rope_type": "default", "type": "default", "mrope_section": [4, 6, 6]},
         tie_word_embeddings=True,
         image_token_id=image_token,
+        video_token_id=video_token,
+        vision_start_token_id=vision_start,
+        vision_end_token_id=vision_end,
         bos_token_id=end,
         eos_token_id=end,
         vision_config={
@@ -167,7 +172,9 @@ class QwenLearner(torch.nn.Module):
         """In the layout that VIRTUE's and VLM2Vec's checkpoints were released in: weights in float16, tokenizer,
         processor, and where there is a segmentation stream SAM 2 and the connector.
         """
-        copy.deepcopy(self._whole).half().save_pretrained(folder)  # a copy: the training goes on in float32
+        kept = copy.deepcopy(self._whole).half()  # a copy: the training goes on in float32
+        kept.generation_config.pad_token_id = self._tokenizer.pad_token_id
+        kept.save_pretrained(folder)
         self._save_processors(folder)
         if self._segmentation is None:
             return
@@ -188,7 +195,7 @@ class QwenLearner(torch.nn.Module):
         (folder / "config.json").write_text(json.dumps(settings, indent=1) + "\n")
 
     def _save_processors(self, folder: Path) -> None:
-        self._tokenizer.save_pretrained(folder)
+        save_tokenizer(self._tokenizer, folder)
         (folder / "preprocessor_config.json").write_text(json.dumps(_PROCESSOR, indent=1) + "\n")
 
 

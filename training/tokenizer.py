@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -57,6 +59,19 @@ def tokenizer(texts: Iterable[str], size: int, sentences: Iterable[str] = ()) ->
         model_max_length=2048,
         additional_special_tokens=list(SPECIAL[1:]),
     )
+
+
+def save(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write its files for other people's code: no padding left over from training, and the words that transformers had
+    before version 5 and still reads.
+    """
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.save_pretrained(folder)
+    file = folder / "tokenizer_config.json"
+    settings = json.loads(file.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}
+    settings["additional_special_tokens"] = settings.pop("extra_special_tokens")
+    file.write_text(json.dumps(settings, indent=2) + "\n")
 
 
 def of_one_length(rows: Sequence[int], length: Callable[[int], int], most: int = 64) -> list[list[int]]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Constant:
-    """The same vector for everything. Scores chance; the official gold-first ranking gives it 100 %."""
+    """The same vector for everything. Scores chance; official scorers give it anything from 0 to 100 %."""
 
     info = EmbedderInfo(name="constant", dimension=8, fingerprint="constant-1")
     computing: ClassVar[Mapping[str, str]] = {}

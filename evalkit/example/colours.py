@@ -2,7 +2,7 @@
 
 It is honest and it is no good: a red circle and a red square get the same vector, bit for bit. So on
 ``example/Shapes`` all four shapes of the right colour tie for the first place, Precision@1 is exactly
-1/4, and the optimistic value beside it, which an ``argsort`` with the label first would report, is 1.
+1/4, and the optimistic value beside it, which an ``argmax`` with the label first would report, is 1.
 """
 
 from __future__ import annotations

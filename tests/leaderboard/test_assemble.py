@@ -638,7 +638,7 @@ def test_footnotes_say_what_is_behind_a_mean(tmp_path):
         label: {key: [board.footnotes[n - 1] for n in mean.notes] for key, mean in entry.means.items() if mean.notes}
         for label, entry in entries(board).items()
     }
-    ties = r"\d+\.\d if the right candidate came first among equal scores, as the official ranking has it\."
+    ties = r"\d+\.\d if the right candidate came first among equal scores, the most that ties allow\."
     assert notes["failing"] == {
         "general": [
             "No part of any mean: example/ShapeColours (5 of 64 queries).",

@@ -12,7 +12,9 @@ import pytest
 import torch
 from builders import DEMO_SIZE, Demonstration
 from checkpoints import VIRTUE
+from safetensors.torch import load_file
 
+from evalkit import tiny
 from evalkit.embedders.clip import Clip
 from evalkit.embedders.virtue.embedder import Virtue, Vlm2Vec
 from evalkit.embedders.virtue.pictures import Pictures
@@ -100,6 +102,31 @@ def test_a_saved_model_gives_the_vectors_of_the_one_in_training(
     if kind == "virtue":  # each region is seen, and none like another
         by_region = wanted[-len(KINDS) :]
         assert min(np.linalg.norm(by_region[a] - by_region[b]) for a in range(4) for b in range(a)) > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["virtue", "vlm2vec", "clip"])
+def test_the_recipe_writes_the_settings_that_are_shipped(
+    kind: str, asked: tuple[list[Question], dict[str, Drawing]], tmp_path: Path
+) -> None:
+    """All that other people's code reads beside the weights; the vocabulary grows with the questions."""
+    made = learner(kind, *asked)
+    with torch.inference_mode():
+        made([each.query for each in asked[0][:2]])  # which pads, and what it leaves must not be kept
+    made.save(tmp_path)
+    shipped = tiny.home() / f"{kind}-tiny"
+    for file in tiny.MODELS[shipped.name].files:
+        if "/" in file or not file.endswith(".json") or file in ("tokenizer.json", "training.json"):
+            continue  # SAM 2 was saved once more after it had been loaded, which writes out defaults
+        ours, theirs = (json.loads((folder / file).read_text()) for folder in (tmp_path, shipped))
+        for each in (ours, theirs):
+            each.get("text_config", {}).pop("vocab_size", None)
+        assert ours == theirs, file
+    parts = [json.loads((folder / "tokenizer.json").read_text()) for folder in (tmp_path, shipped)]
+    for key in ("truncation", "padding", "normalizer", "pre_tokenizer", "post_processor", "decoder"):
+        assert parts[0][key] == parts[1][key], key
+    if kind == "clip":
+        scales = [load_file(folder / "model.safetensors")["logit_scale"] for folder in (tmp_path, shipped)]
+        assert scales[0] == scales[1]
 
 
 def _stored(item: Item, drawings: dict[str, Drawing], root: Path) -> Item:

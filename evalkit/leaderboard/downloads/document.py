@@ -64,7 +64,7 @@ class ScoreRecord(Written):
     tied_with_best: bool
     """The best measured entry of this task, or not told apart from it on the same queries (Holm, 5 %)."""
     optimistic: Fraction | None
-    """With the right candidate first among equal scores, as the official ranking has it; null of a published one."""
+    """With the right candidate first among equal scores, the most that ties allow; null of a published one."""
     n_ties: int | None
     """Queries whose right candidate shares its score with another one; null of a published one."""
     prompting: str | None

@@ -98,8 +98,8 @@ def legend(board: Board) -> tuple[str, ...]:
         )
     if any(percent(value.optimistic) != percent(value.value) for value in p1):
         lines.append(
-            "(In brackets) with the right candidate first among equal scores, as the official ranking has it, where "
-            "that changes the number."
+            "(In brackets) with the right candidate first among equal scores, the most that ties allow, where that "
+            "changes the number."
         )
     if not all(value.above_chance for value in p1):
         lines.append("* not above chance: the 95 % interval reaches down to what knows nothing.")

@@ -159,9 +159,7 @@ def _ties(scores: Iterable[Score]) -> list[str]:
     value, optimistic = (sum(column) / len(values) for column in zip(*values, strict=True))
     if percent(value) == percent(optimistic):
         return []
-    return [
-        f"{percent(optimistic)} if the right candidate came first among equal scores, as the official ranking has it."
-    ]
+    return [f"{percent(optimistic)} if the right candidate came first among equal scores, the most that ties allow."]
 
 
 def _no_better(scores: Iterable[Score]) -> list[str]:
