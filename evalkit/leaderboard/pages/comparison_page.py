@@ -10,9 +10,10 @@ from evalkit.leaderboard.board import Board, Comparison, Difference, Entry
 from evalkit.leaderboard.pages import charts
 from evalkit.leaderboard.pages.grid import Cell, Column, Grid, attributes, heads, plain, plot, words
 from evalkit.leaderboard.pages.rows import HEADLINE, Standing
-from evalkit.leaderboard.words import MISSING, breakable, link, p_value, path, shown, signed, signed_interval
+from evalkit.leaderboard.words import MISSING, breakable, count, link, p_value, path, shown, signed, signed_interval
 
 _LEVEL = 0.05
+_REASONS = 3  # tasks that a line of pairs without a page names
 
 
 def pair_path(comparison: Comparison) -> str:
@@ -182,6 +183,20 @@ def matrices(board: Board) -> tuple[Matrix, ...]:
     return tuple(found)
 
 
+def not_compared(board: Board) -> tuple[tuple[Markup, Markup, str], ...]:
+    """Pairs that have no page as they have no task in common on the same data: both names, and why on their tasks."""
+    standing = Standing(board)
+    entries = {entry.slug: entry for entry in board.entries}
+    found = []
+    for pair in board.comparisons:
+        if not pair.compared:
+            reasons = [f"{task}: {shown(why)}" for task, why in pair.incomparable.items()]
+            more = f" (and {count(len(reasons) - _REASONS, 'more task')})" if len(reasons) > _REASONS else ""
+            names = [link(entries[slug].label, standing.model(entries[slug])) for slug in (pair.new, pair.base)]
+            found.append((names[0], names[1], "; ".join(reasons[:_REASONS]) + more))
+    return tuple(found)
+
+
 def _matrix(board: Board, key: str, label: str, pairs: dict[tuple[str, str], tuple[float, bool, str]]) -> Grid:
     standing = Standing(board)
     entries = [entry for entry in board.entries if any(entry.slug in pair for pair in pairs)]
@@ -198,7 +213,7 @@ def _cell(pair: tuple[float, bool, str] | None, entry: Entry, other: Entry) -> C
     if entry is other:
         return Cell("", attributes({"class": "same"}))
     if pair is None:
-        return Cell(MISSING, attributes({"title": "not all tasks in common"}))
+        return Cell(MISSING, attributes({"title": "not all tasks in common on the same data"}))
     value, apart, href = pair
     side = ("ahead" if value > 0 else "behind") if apart else "level"
     verdict = "told apart" if apart else "not told apart"

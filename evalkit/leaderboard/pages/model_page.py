@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from evalkit.leaderboard.board import Board, Comparison, Entry, Mean, Score
+from evalkit.leaderboard.board import Board, Comparison, Entry, Group, Mean, Score
 from evalkit.leaderboard.pages import charts
 from evalkit.leaderboard.pages.comparison_page import pair_path
 from evalkit.leaderboard.pages.grid import Cell, Column, Grid, attributes, heads, plain, plot, words
@@ -18,6 +18,8 @@ from evalkit.leaderboard.words import (
     breakable,
     interval,
     link,
+    mark,
+    origin,
     outside,
     parameters,
     percent,
@@ -100,7 +102,7 @@ def model_page(board: Board, entry: Entry, median: Mapping[str, float], pages: C
     far = sorted(_against(standing, entry, median), key=lambda pair: pair[0])
     run = entry.run[1] if entry.run else None
     used = sorted({note for mean in entry.means.values() for note in mean.notes})
-    pairs = [pair for pair in board.comparisons if entry.slug in (pair.base, pair.new)]
+    pairs = [pair for pair in board.comparisons if pair.compared and entry.slug in (pair.base, pair.new)]
     return ModelPage(
         entry=entry,
         facts=tuple(_facts(entry)),
@@ -128,7 +130,7 @@ def _facts(entry: Entry) -> list[tuple[str, Markup | str]]:
     address = outside(facts.url)
     found: list[tuple[str, Markup | str]] = [
         ("Model", link(entry.model, None)),
-        ("Numbers", entry.kind),
+        ("Numbers", origin(entry)),
         ("Regions by", shown(entry.prompting or MISSING)),
         ("Trained on MMEB-train", facts.trained_on_mmeb),
         ("Parameters", parameters(facts.parameters)),
@@ -167,7 +169,7 @@ def _means(standing: Standing, entry: Entry) -> Grid:
     values = [
         Cell(
             _mean(mean, standing.board),
-            attributes({"class": "main", "title": "" if mean and mean.value is not None else why_no_mean(mean, group)}),
+            attributes({"class": "main", "title": _why(mean, group)}),
         )
         for mean, group in zip(means, groups, strict=True)
     ]
@@ -189,11 +191,17 @@ def _means(standing: Standing, entry: Entry) -> Grid:
     return Grid("means", "Means over tasks, in percent", columns, tuple(Markup() for _ in groups), looks="plots")
 
 
-def _mean(mean: Mean | None, board: Board) -> Markup:
-    text = Markup(percent(mean.value if mean else None))
+def _why(mean: Mean | None, group: Group) -> str:
     if mean is None or mean.value is None:
-        return text
-    return (Markup("<em>{}</em>").format(text) if mean.reported else text) + notes(mean.notes, board)
+        return why_no_mean(mean, group)
+    return f"{mean.apart.kind}: {shown(mean.apart.why)}" if mean.apart else ""
+
+
+def _mean(mean: Mean | None, board: Board) -> Markup:
+    if mean is None:
+        return Markup(MISSING)
+    signs = ("°" if mean.reported else "") + mark(mean) if mean.value is not None else ""
+    return Markup(percent(mean.value) + signs) + notes(mean.notes, board)
 
 
 def _tasks(standing: Standing, entry: Entry, median: Mapping[str, float], pages: Collection[str]) -> Grid:
@@ -224,7 +232,7 @@ def _tasks(standing: Standing, entry: Entry, median: Mapping[str, float], pages:
             hint="percentage points above the median",
         ),
     ]
-    if entry.kind == "measured":
+    if entry.run is not None:
         columns += _of_results(scores)
     seen = [samples(standing, card, entry, pages, card.subset) for card in cards]
     if any(seen):
@@ -234,13 +242,20 @@ def _tasks(standing: Standing, entry: Entry, median: Mapping[str, float], pages:
 
 
 def _scores(entry: Entry, cards: Collection[TaskCard], scores: list[Score | None]) -> list[Cell]:
-    texts = [MISSING if own is None else percent(own.value) + ("" if own.complete else "†") for own in scores]
-    cells = words(texts, order=[own.value if own else None for own in scores], classes="main")
-    titles = ["" if own else why_no_score(entry, card) for own, card in zip(scores, cards, strict=True)]
+    texts = [MISSING if own is None else percent(own.value) + mark(own) for own in scores]
+    cells = words(texts, order=[own.value if own and own.counts else None for own in scores], classes="main")
+    titles = [_title(entry, own, card) for own, card in zip(scores, cards, strict=True)]
     return [
         cell._replace(attributes=cell.attributes + attributes({"title": title}))
         for cell, title in zip(cells, titles, strict=True)
     ]
+
+
+def _title(entry: Entry, own: Score | None, card: TaskCard) -> str:
+    """What stands behind a score, or why there is none."""
+    if own is None:
+        return why_no_score(entry, card)
+    return f"{own.apart.kind}: {shown(own.apart.why)}" if own.apart else "" if own.complete else "not all queries"
 
 
 def _of_results(scores: list[Score | None]) -> list[Column]:
@@ -264,7 +279,7 @@ def _of_results(scores: list[Score | None]) -> list[Column]:
 
 
 def _above(own: Score | None, median: float | None) -> float | None:
-    return own.value - median if own is not None and own.complete and median is not None else None
+    return own.value - median if own is not None and own.counts and median is not None else None
 
 
 def _against(standing: Standing, entry: Entry, median: Mapping[str, float]) -> list[tuple[float, Against]]:
