@@ -63,7 +63,8 @@ class ScoreRecord(Written):
     value: Fraction
     """Mean over the queries, expectation over ties; of a published one, the printed percent / 100."""
     low: Fraction | None
-    """Lower end of the 95 % interval. Of a published one: Wilson's, for as many queries as the card has."""
+    """Lower end of the 95 % interval; null of a claimed one. Of a published one: Wilson's, for as many queries as the
+    card has, as if no two shared an image."""
     high: Fraction | None
     """Upper end."""
     n: int | None
@@ -73,9 +74,10 @@ class ScoreRecord(Written):
     tied_with_best: bool
     """The best measured entry of this task, or not told apart from it on the same queries (Holm, 5 %)."""
     optimistic: Fraction | None
-    """With the right candidate first among equal scores, as the official ranking has it; null of a published one."""
+    """With the right candidate first among equal scores, as the official ranking has it; null of a published or
+    claimed one."""
     n_ties: int | None
-    """Queries whose right candidate shares its score with another one; null of a published one."""
+    """Queries whose right candidate shares its score with another one; null of a published or claimed one."""
     prompting: str | None
     """How the task's regions reached the model; null where it has none, or the number is published."""
     signature: str | None
@@ -364,7 +366,8 @@ def _apart(apart: of.Apart | None) -> ApartRecord | None:
 
 
 def _score(score: of.Score) -> ScoreRecord:
-    p1 = score.result.metrics["precision_at_1"] if score.result and score.result.metrics else None
+    metrics = score.result.metrics if score.result and not score.claimed else None
+    p1 = metrics["precision_at_1"] if metrics else None
     return ScoreRecord(
         value=score.value,
         low=score.low,

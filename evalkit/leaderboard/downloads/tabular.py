@@ -113,7 +113,8 @@ def legend(board: Board) -> tuple[str, ...]:
         )
     if "claimed" in apart:
         lines.append(
-            "§ claimed, not measured: the samples are not there, so the number cannot be checked; part of no mean."
+            "Claimed: not measured. The run's samples are not there, so the number cannot be checked; it is part of no "
+            "mean, and has no rank."
         )
     if any(entry.kind == "published" for entry in board.entries):
         lines.append(
@@ -191,6 +192,8 @@ def _score(entry: Entry, task: str, strong: bool) -> Cell:
     score = entry.scores.get(task)
     if score is None:
         return Cell("failed" if task in entry.failures else NONE)
+    if score.claimed:
+        return Cell(f"{percent(score.value)} claimed")
     text = percent(score.value) + mark(score)
     if score.result and score.result.metrics:
         p1 = score.result.metrics["precision_at_1"]

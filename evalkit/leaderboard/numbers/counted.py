@@ -64,10 +64,10 @@ def precision_at_1(result: TaskResult) -> MetricResult | None:
 def chance_levels(runs: Sequence[Counted], cards: Sequence[TaskCard]) -> dict[str, float]:
     """Chance level by the task's name, of the tasks where it is known.
 
-    A run says what it is for the pools that it was ranked in: one that is ranked before one that stands apart, one with
-    all the card's queries before others, and one without the official merging of candidates before one with it. Where
-    no run says, the card does if it is a task of SCaR, whose every query has the same number of distinct candidates;
-    what other cards count may repeat.
+    A run that can be checked says what it is for the pools that it was ranked in: one that is ranked before one that
+    stands apart, one with all the card's queries before others, and one without the official merging of candidates
+    before one with it. Where no run says, the card does if it is a task of SCaR, whose every query has the same number
+    of distinct candidates; what other cards count may repeat.
     """
     chance = {}
     for card in cards:
@@ -75,6 +75,7 @@ def chance_levels(runs: Sequence[Counted], cards: Sequence[TaskCard]) -> dict[st
             (card.name in run.apart, not result.complete, run.manifest.settings.official_dedup, p1.chance)
             for run in runs
             if (result := run.results.get(card.name)) and (p1 := precision_at_1(result))
+            if card.name not in run.apart or run.apart[card.name].kind != "claimed"
         ]
         if said:
             chance[card.name] = min(said)[3]

@@ -21,7 +21,7 @@ from evalkit.terminal import percent
 KNOW_NOTHING = ("random", "constant")
 """Families that stand at the foot of every table."""
 HEADLINES = ("general", "interactive")
-OTHER_DATA = "On other data than the ranked entries, so neither ranked nor compared with them"
+OTHER_DATA = "On other data than the ranked entries (theirs is named first), so neither ranked nor compared with them"
 
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 """How times are written, always in UTC."""
@@ -89,7 +89,9 @@ def _draft(
             failures[name] = one_line(result.error.message) if result.error else "the run does not say why"
             continue
         data, apart = run.data[name], run.apart.get(name)
-        scores[name] = Score(p1.value, p1.low, p1.high, p1.n, result.complete, result=result, data=data, apart=apart)
+        # An interval of what cannot be checked would make it look as sure as the others.
+        low, high = (None, None) if apart == CLAIMED else (p1.low, p1.high)
+        scores[name] = Score(p1.value, low, high, p1.n, result.complete, result=result, data=data, apart=apart)
         if result.complete and (path := samples_path(run.folder, result)):
             samples[name] = (path, result)
     facts = known.get(one_line(model.name).casefold(), Facts())
@@ -119,7 +121,7 @@ def outside_ranking(scores: Mapping[str, Score]) -> tuple[str, ...]:
     every = len(claimed) == len(scores)
     return (
         *([f"Claimed{'' if every else f' on {_some(claimed)}'}, not measured: {CLAIMED.why}."] if claimed else []),
-        *([f"{OTHER_DATA}: {_some(others, others)}."] if others else []),
+        *([f"{OTHER_DATA}: {by_reason(others)}."] if others else []),
     )
 
 
@@ -216,6 +218,16 @@ def _some(tasks: Iterable[str], why: Mapping[str, str] | None = None) -> str:
     shown = [f"{name} ({why[name]})" if why else name for name in names[:_NAMED]]
     more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
     return ", ".join(shown) + (f" and {more[0]}" if more else "")
+
+
+def by_reason(why: Mapping[str, str]) -> str:
+    """The tasks with their reasons, those of one reason together; the first reasons, and how many tasks have others."""
+    tasks: dict[str, list[str]] = {}
+    for task, reason in why.items():
+        tasks.setdefault(reason, []).append(task)
+    found = [f"{_some(own)} ({reason})" for reason, own in list(tasks.items())[:_NAMED]]
+    rest = sum(len(own) for own in list(tasks.values())[_NAMED:])
+    return ", ".join(found) + (f" and {rest} more" if rest else "")
 
 
 def _cut(text: str) -> str:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from evalkit.leaderboard.board import Board, Comparison, Difference, Entry
+from evalkit.leaderboard.numbers.measured import by_reason
 from evalkit.leaderboard.pages import charts
 from evalkit.leaderboard.pages.grid import Cell, Column, Grid, attributes, heads, plain, plot, words
 from evalkit.leaderboard.pages.rows import HEADLINE, Standing
-from evalkit.leaderboard.words import MISSING, breakable, count, link, p_value, path, shown, signed, signed_interval
+from evalkit.leaderboard.words import MISSING, breakable, link, p_value, path, shown, signed, signed_interval
 
 _LEVEL = 0.05
-_REASONS = 3  # tasks that a line of pairs without a page names
 
 
 def pair_path(comparison: Comparison) -> str:
@@ -190,10 +190,8 @@ def not_compared(board: Board) -> tuple[tuple[Markup, Markup, str], ...]:
     found = []
     for pair in board.comparisons:
         if not pair.compared:
-            reasons = [f"{task}: {shown(why)}" for task, why in pair.incomparable.items()]
-            more = f" (and {count(len(reasons) - _REASONS, 'more task')})" if len(reasons) > _REASONS else ""
             names = [link(entries[slug].label, standing.model(entries[slug])) for slug in (pair.new, pair.base)]
-            found.append((names[0], names[1], "; ".join(reasons[:_REASONS]) + more))
+            found.append((names[0], names[1], shown(by_reason(pair.incomparable))))
     return tuple(found)
 
 

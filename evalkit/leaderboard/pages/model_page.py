@@ -261,7 +261,10 @@ def _title(entry: Entry, own: Score | None, card: TaskCard) -> str:
 def _of_results(scores: list[Score | None]) -> list[Column]:
     """What only a run says."""
     results = [own.result if own else None for own in scores]
-    metrics = [result.metrics["precision_at_1"] if result and result.metrics else None for result in results]
+    metrics = [
+        result.metrics["precision_at_1"] if own and not own.claimed and result and result.metrics else None
+        for own, result in zip(scores, results, strict=True)
+    ]
     ties = words(
         [f"{m.n_ties:,}" if m else MISSING for m in metrics],
         order=[m.n_ties if m else None for m in metrics],

@@ -240,7 +240,9 @@ def _grid(standing: Standing, card: TaskCard, top: float | None, pages: Collecti
 
 
 def _metric(own: Score | None) -> MetricResult | None:
-    return own.result.metrics["precision_at_1"] if own and own.result and own.result.metrics else None
+    if own is None or own.result is None or own.claimed:
+        return None
+    return (own.result.metrics or {}).get("precision_at_1")
 
 
 def _verdict(own: Score | None, top: float | None) -> str:
