@@ -48,14 +48,15 @@ def marks(board: Board) -> Markup:
     """What the marks of a board's tables mean, as far as there are any."""
     entries = board.entries
     apart = {why.kind for entry in entries for why in entry.apart.values()}
-    found = [
-        Markup("<b>Bold</b>: the highest of its column."),
-        Markup(
-            "<i>Slanted and dotted</i>: the best measured entry of a task, and those not told apart from it on the "
-            "same queries."
-        ),
-        "—: no number; its title says why.",
-    ]
+    found = [Markup("<b>Bold</b>: the highest of its column.")]
+    if any(score.tied_with_best for entry in entries for score in entry.scores.values()):
+        found.append(
+            Markup(
+                "<i>Slanted and dotted</i>: the best measured entry of a task, and those not told apart from it on the "
+                "same queries."
+            )
+        )
+    found.append(Markup("—: no number; its title says why."))
     if any(mean.reported for entry in entries for mean in entry.means.values()):
         found.append("°: a mean as its source reports it, without its tasks.")
     if not all(score.complete for entry in entries for score in entry.scores.values()):
