@@ -8,8 +8,7 @@ the same: ways that leave them alone have to have the same, and a way that does 
 model are one voice. Where two have as many it is that of the run that comes first in this order: by the protocol's
 own settings (orientation applied, candidates told apart by content), with more tasks, with the smaller digests. The
 order is one for all tasks, so that of two copies of a benchmark neither gets half of the tasks. It knows no scores,
-no names of models and no folders. Which data is right cannot be told from runs: ``evalkit data verify`` says so of a
-folder.
+no names of models and no folders. Which data is right cannot be told from runs; a board says what differs.
 
 **Claimed.** A number without its per-query file is what the run says of itself, and no more.
 """

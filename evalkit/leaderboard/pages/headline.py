@@ -48,7 +48,7 @@ def marks(board: Board) -> Markup:
     """What the marks of a board's tables mean, as far as there are any."""
     entries = board.entries
     apart = {why.kind for entry in entries for why in entry.apart.values()}
-    found = [Markup("<b>Bold</b>: the highest of its column.")]
+    found: list[str] = [Markup("<b>Bold</b>: the highest of its column.")]
     if any(score.tied_with_best for entry in entries for score in entry.scores.values()):
         found.append(
             Markup(
