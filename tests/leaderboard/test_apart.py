@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from board_runs import EXAMPLE, Run, coins, manifest, result, save
+from synthetic_boards import board
 
 from evalkit.leaderboard.board import Apart
 from evalkit.leaderboard.numbers.apart import CLAIMED, told_apart, unlike
 from evalkit.leaderboard.numbers.counted import Counted, counted
+from evalkit.leaderboard.pages.html import site
+from evalkit.leaderboard.pages.task_list import medians, task_list
 from evalkit.results import Settings, json_bytes
 from evalkit.task import all_cards
 
@@ -168,3 +173,41 @@ def test_words_of_strangers_in_a_signature_stay_in_one_line() -> None:
     said = unlike("data:a", "data:b\n\x1b[31m\u202e")
     assert said.isprintable()
     assert said.startswith("data differs: a and b")
+
+
+# --- what pages make of it ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["claimed", "other data"])
+def test_what_stands_apart_moves_no_median_and_is_no_best_and_no_dot(kind: str) -> None:
+    made = board(9, 0, seed=2)
+    best = made.entries[0]
+    why = Apart(kind, "said for this test")  # type: ignore[arg-type]
+    apart = replace(
+        best,
+        scores={
+            task: replace(score, value=0.999, apart=why, tied_with_best=False) for task, score in best.scores.items()
+        },
+        means={key: replace(mean, value=0.999, apart=why) for key, mean in best.means.items()},
+        ranks=dict.fromkeys(best.ranks),
+    )
+    without = replace(made, entries=made.entries[1:])
+    together = replace(made, entries=(*made.entries[1:], apart))
+    assert medians(together) == medians(without)
+    assert [cell.content for cell in task_list(together, medians(together)).columns[-2].cells] == [
+        cell.content for cell in task_list(without, medians(without)).columns[-2].cells
+    ]
+    pages = site([together], version="0")
+    index = pages["index.html"]().decode()
+    charts = re.findall(r'<svg class="scatter".*?</svg>', index, re.S)
+    assert charts
+    assert not any(apart.label in chart for chart in charts)
+    assert any(made.entries[1].label in chart for chart in charts)
+    for name, page in pages.items():
+        if name.endswith(".html") and name != "method.html":
+            text = page().decode()
+            assert "<b>99.9" not in text, name
+            assert "<i>99.9" not in text, name
+    (row,) = [row for row in re.findall(r"<tr.*?</tr>", index, re.S) if f">{apart.label}</bdi>" in row]
+    assert f'title="{kind}: said for this test"' in row
+    assert "99.9" in row
