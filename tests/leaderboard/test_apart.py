@@ -173,6 +173,7 @@ def test_words_of_strangers_in_a_signature_stay_in_one_line() -> None:
     said = unlike("data:a", "data:b\n\x1b[31m\u202e")
     assert said.isprintable()
     assert said.startswith("data differs: a and b")
+    assert len(unlike("data:a", f"data:{'b' * 10_000}")) < 150
 
 
 # --- what pages make of it ------------------------------------------------------------------------------

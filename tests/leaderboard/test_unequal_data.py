@@ -165,6 +165,7 @@ def test_runs_on_unequal_data_are_neither_ranked_nor_paired_and_the_site_says_wh
         assert "other data" in row_of(page, "other")
         assert "not told apart" not in row_of(page, "other")
         assert re.search(rf"on other data than the ranked entries: .*{why}", text_of(page))
+        assert re.search(rf"other data: .*{why}", text_of(site / "example/model-other.html"))
         assert "Flipped against" not in (site / f"example/samples-{task.partition('/')[2]}-other.html").read_text()
     # A pair has a page for what was asked alike, and for nothing else.
     (pair,) = document["comparisons"]

@@ -30,6 +30,8 @@ from evalkit.task import TaskCard
 
 CLAIMED = Apart("claimed", "its samples are not there, so the number cannot be checked")
 
+_LONGEST = 80  # characters of a part of a signature that are shown
+
 
 def told_apart(runs: Sequence[Counted], cards: Sequence[TaskCard]) -> list[Counted]:
     """The runs, each with what its numbers are about, and why some of them stand outside the ranking.
@@ -77,10 +79,16 @@ def unlike(one: str | None, other: str | None) -> str:
     first, second = parts(one or ""), parts(other or "")
     same_way = _way(first) == _way(second)
     return "; ".join(
-        one_line(f"{BLOCKING[part]} differs: {first.get(part, 'none')} and {second.get(part, 'none')}")
+        f"{BLOCKING[part]} differs: {_cut(first.get(part, 'none'))} and {_cut(second.get(part, 'none'))}"
         for part in DATA
         if first.get(part) != second.get(part) and (part != "prompts" or same_way)
     )
+
+
+def _cut(value: str) -> str:
+    """A part of a signature, which is a stranger's, as far as one that evalkit writes is long."""
+    text = one_line(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ class ModelPage:
         sources: of a published entry: text and address or ``None``.
         records: other published numbers: source as HTML, group, value.
         comparisons: with whom it is compared, as HTML, and the page.
+        apart: tasks whose score is neither ranked nor compared, and why.
         failures: task and reason.
         warnings: what a reader should know.
         notes: the board's footnotes that belong to it.
@@ -84,6 +85,7 @@ class ModelPage:
     sources: tuple[tuple[str, str | None], ...]
     records: tuple[tuple[Markup, str, str], ...]
     comparisons: tuple[tuple[Markup, str], ...]
+    apart: tuple[tuple[Markup, str], ...]
     failures: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
     notes: tuple[tuple[int, str], ...]
@@ -119,6 +121,11 @@ def model_page(board: Board, entry: Entry, median: Mapping[str, float], pages: C
         sources=tuple((shown(source.title), outside(source.url)) for source in entry.sources),
         records=tuple((link(s.title, outside(s.url)), shown(group), percent(v)) for s, group, v in entry.other_records),
         comparisons=tuple((_other(pair, board, entry), pair_path(pair)) for pair in pairs),
+        apart=tuple(
+            (Markup('<a href="{}">{}</a>').format(standing.task(card), card.subset), f"{why.kind}: {shown(why.why)}.")
+            for card in board.cards
+            if (why := entry.apart.get(card.name)) is not None
+        ),
         failures=tuple((shown(task), shown(why)) for task, why in entry.failures.items()),
         warnings=tuple(shown(warning) for warning in entry.warnings),
         notes=tuple((note, shown(board.footnotes[note - 1])) for note in used),
