@@ -172,6 +172,10 @@ def test_runs_on_unequal_data_are_neither_ranked_nor_paired_and_the_site_says_wh
     assert {one["where"] for one in pair["tasks"]} == set(EXAMPLE) - changed
     assert set(pair["incomparable"]) == changed
     assert all(why in reason for reason in pair["incomparable"].values())
+    if edit is None:  # the new one's value is named first, as the pair is
+        assert all("official and" in said or "ignore and" in said for said in pair["incomparable"].values()) == (
+            pair["new"] == "other"
+        )
     assert not any(changed & set(group["tasks"]) for group in document["groups"] if group["key"] in _wheres(pair))
     pages = list((site / "example").glob("compare-*-and-*.html"))
     assert len(pages) == bool(set(EXAMPLE) - changed)

@@ -225,5 +225,6 @@ def _why_not(task: str, card: TaskCard, sides: tuple[Draft, Draft], evidence: Ev
     reasons = [f"{side.entry.label}: {reason}" for side in sides if (reason := why_not(side, card))]
     if reasons:
         return "; ".join(reasons)
+    # The new one first, as the pair is named on its page.
     signatures = [score.result.signature if score.result else None for score in (s.entry.scores[task] for s in sides)]
-    return unlike(signatures[0], signatures[1]) or "the two were not asked the same queries"
+    return unlike(signatures[1], signatures[0]) or "the two were not asked the same queries"
