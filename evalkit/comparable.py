@@ -19,6 +19,10 @@ BLOCKING = {
     "prompting": "prompting",
 }
 """The parts of a signature that have to be equal, in words."""
+DATA = tuple(part for part in BLOCKING if part != "prompting")
+"""The parts that say what was asked; the other is how regions reached the model."""
+KEEP_WORDS = ("-", "native", "text", "crop", "overlay")
+"""Ways of prompting that leave the words as they are, so that their digests of prompts are equal for equal data."""
 ALLOWANCES = ("prompting", "partial")
 """What can be allowed to differ: how regions reach the model, and runs of a part of the queries."""
 

@@ -13,11 +13,13 @@ EPILOG = """\b
 Examples:
   evalkit report runs --out site
   evalkit report runs/clip-vit-large-patch14 other/runs --out site --markdown LEADERBOARD.md
-  evalkit report runs --out site --data data --media thumbnails"""
+  evalkit report runs --out site --data data --media thumbnails
+  evalkit report --out site
+  evalkit report runs --out site --no-published --add ours.json"""
 
 
 @click.command(epilog=EPILOG)
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the site: SITE/index.html.")
 @click.option("--markdown", "markdown_file", type=click.Path(path_type=Path), help="Write the same tables as Markdown.")
 @click.option(
@@ -40,7 +42,10 @@ Examples:
     help="Queries that a page of samples shows at most; 0 for no such pages.",
 )
 @click.option(
-    "--published/--no-published", default=True, show_default=True, help="Show the numbers that papers report, too."
+    "--published/--no-published",
+    default=True,
+    show_default=True,
+    help="Show the numbers of papers that come with evalkit, too; those of --add always are.",
 )
 @click.option(
     "--add",
@@ -65,7 +70,9 @@ def command(
 ) -> None:
     """Make a leaderboard of runs and published numbers: a site of plain files, and Markdown of the same tables.
 
-    RUNS: folders of runs, or folders that hold them (RUNS/<model>/<run id>). The site needs no server and no network;
+    RUNS: folders of runs, or folders that hold them (RUNS/<model>/<run id>); without any the board is of published
+    numbers alone. Runs on unequal data are not ranked or compared with each other, nor is what a run claims whose
+    samples are gone: the pages say why. The site needs no server and no network;
     an older one of evalkit's in the same folder is replaced, and other files stay.
     """
     from evalkit.errors import UsageError

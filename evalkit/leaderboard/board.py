@@ -13,8 +13,22 @@ from typing import Literal
 from evalkit.results import Manifest, TaskResult
 from evalkit.task import TaskCard
 
-Kind = Literal["measured", "published"]
+Kind = Literal["measured", "claimed", "published"]
 Known = Literal["yes", "no", "unknown"]
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Why a number of a run stands outside the ranking.
+
+    Attributes:
+        kind: ``claimed``: its per-query file is not there, so that nobody can check the number; ``other data``: it is
+            about other data than the numbers that are ranked, or was asked otherwise.
+        why: the same in words, with what differs; no markup, in one line.
+    """
+
+    kind: Literal["claimed", "other data"]
+    why: str
 
 
 @dataclass(frozen=True)
@@ -30,6 +44,8 @@ class Score:
         tied_with_best: the best entry of this task, or not told apart from it (paired test on the same queries,
             Holm over the entries); published scores are never, as their queries are not known.
         result: of a measured one, all that the run says; else ``None``.
+        data: equal for scores of one task that are about the same data; empty for published ones.
+        apart: why it is ranked, paired and compared with none of the others; ``None`` where it is.
     """
 
     value: float
@@ -39,6 +55,18 @@ class Score:
     complete: bool
     tied_with_best: bool = False
     result: TaskResult | None = None
+    data: str = ""
+    apart: Apart | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it can be held against those of others: all queries, samples that bear it out, the same data."""
+        return self.complete and self.apart is None
+
+    @property
+    def claimed(self) -> bool:
+        """Whether there is nothing to check it by."""
+        return self.apart is not None and self.apart.kind == "claimed"
 
 
 @dataclass(frozen=True)
@@ -46,13 +74,16 @@ class Mean:
     """The unweighted mean over the tasks of a group.
 
     Attributes:
-        value: ``None`` unless every task of the group is there (or a paper reports the mean itself).
+        value: ``None`` unless every task of the group is there (or a paper reports the mean itself) and none is
+            claimed alone.
         low: lower end of the 95 % interval (stratified bootstrap over the queries); ``None`` where it is not known.
         high: upper end.
-        n_done: tasks of the group with a complete score.
+        n_done: tasks of the group with a complete score that can be checked.
         n_tasks: tasks of the group.
         reported: a paper's own number, and not all of its tasks are there to add it up again.
         notes: numbers of footnotes of the board that belong to it.
+        apart: why it is ranked and compared with none of the others: one of its tasks is. Where that is claimed there
+            is no value.
     """
 
     value: float | None
@@ -62,6 +93,7 @@ class Mean:
     n_tasks: int
     reported: bool = False
     notes: tuple[int, ...] = ()
+    apart: Apart | None = None
 
 
 @dataclass(frozen=True)
@@ -113,14 +145,14 @@ class Entry:
         label: name, with what tells entries of one name apart.
         model: name.
         prompting: ``native``, ``text``, ``crop``, …; ``None`` where it has no task with regions.
-        kind: measured by evalkit, or published by a paper.
+        kind: measured by evalkit, claimed where no score of the run can be checked, or published by a paper.
         facts: of the model.
         scores: by the task's name; those that are there.
         means: by the group's key, of every group of the board.
-        ranks: by ``general`` and ``interactive``; ``None`` without full coverage.
+        ranks: by ``general`` and ``interactive``; ``None`` without full coverage on the data of the ranked entries.
         knows_nothing: random and constant, which stand at the foot and have no rank.
         sources: of a published entry.
-        run: of a measured one, its folder and manifest.
+        run: of a measured or claimed one, its folder and manifest.
         failures: by the task's name, why it has no score.
         warnings: what a reader of its numbers should know.
         other_records: published numbers of the same model by other sources, for its page: source, group's label,
@@ -144,6 +176,11 @@ class Entry:
     warnings: tuple[str, ...] = ()
     other_records: tuple[tuple[Source, str, float], ...] = ()
     seen: str | None = None
+
+    @property
+    def apart(self) -> Mapping[str, Apart]:
+        """By the task's name, why its score stands outside the ranking; those that do."""
+        return {task: score.apart for task, score in self.scores.items() if score.apart is not None}
 
 
 @dataclass(frozen=True)
@@ -199,6 +236,11 @@ class Comparison:
     incomparable: Mapping[str, str]
     """By the task's name, why the two cannot be compared on it."""
 
+    @property
+    def compared(self) -> bool:
+        """Whether there is a task on which they can be compared, and so a page to show it."""
+        return bool(self.tasks)
+
 
 @dataclass(frozen=True)
 class Improvement:
@@ -228,9 +270,9 @@ class Board:
         cards: of its tasks, in the order of the papers.
         groups: headline first: ``general``, ``interactive``, then meta-tasks, ``ind``, ``ood``; those it has.
         chance: by the task's name; those that are known.
-        entries: ranked, then without full coverage, then those that know nothing.
+        entries: ranked, then on other data, then without full coverage, then those that know nothing.
         footnotes: numbered from 1.
-        comparisons: of the pairs that have a page.
+        comparisons: of the best measured entries, pair by pair; a pair that has a task in common has a page.
         improvements: of published entries.
         official_images: whose images are somebody else's, so that pages show none unless asked to.
     """

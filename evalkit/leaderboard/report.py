@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit import __version__
+from evalkit.errors import UsageError
 from evalkit.files import write_atomically
 from evalkit.leaderboard.board import Board
 from evalkit.leaderboard.downloads import badges, exports, feed
 from evalkit.leaderboard.downloads.markdown import markdown
 from evalkit.leaderboard.numbers.assemble import boards
+from evalkit.leaderboard.numbers.measured import outside_ranking
 from evalkit.leaderboard.pages.html import site
 from evalkit.leaderboard.published.rows import read
 from evalkit.leaderboard.samples.media import MediaMode
@@ -31,8 +33,8 @@ class Choices:
         data: what the runs were about, for the texts and images of the pages of samples.
         media: what is embedded of images that are somebody else's.
         samples: queries that a page of samples shows at most; 0 for no such pages.
-        published: numbers that papers report stand beside the measured ones.
-        more: files or folders of more published numbers.
+        published: the numbers of papers that come with evalkit are there.
+        more: files or folders of more published numbers, which are there in any case.
     """
 
     data: DataFolder | None = None
@@ -69,20 +71,28 @@ def report(
     """Write the site of runs, and Markdown of the same tables.
 
     Args:
-        runs: folders of runs, or folders that hold them (``RUNS/<model>/<run id>``).
+        runs: folders of runs, or folders that hold them (``RUNS/<model>/<run id>``); without any the site is of the
+            published numbers alone.
         folder: of the site; an older one of evalkit's is replaced file by file, other files stay.
-        markdown_file: for the tables of what was measured as Markdown, where they are wanted.
+        markdown_file: for the tables as Markdown, where they are wanted: of the boards on which something was measured,
+            or of all where nothing was.
         choices: what the site shows.
         progress: who is told.
 
     Raises:
-        UsageError: a path that does not exist or holds no run, or files of somebody else in the site's folder;
-            published numbers that cannot be read.
+        UsageError: nothing to show; a path that does not exist or holds no run, or files of somebody else in the
+            site's folder; published numbers that cannot be read.
         ResultsError: a run that cannot be read, or a file that cannot be written.
     """
     choices, progress = choices or Choices(), progress or Progress(quiet=True)
-    rows = read(choices.more) if choices.published else ()
+    if not runs and not choices.published and not choices.more:
+        raise UsageError(
+            "there is nothing to show: name RUNS, leave out --no-published, or give published numbers with --add FILE"
+        )
+    rows = read(choices.more, shipped=choices.published)
     found = in_order(boards(find_runs(runs), rows))
+    if not found and not runs:
+        raise UsageError("there is nothing to show: what --add names holds no numbers; name RUNS or a file of numbers")
     own = [
         sheets(board, choices.data, media=choices.media, limit=choices.samples) for board in found if choices.samples
     ]
@@ -96,8 +106,8 @@ def report(
         progress.expect(len(files))
         publish(files, folder, lambda name: progress.advance(1))
     if markdown_file is not None:
-        write_atomically(markdown_file, markdown([board for board in found if is_measured(board)]).encode())
-    warnings = tuple(warning for pages in own for warning in pages.warnings)
+        write_atomically(markdown_file, markdown([b for b in found if is_measured(b)] or found).encode())
+    warnings = (*_outside(found), *(warning for pages in own for warning in pages.warnings))
     return Reported(folder / "index.html", len(files), markdown_file, warnings)
 
 
@@ -107,5 +117,15 @@ def in_order(found: Sequence[Board]) -> tuple[Board, ...]:
 
 
 def is_measured(board: Board) -> bool:
-    """Whether any of its entries was measured."""
-    return any(entry.kind == "measured" for entry in board.entries)
+    """Whether any of its entries is of a run."""
+    return any(entry.run is not None for entry in board.entries)
+
+
+def _outside(found: Sequence[Board]) -> list[str]:
+    """What of the runs is neither ranked nor compared, one line an entry."""
+    return [
+        f"{entry.label} on {board.title}: {said}"
+        for board in found
+        for entry in board.entries
+        for said in outside_ranking(entry.scores)
+    ]

@@ -9,9 +9,13 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-    from evalkit.leaderboard.board import Entry, Facts
+    from evalkit.leaderboard.board import Entry, Facts, Mean, Score
 
 MISSING = "—"
+PARTIAL = "†"
+"""Beside a score of some of its task's queries."""
+APART = {"other data": "‡", "claimed": "§"}
+"""Beside a number that stands outside the ranking, by why it does."""
 _MINUS = "\N{MINUS SIGN}"
 _LONG = 9  # letters that a narrow column has room for
 _SHORT = 3  # letters that may stand in a line alone
@@ -133,11 +137,27 @@ def link(text: str, href: str | None) -> Markup:
 
 
 def coverage(entry: Entry, tasks: int) -> str:
-    """How many of a board's tasks an entry has a complete score on, and whether its source reports means besides."""
-    done = f"{sum(score.complete for score in entry.scores.values())}/{tasks}"
+    """How many of a board's tasks an entry has a complete score on, and whether its source reports means besides.
+
+    What is claimed alone is not counted.
+    """
+    done = f"{sum(score.complete and not score.claimed for score in entry.scores.values())}/{tasks}"
     if not any(mean.reported for mean in entry.means.values()):
         return done
     return f"{done} and means" if entry.scores else "means only"
+
+
+def mark(number: Score | Mean) -> str:
+    """The sign beside a number that is not like the others of its column; empty for most."""
+    partial = PARTIAL if getattr(number, "complete", True) is False else ""
+    return partial + (APART[number.apart.kind] if number.apart else "")
+
+
+def origin(entry: Entry) -> str:
+    """Measured, claimed or published, and what of it stands outside the ranking, in a few words."""
+    kinds = {apart.kind for apart in entry.apart.values()}
+    some = [kind for kind in ("other data", "claimed") if kind in kinds and kind != entry.kind]
+    return ", ".join([entry.kind, *("partly claimed" if kind == "claimed" else kind for kind in some)])
 
 
 def size(facts: Facts) -> float | None:

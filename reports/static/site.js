@@ -272,7 +272,8 @@
         head.colSpan = isOpen ? head.dataset.columns : head.dataset.folded;
         button.textContent = isOpen ? "−" : `+${head.dataset.columns - head.dataset.folded}`;
         button.setAttribute("aria-expanded", isOpen);
-        button.setAttribute("aria-label", `Tasks of ${head.textContent.replace(button.textContent, "").trim()}`);
+        const name = head.textContent.replace(button.textContent, "").trim();
+        button.setAttribute("aria-label", `${button.textContent} tasks of ${name}`); // who speaks to it says what is seen
       }
       const all = this.form?.querySelector('[data-do="fold"]');
       if (all) all.setAttribute("aria-pressed", open.size === this.sections().length);

@@ -82,7 +82,7 @@ def test_without_a_script_every_number_of_the_board_is_there_and_seen(made, visi
         seen = Counter(cell.split()[0] for cell in text.split("\t") if cell.strip())
         scores = [percent(score.value) for score in entry.scores.values()]
         means = [
-            percent(mean.value) + "".join(map(str, mean.notes))
+            percent(mean.value) + ("°" if mean.reported else "") + "".join(map(str, mean.notes))
             for mean in entry.means.values()
             if mean.value is not None
         ]

@@ -16,7 +16,7 @@ from board_runs import CARDS, EXAMPLE, MMEB, SCAR, coins, ids_of, save, write_sa
 
 from evalkit.errors import ResultsError
 from evalkit.leaderboard.board import Board, Entry, Facts, Range
-from evalkit.leaderboard.numbers.assemble import COMPARED, boards
+from evalkit.leaderboard.numbers.assemble import COMPARED, IMAGES_SHARED, boards
 from evalkit.leaderboard.published import rows as published
 from evalkit.results import Settings
 from evalkit.stats import stratified_bootstrap, wilson
@@ -231,11 +231,6 @@ def test_who_is_better_on_the_same_queries_is_ahead_though_intervals_overlap(tmp
     assert (first.label, second.label) == ("better", "base")
     assert first.means["general"].low < second.means["general"].high
     assert (first.ranks["general"], second.ranks["general"]) == (Range(1, 1), Range(2, 2))
-    # Without their samples they are as if asked other queries.
-    for entry in board.entries:
-        shutil.rmtree(entry.run[0] / "samples")
-    apart = entries(only([entry.run for entry in board.entries]))
-    assert apart["base"].ranks["general"].best == 1
 
 
 def test_equal_runs_share_a_place_and_baselines_have_none(tmp_path):
@@ -265,7 +260,7 @@ def test_the_two_headlines_have_ranks_of_their_own(tmp_path):
 def test_runs_and_published_rows_are_ranked_together(tmp_path):
     rows = published.read()
     good = {task: coins(task, 0.95) for task in MMEB}
-    board = only([save(tmp_path, "good", good, samples=False)], rows)
+    board = only([save(tmp_path, "good", good)], rows)
     assert board.entries[0].label == "good"
     assert board.entries[0].ranks == {"general": Range(1, 1), "interactive": None}
     alone = entries(only([], rows))
@@ -323,10 +318,11 @@ def test_inconsistencies_of_papers_are_footnotes_of_their_means():
     shown = 0
     for row in rows:
         for key, mean in by_slug[f"published-{row.slug}"].means.items():
-            assert [board.footnotes[note - 1] for note in mean.notes] == sorted(
+            said = [note for note in mean.notes if board.footnotes[note - 1] != IMAGES_SHARED]
+            assert [board.footnotes[note - 1] for note in said] == sorted(
                 row.footnotes.get(key, ()), key=board.footnotes.index
             )
-            shown += len(mean.notes)
+            shown += len(said)
     assert shown > 10
     assert len(set(board.footnotes)) == len(board.footnotes)
     assert shown > len(board.footnotes)  # the same said twice is one footnote
@@ -370,7 +366,7 @@ def test_means_alone_rank_with_a_spread_that_is_no_smaller_than_with_their_tasks
 # --- best of a task -------------------------------------------------------------------------------------
 
 
-def test_best_of_a_task_are_marked_and_who_lacks_samples_is_not_tested(tmp_path):
+def test_best_of_a_task_are_marked_and_who_lacks_samples_is_no_part_of_the_contest(tmp_path):
     base = example(0.5)
     near = {task: np.where(np.arange(len(own)) == own.argmax(), 0.0, own) for task, own in base.items()}  # one less
     far = {task: own * (np.arange(len(own)) % 4 == 0) for task, own in base.items()}
@@ -382,10 +378,10 @@ def test_best_of_a_task_are_marked_and_who_lacks_samples_is_not_tested(tmp_path)
     ]
     marks = {label: {s.tied_with_best for s in e.scores.values()} for label, e in entries(only(runs)).items()}
     assert marks == {"base": {True}, "near": {True}, "far": {False}, "unsampled": {False}}
-    # The best is the best, with or without samples; with other queries there is nobody to test.
+    # What is claimed to be the best is not the best.
     shutil.rmtree(runs[0][0] / "samples")
     marks = {label: {s.tied_with_best for s in e.scores.values()} for label, e in entries(only(runs)).items()}
-    assert marks == {"base": {True}, "near": {False}, "far": {False}, "unsampled": {False}}
+    assert marks == {"base": {False}, "near": {True}, "far": {False}, "unsampled": {False}}
     # Nobody is best of one.
     assert not any(score.tied_with_best for score in only(runs[1:2]).entries[0].scores.values())
 
@@ -434,7 +430,9 @@ def test_a_pair_says_why_it_is_not_compared_on_a_task(tmp_path):
     }
     (runs[0][0] / f"samples/{EXAMPLE[2]}.parquet").unlink()
     (pair,) = only(runs).comparisons
-    assert pair.incomparable[EXAMPLE[2]] == "base: its per-query scores are missing"
+    assert pair.incomparable[EXAMPLE[2]] == (
+        "base: claimed: its samples are not there, so the number cannot be checked"
+    )
 
 
 def test_one_task_less_leaves_the_groups_that_are_whole(tmp_path):
@@ -462,29 +460,7 @@ def test_the_best_are_compared_where_there_are_many(tmp_path):
     assert len(only(runs[:COMPARED]).comparisons) == 66
 
 
-# --- samples that are gone or wrong ---------------------------------------------------------------------
-
-
-def test_a_run_without_samples_gets_the_binomial_spread(tmp_path):
-    scores = example(0.4)
-    entry = only([save(tmp_path, "m", scores, samples=False)]).entries[0]
-    mean = entry.means["general"]
-    variance = sum(scores[task].var(ddof=1) / len(scores[task]) for task in GENERAL) / 9
-    half = 1.959964 * math.sqrt(variance)
-    assert (mean.low, mean.high) == pytest.approx((mean.value - half, mean.value + half), abs=1e-6)
-    assert entry.ranks["general"] == Range(1, 1)
-
-
-def test_a_run_with_some_samples_has_the_spread_of_both(tmp_path):
-    scores = example(0.4)
-    run = save(tmp_path, "m", scores)
-    before = only([run]).entries[0].means["general"]
-    (run[0] / f"samples/{GENERAL[0]}.parquet").unlink()
-    board = only([run])
-    after = board.entries[0].means["general"]
-    assert after.value == before.value
-    assert (after.low, after.high) == pytest.approx((before.low, before.high), abs=0.015)
-    assert (after.low, after.high) != (before.low, before.high)
+# --- samples that are wrong -----------------------------------------------------------------------------
 
 
 def test_a_file_that_is_not_the_results_stops_the_board_by_name(tmp_path):

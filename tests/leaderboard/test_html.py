@@ -278,7 +278,7 @@ def test_the_index_has_every_number_of_the_board(board, pages):
                 assert cell == ("—" if score is None else f"{100 * score.value:.1f}")
             if kind == "mean":
                 mean = entry.means[name]
-                marks = "".join(map(str, mean.notes))
+                marks = ("°" if mean.reported else "") + "".join(map(str, mean.notes))
                 assert cell.split()[0] == words.percent(mean.value) + marks
                 if name in ("general", "interactive") and mean.low is not None:
                     assert f"{100 * mean.low:.1f}–{100 * mean.high:.1f}" in cell

@@ -6,14 +6,16 @@ import hashlib
 import html
 import html.parser
 import json
+import math
 import re
 from pathlib import Path
 
 import pytest
-from board_runs import EXAMPLE, MMEB, SCAR, coins, save
+from board_runs import CARDS, EXAMPLE, MMEB, SCAR, coins, save
 from builders import command
 
 from evalkit.errors import ResultsError, UsageError
+from evalkit.leaderboard.numbers.assemble import IMAGES_SHARED
 from evalkit.leaderboard.site import MANIFEST
 from evalkit.results import find_runs
 
@@ -111,6 +113,178 @@ def test_more_published_numbers_are_read_from_files(runs: Path, tmp_path: Path) 
     (tmp_path / "bad.json").write_text('{"schema": "other"}')
     assert command("report", runs, "--out", tmp_path / "site", "--add", tmp_path / "bad.json") == 2
     assert not (tmp_path / "site").exists()
+
+
+OURS = {
+    "schema": "evalkit.published",
+    "schema_version": 1,
+    "name": "Ours",
+    "title": "Our report",
+    "url": "https://example.org/report",
+    "kind": "paper",
+    "own": ["ours-2b"],
+    "comparisons": [],
+    "rows": [
+        {
+            "model": "ours-2b",
+            "called": "Ours",
+            "training": "",
+            "prompting": "native",
+            "table": "Table 1",
+            "scores": dict.fromkeys(SCAR, 61.0),
+            "aggregates": {"general": 64.2},
+            "source": "Table 1",
+        },
+        {
+            "model": "vlm2vec-2b",
+            "called": "VLM2Vec-2B",
+            "training": "",
+            "prompting": "text",
+            "table": "Table 1",
+            "aggregates": {"interactive": 24.1},
+            "source": "Table 1",
+        },
+    ],
+}
+MODELS = {
+    "schema": "evalkit.published-models",
+    "schema_version": 1,
+    "models": {"ours-2b": {"name": "Ours-2B", "size": "2B", "trainings": {"": {"trained_on_mmeb": "no"}}}},
+}
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Path:
+    """A folder of a laboratory's own numbers; one row is of a model that evalkit's own file of models knows."""
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/ours.json").write_text(json.dumps(OURS))
+    (tmp_path / "more/models.json").write_text(json.dumps(MODELS))
+    return tmp_path / "more"
+
+
+@pytest.mark.parametrize("with_runs", [True, False])
+def test_added_numbers_are_shown_where_those_that_come_along_are_not(
+    with_runs: bool, runs: Path, ours: Path, tmp_path: Path
+) -> None:
+    site = tmp_path / "site"
+    given = [runs] if with_runs else []
+    assert command("report", *given, "--no-published", "--add", ours, "--out", site, "--quiet") == 0
+    entries = json.loads((site / "mmeb-scar/leaderboard.json").read_text())["entries"]
+    assert {e["model"] for e in entries if e["kind"] == "published"} == {"Ours-2B", "VLM2Vec-2B"}
+    assert {e["model"] for e in entries if e["kind"] == "measured"} == ({"good", "better"} if with_runs else set())
+    assert "VIRTUE-2B" not in (site / "index.html").read_text()
+    assert command("report", *given, "--add", ours, "--out", site, "--quiet") == 0
+    text = (site / "index.html").read_text()
+    assert "VIRTUE-2B" in text
+    assert "Ours-2B" in text
+
+
+def test_what_add_names_is_read_whatever_is_shown_besides(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in ("gone.json", "bad.json"):
+        (tmp_path / "bad.json").write_text("{")
+        line = ["report", runs, "--no-published", "--add", tmp_path / file, "--out", tmp_path / "site"]
+        assert command(*line) == 2
+        assert file in capsys.readouterr().err
+        assert not (tmp_path / "site").exists()
+
+
+def test_without_runs_the_board_is_of_published_numbers_alone(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    assert command("report", "--out", site, "--markdown", tmp_path / "L.md", "--quiet") == 0
+    document = json.loads((site / "mmeb-scar/leaderboard.json").read_text())
+    assert {entry["kind"] for entry in document["entries"]} == {"published"}
+    assert any(entry["ranks"]["general"] for entry in document["entries"])
+    assert {path.name for path in site.iterdir() if path.is_dir()} == {"mmeb-scar"}
+    assert "VIRTUE-2B" in (site / "index.html").read_text()
+    # Nothing was measured: then the Markdown is of what there is.
+    assert "| VIRTUE-2B" in (tmp_path / "L.md").read_text()
+
+
+@pytest.mark.parametrize("models_alone", [False, True])
+def test_nothing_to_show_is_said_with_the_way_out(
+    models_alone: bool, ours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--add", ours / "models.json"] if models_alone else []
+    assert command("report", "--no-published", *more, "--out", tmp_path / "site") == 2
+    said = capsys.readouterr().err
+    assert said.startswith("evalkit: there is nothing to show")
+    assert "RUNS" in said
+    assert not (tmp_path / "site").exists()
+
+
+# --- what the marks mean --------------------------------------------------------------------------------
+
+
+def test_slanted_means_the_same_on_the_site_and_in_markdown(tmp_path: Path) -> None:
+    scores = {task: coins(task, 0.6) for task in SCAR}
+    save(tmp_path / "runs", "good", scores)
+    save(tmp_path / "runs", "near", {task: coins(task, 0.6, seed=1) for task in SCAR}, digit="1")
+    save(tmp_path / "runs", "bad", {task: coins(task, 0.2) for task in SCAR}, digit="2")
+    site = tmp_path / "site"
+    assert command("report", tmp_path / "runs", "--out", site, "--markdown", tmp_path / "L.md", "--quiet") == 0
+    document = json.loads((site / "mmeb-scar/leaderboard.json").read_text())
+    markdown = (tmp_path / "L.md").read_text()
+    page = (site / "mmeb-scar/group-interactive.html").read_text()
+    table = page.partition("<tbody>")[2].partition("</tbody>")[0]
+    rows = {label: row for row in table.split("<tr") for label in re.findall(r"<bdi>([^<]*)</bdi>", row)[:1]}
+    (block,) = [b for b in markdown.split("\n\n") if b.startswith("| Model | Regions by | SCaR-5 |")]
+    lines = {line.split(" | ")[0].removeprefix("| "): line for line in block.splitlines()}
+    seen = set()
+    for entry in document["entries"]:
+        label = entry["label"]
+        if not entry["scores"] or label not in rows or label not in lines:
+            continue
+        tied = [entry["scores"][task]["tied_with_best"] for task in SCAR]
+        cells = re.findall(r"<td.*?</td>", rows[label])[-len(SCAR) :]
+        assert ["<i>" in cell for cell in cells] == tied
+        texts = lines[label].strip("| ").split(" | ")[-len(SCAR) :]
+        assert [re.match(r"(\*\*\*|\*(?!\*))", text) is not None for text in texts] == tied
+        seen |= set(tied)
+    assert seen == {True, False}
+    # Nothing else is slanted: a mean as its source reports it has a sign of its own, on both.
+    css = (site / "site.css").read_text()
+    slanted = {rule.partition("{")[0].strip() for rule in re.findall(r"[^{}]+{[^{}]*font-style: italic[^{}]*}", css)}
+    assert slanted == {"td i, .key i"}
+    assert "<em>" not in table
+    index = (site / "index.html").read_text()
+    assert "<i>Slanted and dotted</i>: the best measured entry of a task, and those not told apart from it" in index
+    assert "Italic: the best measured entry of a task, and those that a paired test" in markdown
+    assert "°<" in index.partition("<tbody>")[2]
+    assert "°: a mean as its source reports it" in index
+    assert "° its own mean" in markdown
+
+
+def test_published_intervals_of_scar_say_that_images_are_shared(runs: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    assert command("report", runs, "--out", site, "--markdown", tmp_path / "L.md", "--quiet") == 0
+    document = json.loads((site / "mmeb-scar/leaderboard.json").read_text())
+    (note,) = [n for n, text in enumerate(document["footnotes"], 1) if "as if no two queries shared an image" in text]
+    for entry in document["entries"]:
+        for key, mean in entry["means"].items():
+            wanted = entry["kind"] == "published" and key == "interactive" and mean["low"] is not None
+            assert (note in mean["footnotes"]) == wanted
+    assert any(note in entry["means"]["interactive"]["footnotes"] for entry in document["entries"])
+    assert "as if no two queries shared an image" in (site / "index.html").read_text()
+    assert "as if no two queries shared an image" in (tmp_path / "L.md").read_text()
+    assert "as if no two queries shared an image" in (site / "mmeb-scar/task-ADE20K.html").read_text()
+    assert "as if no two queries shared an image" not in (site / "mmeb-scar/task-GQA.html").read_text()
+
+
+def test_how_much_wider_scars_intervals_might_be_follows_from_its_cards() -> None:
+    """k queries an image that all get one answer are worth one: the variance is k times as large."""
+    sizes = []
+    for task in SCAR:
+        (words,) = [note for note in CARDS[task].notes if "annotations on" in note]
+        queries, images = (int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", words))
+        assert queries == CARDS[task].queries
+        sizes.append((queries, queries / images))
+    wider = math.sqrt(sum(k / n for n, k in sizes) / sum(1 / n for n, k in sizes))
+    low, high = min(k for _, k in sizes), max(k for _, k in sizes)
+    assert f"about one {low:.1f} (RefCOCOg) to {high:.1f} times (ADE20K)" in IMAGES_SHARED
+    assert f"would be {wider:.1f} times as wide" in IMAGES_SHARED
+    assert f"{math.sqrt(low):.1f} to {math.sqrt(high):.1f} times" in IMAGES_SHARED
 
 
 @pytest.mark.parametrize("name", ["</script><img src=x onerror=alert(1)>", "=1+1", "نموذج", "🙂 | `x` [a](b)"])

@@ -48,13 +48,23 @@ class GroupRecord(Written):
     """Mean chance level; null where it is not known of every task."""
 
 
+class ApartRecord(Written):
+    """Why a number of a run is neither ranked nor compared with those of others."""
+
+    kind: Literal["claimed", "other data"]
+    """Claimed: its samples are not there, so it cannot be checked. Other data: than that of the ranked entries."""
+    why: str
+    """In words, with what differs."""
+
+
 class ScoreRecord(Written):
     """Precision@1 on one task."""
 
     value: Fraction
     """Mean over the queries, expectation over ties; of a published one, the printed percent / 100."""
     low: Fraction | None
-    """Lower end of the 95 % interval. Of a published one: Wilson's, for as many queries as the card has."""
+    """Lower end of the 95 % interval; null of a claimed one. Of a published one: Wilson's, for as many queries as the
+    card has, as if no two shared an image."""
     high: Fraction | None
     """Upper end."""
     n: int | None
@@ -64,32 +74,39 @@ class ScoreRecord(Written):
     tied_with_best: bool
     """The best measured entry of this task, or not told apart from it on the same queries (Holm, 5 %)."""
     optimistic: Fraction | None
-    """With the right candidate first among equal scores, the most that ties allow; null of a published one."""
+    """With the right candidate first among equal scores, the most that ties allow; null of a published or claimed
+    one."""
     n_ties: int | None
-    """Queries whose right candidate shares its score with another one; null of a published one."""
+    """Queries whose right candidate shares its score with another one; null of a published or claimed one."""
     prompting: str | None
     """How the task's regions reached the model; null where it has none, or the number is published."""
     signature: str | None
     """One line that pins the number; null of a published one."""
+    data: str | None
+    """Equal for scores of this task that are about the same data, asked alike; null of a published one."""
+    apart: ApartRecord | None
+    """Null where it is ranked and compared with the others."""
 
 
 class MeanRecord(Written):
     """Unweighted mean over the tasks of a group."""
 
     value: Fraction | None
-    """Null unless every task of the group is there, or its source reports the mean itself."""
+    """Null unless every task of the group is there and none is claimed alone, or its source reports the mean itself."""
     low: Fraction | None
     """Lower end of the 95 % interval; null where there is none."""
     high: Fraction | None
     """Upper end."""
     n_done: int
-    """Tasks of the group with a complete score."""
+    """Tasks of the group with a complete score that can be checked."""
     n_tasks: int
     """Tasks of the group."""
     reported: bool
     """The source's own number, as its tasks are not known."""
     footnotes: tuple[int, ...]
     """Numbers of footnotes, from 1."""
+    apart: ApartRecord | None
+    """Null where it is ranked and compared with the others."""
 
 
 class RankRecord(Written):
@@ -156,15 +173,15 @@ class EntryRecord(Written):
     """Name."""
     prompting: str | None
     """How regions reached it; null where it has no task with regions."""
-    kind: Literal["measured", "published"]
-    """By evalkit, or by a paper."""
+    kind: Literal["measured", "claimed", "published"]
+    """Measured by evalkit, claimed by a run without samples, or published by a paper."""
     knows_nothing: bool
     """Random and constant, which have no rank."""
     facts: FactsRecord
     means: dict[str, MeanRecord]
     """By the group's key."""
     ranks: dict[str, RankRecord | None]
-    """By ``general`` and ``interactive``; null without full coverage."""
+    """By ``general`` and ``interactive``; null without full coverage on the data of the ranked entries."""
     scores: dict[str, ScoreRecord]
     """By the task's name; those that are there."""
     failures: dict[str, str]
@@ -176,7 +193,7 @@ class EntryRecord(Written):
     other_records: tuple[OtherRecord, ...]
     """Published numbers of the same model by other sources."""
     run: RunRecord | None
-    """Of a measured one."""
+    """Of a measured or claimed one."""
     seen: str | None
     """When it was measured or published, UTC."""
 
@@ -247,7 +264,7 @@ class Document(Written):
     groups: tuple[GroupRecord, ...]
     """Headline first."""
     entries: tuple[EntryRecord, ...]
-    """Ranked, then without full coverage, then those that know nothing."""
+    """Ranked, then on other data, then without full coverage, then those that know nothing."""
     footnotes: tuple[str, ...]
     """Numbered from 1."""
     comparisons: tuple[ComparisonRecord, ...]
@@ -340,11 +357,17 @@ def _mean(mean: of.Mean) -> MeanRecord:
         n_tasks=mean.n_tasks,
         reported=mean.reported,
         footnotes=mean.notes,
+        apart=_apart(mean.apart),
     )
 
 
+def _apart(apart: of.Apart | None) -> ApartRecord | None:
+    return None if apart is None else ApartRecord(kind=apart.kind, why=apart.why)
+
+
 def _score(score: of.Score) -> ScoreRecord:
-    p1 = score.result.metrics["precision_at_1"] if score.result and score.result.metrics else None
+    metrics = score.result.metrics if score.result and not score.claimed else None
+    p1 = metrics["precision_at_1"] if metrics else None
     return ScoreRecord(
         value=score.value,
         low=score.low,
@@ -356,6 +379,8 @@ def _score(score: of.Score) -> ScoreRecord:
         n_ties=p1.n_ties if p1 else None,
         prompting=score.result.prompting if score.result else None,
         signature=score.result.signature if score.result else None,
+        data=score.data or None,
+        apart=_apart(score.apart),
     )
 
 

@@ -71,7 +71,9 @@ def columns(board: Board) -> tuple[Column, ...]:
         Column("label", "name, with what tells entries of one name apart", lambda entry: entry.label),
         Column("model", "name", lambda entry: entry.model),
         Column("prompting", "how regions reached the model", lambda entry: entry.prompting),
-        Column("kind", "measured by evalkit, or published by a paper", lambda entry: entry.kind),
+        Column(
+            "kind", "measured by evalkit, claimed by a run without samples, or published by a paper", lambda e: e.kind
+        ),
         Column("knows_nothing", "random and constant, which have no rank", lambda entry: _flag(entry.knows_nothing)),
     ]
     for group in board.groups:
@@ -86,6 +88,16 @@ def columns(board: Board) -> tuple[Column, ...]:
         Column("run_id", "of measured numbers", lambda entry: entry.run[1].run_id if entry.run else None),
         Column("seen", "when it was measured or published, UTC", lambda entry: entry.seen),
         Column("incomplete_tasks", "with a score of part of their queries", lambda entry: _incomplete(entry) or None),
+        Column(
+            "other_data_tasks",
+            "whose score is on other data than the ranked entries', so not to be compared with theirs",
+            lambda entry: _apart(entry, "other data") or None,
+        ),
+        Column(
+            "claimed_tasks",
+            "whose samples are not there; their scores are left out",
+            lambda e: _apart(e, "claimed") or None,
+        ),
     ]
     found += [_of_task(card.name) for card in board.cards]
     return tuple(found)
@@ -99,6 +111,11 @@ def _of_group(key: str, label: str) -> list[Column]:
         Column(f"{key}_high", "upper end", lambda entry: entry.means[key].high),
         Column(f"{key}_tasks", "tasks of it with a complete score", lambda entry: entry.means[key].n_done),
         Column(f"{key}_reported", "1 for the source's own mean", lambda entry: _flag(entry.means[key].reported)),
+        Column(
+            f"{key}_other_data",
+            "1 where a task of it is on other data than the ranked entries'",
+            lambda entry: _flag(entry.means[key].apart is not None and entry.means[key].value is not None),
+        ),
     ]
     if key in ("general", "interactive"):
         found += [
@@ -111,9 +128,9 @@ def _of_group(key: str, label: str) -> list[Column]:
 def _of_task(task: str) -> Column:
     def score(entry: Entry) -> float | None:
         found = entry.scores.get(task)
-        return found.value if found and found.complete else None
+        return found.value if found and found.complete and not found.claimed else None
 
-    return Column(task, "Precision@1, of all queries of the task", score)
+    return Column(task, "Precision@1, of all queries of the task, where there are samples to check it by", score)
 
 
 def _rank(entry: Entry, key: str, end: int) -> int | None:
@@ -127,6 +144,10 @@ def _flag(value: bool) -> int:
 
 def _incomplete(entry: Entry) -> str:
     return " ".join(task for task, score in entry.scores.items() if not score.complete)
+
+
+def _apart(entry: Entry, kind: str) -> str:
+    return " ".join(task for task, apart in entry.apart.items() if apart.kind == kind)
 
 
 def _source(entry: Entry) -> Iterable[str]:

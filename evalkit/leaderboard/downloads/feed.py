@@ -136,8 +136,10 @@ def _common(titles: Sequence[str]) -> str:
 
 
 def _summary(board: Board, entry: Entry) -> str:
+    if entry.kind == "claimed":
+        return f"{entry.label}: claimed, not measured: its samples are not there"
     numbers = [
-        f"{group.label} {text}"
+        f"{group.label} {text}{' (on other data than the ranked entries)' if entry.means[group.key].apart else ''}"
         for group in board.groups
         if group.key in ("general", "interactive") and (text := percent(entry.means[group.key].value)) != MISSING
     ]

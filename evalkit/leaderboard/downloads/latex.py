@@ -24,6 +24,8 @@ _CHARACTERS = {
     "–": "--",
     "°": r"\textdegree{}",
     "†": r"\textdagger{}",
+    "‡": r"\textdaggerdbl{}",
+    "§": r"\textsection{}",
 } | {character: f"\\{character}" for character in "{}$&#_%"}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from evalkit.leaderboard.board import Board, Entry, Group, Mean, Score
-from evalkit.leaderboard.words import coverage, interval, outside, parameters, percent
+from evalkit.leaderboard.words import coverage, interval, mark, origin, outside, parameters, percent
 
 NONE = "–"
 HEADLINES = ("general", "interactive")
@@ -21,7 +21,7 @@ class Cell:
     Attributes:
         text: as it is shown.
         strong: the highest of its column.
-        slanted: not told apart from the best measured entry of its column.
+        slanted: the best measured entry of its column, or not told apart from it.
         notes: numbers of footnotes.
         href: https, where it is a link.
     """
@@ -105,6 +105,17 @@ def legend(board: Board) -> tuple[str, ...]:
         lines.append("* not above chance: the 95 % interval reaches down to what knows nothing.")
     if not all(score.complete for score in scores):
         lines.append("† not all queries of the task of today, so no part of any mean.")
+    apart = {why.kind for entry in board.entries for why in entry.apart.values()}
+    if "other data" in apart:
+        lines.append(
+            "‡ on other data than the ranked entries, or asked otherwise, so neither ranked nor compared with them; "
+            "footnotes say what differs."
+        )
+    if "claimed" in apart:
+        lines.append(
+            "Claimed: not measured. The run's samples are not there, so the number cannot be checked; it is part of no "
+            "mean, and has no rank."
+        )
     if any(entry.kind == "published" for entry in board.entries):
         lines.append(
             "Published: numbers of a paper or another leaderboard, not measured by evalkit; ° its own mean, whose "
@@ -163,7 +174,7 @@ def _ranks(board: Board, entries: Sequence[Entry], group: Group) -> Column:
 
 
 def _means(board: Board, entries: Sequence[Entry], group: Group, *, with_interval: bool = False) -> Column:
-    best = _best(entries, [entry.means[group.key].value for entry in entries])
+    best = _best(entries, [None if entry.means[group.key].apart else entry.means[group.key].value for entry in entries])
     cells = [_mean(entry.means[group.key], i in best, with_interval) for i, entry in enumerate(entries)]
     return _column(board, group.label, cells, chance=group.chance)
 
@@ -171,7 +182,7 @@ def _means(board: Board, entries: Sequence[Entry], group: Group, *, with_interva
 def _mean(mean: Mean, strong: bool, with_interval: bool) -> Cell:
     if mean.value is None:
         return Cell(NONE, notes=mean.notes)
-    text = percent(mean.value) + ("°" if mean.reported else "")
+    text = percent(mean.value) + ("°" if mean.reported else "") + mark(mean)
     if with_interval and mean.low is not None:
         text += f" ({interval(mean.low, mean.high)})"
     return Cell(text, strong, notes=mean.notes)
@@ -181,7 +192,9 @@ def _score(entry: Entry, task: str, strong: bool) -> Cell:
     score = entry.scores.get(task)
     if score is None:
         return Cell("failed" if task in entry.failures else NONE)
-    text = percent(score.value) + ("" if score.complete else "†")
+    if score.claimed:
+        return Cell(f"{percent(score.value)} claimed")
+    text = percent(score.value) + mark(score)
     if score.result and score.result.metrics:
         p1 = score.result.metrics["precision_at_1"]
         text += "" if p1.above_chance else "*"
@@ -190,8 +203,8 @@ def _score(entry: Entry, task: str, strong: bool) -> Cell:
 
 
 def _origin(entry: Entry) -> Cell:
-    """Measured or published, with a link to the first source that has an address."""
-    return Cell(entry.kind, href=next((url for source in entry.sources if (url := outside(source.url))), None))
+    """Measured, claimed or published, with a link to the first source that has an address."""
+    return Cell(origin(entry), href=next((url for source in entry.sources if (url := outside(source.url))), None))
 
 
 def _column(
@@ -208,7 +221,7 @@ def _there(entry: Entry) -> set[str]:
 
 def _counted(entry: Entry, task: str) -> float | None:
     score: Score | None = entry.scores.get(task)
-    return score.value if score and score.complete else None
+    return score.value if score and score.counts else None
 
 
 def _best(entries: Sequence[Entry], values: Sequence[float | None]) -> set[int]:

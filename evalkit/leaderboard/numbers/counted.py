@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from evalkit.leaderboard.board import Apart
 from evalkit.results import Manifest, MetricResult, TaskResult, as_promised
 from evalkit.runfiles import samples_path
 from evalkit.task import TaskCard
@@ -22,11 +23,15 @@ class Counted:
         manifest: as it is on disk.
         results: by the task's name, of the tasks that have a card, in the order of the cards; one is complete only
             where its task is the card's of today.
+        data: by the task's name, what is equal for numbers about the same data; of the tasks of a board that have one.
+        apart: by the task's name, why its number stands outside the ranking.
     """
 
     folder: Path
     manifest: Manifest
     results: Mapping[str, TaskResult]
+    data: Mapping[str, str] = field(default_factory=dict)
+    apart: Mapping[str, Apart] = field(default_factory=dict)
 
 
 def counted(runs: Sequence[Run], cards: Sequence[TaskCard]) -> list[Counted]:
@@ -59,19 +64,21 @@ def precision_at_1(result: TaskResult) -> MetricResult | None:
 def chance_levels(runs: Sequence[Counted], cards: Sequence[TaskCard]) -> dict[str, float]:
     """Chance level by the task's name, of the tasks where it is known.
 
-    A run says what it is for the pools that it was ranked in: one with all the card's queries before others, and one
-    without the official merging of candidates before one with it. Where no run says, the card does if it is a task of
-    SCaR, whose every query has the same number of distinct candidates; what other cards count may repeat.
+    A run that can be checked says what it is for the pools that it was ranked in: one that is ranked before one that
+    stands apart, one with all the card's queries before others, and one without the official merging of candidates
+    before one with it. Where no run says, the card does if it is a task of SCaR, whose every query has the same number
+    of distinct candidates; what other cards count may repeat.
     """
     chance = {}
     for card in cards:
         said = [
-            (not result.complete, run.manifest.settings.official_dedup, p1.chance)
+            (card.name in run.apart, not result.complete, run.manifest.settings.official_dedup, p1.chance)
             for run in runs
             if (result := run.results.get(card.name)) and (p1 := precision_at_1(result))
+            if card.name not in run.apart or run.apart[card.name].kind != "claimed"
         ]
         if said:
-            chance[card.name] = min(said)[2]
+            chance[card.name] = min(said)[3]
         elif card.pool == "own" and any(source.layout == "scar" for source in card.sources):
             chance[card.name] = 1 / card.candidates
     return chance

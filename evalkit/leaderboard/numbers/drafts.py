@@ -22,7 +22,8 @@ class Draft:
     Attributes:
         entry: its slug is the one it would like to have, until those of the others are known.
         identity: what it is, whatever else is on the board: two drafts of a board never have the same.
-        samples: by the task's name, the per-query file and the result that it belongs to; complete tasks alone.
+        samples: by the task's name, the per-query file and the result that it belongs to; complete tasks alone. Those
+            of scores that stand apart because of their data are among them.
         means: by the group's key, those of a published row, without intervals; others are worked out.
         notes: by the group's key, what has to be said of that mean.
     """

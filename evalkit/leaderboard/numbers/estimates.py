@@ -28,13 +28,24 @@ if TYPE_CHECKING:
 
 
 def plain_mean(draft: Draft, group: Group) -> Mean:
-    """The mean of a group without an interval: unweighted over its tasks, and only of all of them."""
+    """The mean of a group without an interval: unweighted over its tasks, and only of all of them.
+
+    What is claimed is no part of any mean. A mean that holds a score on other data stands apart as that score does.
+    """
     if group.key in draft.means:
         return draft.means[group.key]
-    scores = draft.entry.scores
-    done = [scores[task].value for task in group.tasks if task in scores and scores[task].complete]
-    value = math.fsum(done) / len(done) if len(done) == len(group.tasks) else None
-    return Mean(value, None, None, len(done), len(group.tasks))
+    scores = [draft.entry.scores[task] for task in group.tasks if task in draft.entry.scores]
+    done = [score for score in scores if score.complete and not score.claimed]
+    value = math.fsum(score.value for score in done) / len(done) if len(done) == len(group.tasks) else None
+    apart = [score.apart for score in scores if score.apart]
+    first = next((why for why in apart if why.kind == "claimed"), apart[0] if apart else None)
+    return Mean(value, None, None, len(done), len(group.tasks), apart=first)
+
+
+def ranked_mean(draft: Draft, group: Group) -> float | None:
+    """The value of a mean that is ranked with those of others; ``None`` where there is none."""
+    mean = plain_mean(draft, group)
+    return None if mean.apart else mean.value
 
 
 class Estimates:
@@ -54,7 +65,7 @@ class Estimates:
     def interval(self, draft: Draft, group: Group) -> tuple[float, float] | None:
         """The 95 % interval of a mean, ``None`` where there is no mean or it is all that is known.
 
-        From the bootstrap where there are per-query scores, else from :func:`variance_of_mean`, cut at 0 and 1. A
+        From the bootstrap of a run, else from :func:`variance_of_mean`, cut at 0 and 1. A
         mean that a paper reports without its tasks has no interval: what could be said, that of
         :func:`largest_variance`, would be too wide by an unknown amount.
         """
@@ -67,12 +78,12 @@ class Estimates:
         return max(0.0, mean.value - half), min(1.0, mean.value + half)
 
     def ranks(self, group: Group) -> dict[str, Range]:
-        """Ranges of ranks by slug, of those that have all tasks of the group and know something.
+        """Ranges of ranks by slug, of those that know something and have all tasks of the group, on the same data.
 
         A model that stands on the board in several ways takes one place with those of them that have the same answers:
         how regions reach it changes nothing where there are none.
         """
-        there = [d for d in self._drafts if not d.entry.knows_nothing and plain_mean(d, group).value is not None]
+        there = [d for d in self._drafts if not d.entry.knows_nothing and ranked_mean(d, group) is not None]
         if not there:
             return {}
         draws = [self.draws(draft, group) for draft in there]
@@ -84,30 +95,22 @@ class Estimates:
     def draws(self, draft: Draft, group: Group) -> Floats:
         """A mean as other queries would have had it, shape (resamples,); the group has to have one.
 
-        Tasks with per-query scores are resampled, together with those of all other entries. The others add a normal
-        distribution, of the entry's own.
+        The queries of a run are resampled, together with those of all other runs. A published mean has none and gets
+        a normal distribution of its own.
         """
         mean = plain_mean(draft, group)
         if mean.value is None:
             raise ValueError(f"{draft.entry.label} has no mean of {group.label}")
         sums = self._evidence.sums[group.key].get(draft.entry.slug)
+        if sums is not None:
+            return sums / len(group.tasks)
         spread = math.sqrt(self._variance(draft, group))
-        if sums is None:
-            return mean.value + spread * normal(seed_of(draft.identity, group.key))
-        rest = math.fsum(draft.entry.scores[task].value for task in self._unsampled(draft, group))
-        draws = (sums + rest) / len(group.tasks)
-        return draws + spread * normal(seed_of(draft.identity, group.key)) if spread else draws
-
-    def _unsampled(self, draft: Draft, group: Group) -> list[str]:
-        return [task for task in group.tasks if task in draft.entry.scores and task not in draft.samples]
+        return mean.value + spread * normal(seed_of(draft.identity, group.key))
 
     def _variance(self, draft: Draft, group: Group) -> float:
-        """Of the mean of a group, as far as tasks without per-query scores add to it."""
+        """Of a published mean of a group."""
         mean = plain_mean(draft, group)
+        queries = [self._queries[task] for task in group.tasks]
         if mean.value is not None and mean.n_done < mean.n_tasks:
-            return largest_variance(mean.value, [self._queries[task] for task in group.tasks])
-        tasks = self._unsampled(draft, group)
-        if not tasks:
-            return 0.0
-        values = [draft.entry.scores[task].value for task in tasks]
-        return variance_of_mean(values, [self._queries[task] for task in tasks]) * (len(tasks) / len(group.tasks)) ** 2
+            return largest_variance(mean.value, queries)
+        return variance_of_mean([draft.entry.scores[task].value for task in group.tasks], queries)

@@ -16,7 +16,11 @@ from evalkit.leaderboard.numbers.joined import Joined, join
 from evalkit.leaderboard.numbers.resampling import RESAMPLES, resampled, seed_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
+
+    from evalkit.results import TaskResult
 
     Floats = NDArray[np.float64]
 
@@ -29,16 +33,15 @@ class Evidence:
     """What entries got on the same queries.
 
     Attributes:
-        best: by the task's name, the slugs of the best measured entry and of those not told apart from it.
+        best: by the task's name, the slugs of the best measured entry and of those not told apart from it; of those
+            whose scores count.
         sums: by the group's key and the slug, sums over the group's tasks of resampled means, shape (resamples,), over
             the tasks that the entry has samples of.
-        queries: by the task's name and the slug, what is equal for the same queries.
-        pairs: by pair and task's name, what those that are compared got on it.
+        pairs: by pair and task's name, what those that are compared got on it: on the same data.
     """
 
     best: Mapping[str, frozenset[str]]
     sums: Mapping[str, Mapping[str, Floats]]
-    queries: Mapping[str, Mapping[str, bytes]]
     pairs: Mapping[Pair, Mapping[str, Member]]
 
 
@@ -54,14 +57,13 @@ def gather(drafts: Sequence[Draft], groups: Sequence[Group], tasks: Sequence[str
     Raises:
         ResultsError: a per-query file that cannot be read.
     """
-    best, queries = {}, {}
+    best = {}
     whole = {group.key: _with_all_tasks(drafts, group) for group in groups}
     sums: dict[str, dict[str, Floats]] = {group.key: {} for group in groups}
     pairs: dict[Pair, dict[str, Member]] = {(base, new): {} for new, base in combinations(chosen, 2)}
     for task in tasks:
-        joint = join({draft.entry.slug: draft.samples[task] for draft in drafts if task in draft.samples})
+        joint = _joined(task, drafts)
         best[task] = _best(task, drafts, joint)
-        queries[task] = {slug: joined.digest for joined in joint for slug in joined.entries}
         for joined in joint:
             rows = {slug: row for row, slug in enumerate(joined.entries)}
             for (base, new), found in pairs.items():
@@ -73,24 +75,32 @@ def gather(drafts: Sequence[Draft], groups: Sequence[Group], tasks: Sequence[str
                     for slug in rows.keys() & whole[group.key]:
                         total = sums[group.key].setdefault(slug, np.zeros(RESAMPLES))
                         total += means[rows[slug]]
-    return Evidence(best, sums, queries, pairs)
+    return Evidence(best, sums, pairs)
+
+
+def _joined(task: str, drafts: Sequence[Draft]) -> list[Joined]:
+    """The samples of a task, those about the same data and of the same queries together."""
+    files: dict[str, dict[str, tuple[Path, TaskResult]]] = {}
+    for draft in drafts:
+        if task in draft.samples:
+            files.setdefault(draft.entry.scores[task].data, {})[draft.entry.slug] = draft.samples[task]
+    return [joined for own in files.values() for joined in join(own)]
 
 
 def _with_all_tasks(drafts: Sequence[Draft], group: Group) -> set[str]:
-    return {
-        draft.entry.slug
-        for draft in drafts
-        if all(task in draft.entry.scores and draft.entry.scores[task].complete for task in group.tasks)
-    }
+    return {draft.entry.slug for draft in drafts if all(task in draft.samples for task in group.tasks)}
 
 
 def _best(task: str, drafts: Sequence[Draft], joint: Sequence[Joined]) -> frozenset[str]:
-    """The best measured entries of a task, and who is not told apart; nobody where there is no contest."""
+    """The best measured entries of a task, and who is not told apart; nobody where there is no contest.
+
+    Of the scores that count: their data is the same.
+    """
     scores = {
         draft.entry.slug: draft.entry.scores[task].value
         for draft in drafts
         if draft.entry.kind == "measured" and not draft.entry.knows_nothing
-        if task in draft.entry.scores and draft.entry.scores[task].complete
+        if task in draft.entry.scores and draft.entry.scores[task].counts
     }
     if len(scores) < 2:
         return frozenset()

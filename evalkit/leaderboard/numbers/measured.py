@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from evalkit.leaderboard.board import Entry, Facts, Group, Score
+from evalkit.leaderboard.numbers.apart import CLAIMED
 from evalkit.leaderboard.numbers.counted import Counted, precision_at_1, regions_by
 from evalkit.leaderboard.numbers.drafts import Draft, one_line, slug_of
 from evalkit.results import Manifest, TaskResult
@@ -20,6 +21,7 @@ from evalkit.terminal import percent
 KNOW_NOTHING = ("random", "constant")
 """Families that stand at the foot of every table."""
 HEADLINES = ("general", "interactive")
+OTHER_DATA = "On other data than the ranked entries (theirs is named first), so neither ranked nor compared with them"
 
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 """How times are written, always in UTC."""
@@ -34,7 +36,7 @@ def measured(
     """Drafts of the runs that have a task of a board.
 
     Args:
-        runs: from :func:`evalkit.leaderboard.counted.counted`.
+        runs: from :func:`evalkit.leaderboard.numbers.apart.told_apart`.
         cards: of the board.
         groups: of the board.
         known: what is known of models, by their names in lower case.
@@ -86,7 +88,10 @@ def _draft(
         if p1 is None:
             failures[name] = one_line(result.error.message) if result.error else "the run does not say why"
             continue
-        scores[name] = Score(p1.value, p1.low, p1.high, p1.n, result.complete, result=result)
+        data, apart = run.data[name], run.apart.get(name)
+        # An interval of what cannot be checked would make it look as sure as the others.
+        low, high = (None, None) if apart == CLAIMED else (p1.low, p1.high)
+        scores[name] = Score(p1.value, low, high, p1.n, result.complete, result=result, data=data, apart=apart)
         if result.complete and (path := samples_path(run.folder, result)):
             samples[name] = (path, result)
     facts = known.get(one_line(model.name).casefold(), Facts())
@@ -95,7 +100,7 @@ def _draft(
         label=label,
         model=one_line(model.name),
         prompting=regions_by(run.results.values()),
-        kind="measured",
+        kind="claimed" if scores and all(score.claimed for score in scores.values()) else "measured",
         facts=replace(facts, dimension=model.dimension),
         scores=scores,
         means={},
@@ -103,10 +108,26 @@ def _draft(
         knows_nothing=model.family in KNOW_NOTHING,
         run=(run.folder, manifest),
         failures=failures,
-        warnings=_warnings(manifest, run.results),
+        warnings=(*outside_ranking(scores), *_warnings(manifest, run.results)),
         seen=_finished(run.folder),
     )
     return Draft(entry, identity, samples, notes=_notes(manifest, entry, cards, groups))
+
+
+def outside_ranking(scores: Mapping[str, Score]) -> tuple[str, ...]:
+    """In sentences, which of an entry's scores stand outside the ranking, and why."""
+    claimed = [task for task, score in scores.items() if score.claimed]
+    others = _others(scores)
+    every = len(claimed) == len(scores)
+    return (
+        *([f"Claimed{'' if every else f' on {_some(claimed)}'}, not measured: {CLAIMED.why}."] if claimed else []),
+        *([f"{OTHER_DATA}: {by_reason(others)}."] if others else []),
+    )
+
+
+def _others(scores: Mapping[str, Score]) -> dict[str, str]:
+    """By the task's name, what differs from the data of the ranked entries."""
+    return {task: score.apart.why for task, score in scores.items() if score.apart and not score.claimed}
 
 
 def _warnings(manifest: Manifest, results: Mapping[str, TaskResult]) -> tuple[str, ...]:
@@ -144,9 +165,10 @@ def _notes(
         failed = {task: _cut(entry.failures[task]) for task in group.tasks if task in entry.failures}
         parts = {task: _missing(score, cards[task]) for task, score in scores.items() if not score.complete}
         own = [f"{', '.join(choices).capitalize()}."] if choices and scores else []
+        own += outside_ranking(scores)
         own += [f"No part of any mean: {_some(parts, parts)}."] if parts else []
         own += [f"Failed: {_some(failed, failed)}."] if failed else []
-        if len(scores) == len(group.tasks) and not parts:
+        if len(scores) == len(group.tasks) and not parts and not any(score.claimed for score in scores.values()):
             own += _ties(scores.values())
             own += _no_better(scores.values()) if not entry.knows_nothing else []
         if own:
@@ -176,9 +198,9 @@ def why_not(draft: Draft, card: TaskCard) -> str | None:
     if card.name not in draft.entry.scores:
         return "not run"
     score = draft.entry.scores[card.name]
-    if not score.complete:
-        return _missing(score, card)
-    return None if card.name in draft.samples else "its per-query scores are missing"
+    if score.claimed:
+        return f"claimed: {CLAIMED.why}"
+    return None if score.complete else _missing(score, card)
 
 
 def _missing(score: Score, card: TaskCard) -> str:
@@ -194,6 +216,16 @@ def _some(tasks: Iterable[str], why: Mapping[str, str] | None = None) -> str:
     shown = [f"{name} ({why[name]})" if why else name for name in names[:_NAMED]]
     more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
     return ", ".join(shown) + (f" and {more[0]}" if more else "")
+
+
+def by_reason(why: Mapping[str, str]) -> str:
+    """The tasks with their reasons, those of one reason together; the first reasons, and how many tasks have others."""
+    tasks: dict[str, list[str]] = {}
+    for task, reason in why.items():
+        tasks.setdefault(reason, []).append(task)
+    found = [f"{_some(own)} ({reason})" for reason, own in list(tasks.items())[:_NAMED]]
+    rest = sum(len(own) for own in list(tasks.values())[_NAMED:])
+    return ", ".join(found) + (f" and {rest} more" if rest else "")
 
 
 def _cut(text: str) -> str:

@@ -10,11 +10,11 @@ exact in whatever order, so what comes out does not depend on the order of entri
 linear algebra, and entries with equal scores are equal in every draw. What rounding moved the mean by is taken back;
 what is left of it is a spread that is wrong by less than a thousandth of a tied query's.
 
-**Without per-query scores** there are no queries to draw. Published numbers, and runs whose samples are gone, get the
-normal distribution around their value, with the standard error that scores of 0 and 1 would have
-(:func:`variance_of_mean`). That is the spread of sampling queries alone. It knows nothing of other seeds or other
-training runs, and nothing of the queries being the same as others': such an entry is compared as if it had been asked
-other queries, so its range of ranks is rather too wide.
+**Without per-query scores** there are no queries to draw. Published numbers get the normal distribution around their
+value, with the standard error that scores of 0 and 1 would have (:func:`variance_of_mean`). That is the spread of
+sampling queries alone, each by itself, whatever images they share. It knows nothing of other seeds or other training
+runs, and nothing of the queries being the same as others': such an entry is compared as if it had been asked other
+queries, so its range of ranks is rather too wide.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from evalkit.leaderboard.board import Board, Comparison, Difference, Entry
+from evalkit.leaderboard.numbers.measured import by_reason
 from evalkit.leaderboard.pages import charts
 from evalkit.leaderboard.pages.grid import Cell, Column, Grid, attributes, heads, plain, plot, words
 from evalkit.leaderboard.pages.rows import HEADLINE, Standing
@@ -182,6 +183,18 @@ def matrices(board: Board) -> tuple[Matrix, ...]:
     return tuple(found)
 
 
+def not_compared(board: Board) -> tuple[tuple[Markup, Markup, str], ...]:
+    """Pairs that have no page as they have no task in common on the same data: both names, and why on their tasks."""
+    standing = Standing(board)
+    entries = {entry.slug: entry for entry in board.entries}
+    found = []
+    for pair in board.comparisons:
+        if not pair.compared:
+            names = [link(entries[slug].label, standing.model(entries[slug])) for slug in (pair.new, pair.base)]
+            found.append((names[0], names[1], shown(by_reason(pair.incomparable))))
+    return tuple(found)
+
+
 def _matrix(board: Board, key: str, label: str, pairs: dict[tuple[str, str], tuple[float, bool, str]]) -> Grid:
     standing = Standing(board)
     entries = [entry for entry in board.entries if any(entry.slug in pair for pair in pairs)]
@@ -198,7 +211,7 @@ def _cell(pair: tuple[float, bool, str] | None, entry: Entry, other: Entry) -> C
     if entry is other:
         return Cell("", attributes({"class": "same"}))
     if pair is None:
-        return Cell(MISSING, attributes({"title": "not all tasks in common"}))
+        return Cell(MISSING, attributes({"title": "not all tasks in common on the same data"}))
     value, apart, href = pair
     side = ("ahead" if value > 0 else "behind") if apart else "level"
     verdict = "told apart" if apart else "not told apart"

@@ -250,7 +250,7 @@ class Number:
         value: what it is ordered and shaded by; ``None`` where there is none.
         text: or HTML, in its place.
         contest: whether it can be the best of its column.
-        tied: whether it cannot be told from the best.
+        tied: the best measured one, or not told apart from it.
         title: what stands behind it; may be empty.
         classes: further ones.
     """
@@ -283,10 +283,10 @@ def numbers(
         names = [classes, cell.classes, "" if shade[i] is None else f"h{shade[i]}"]
         own = " ".join(filter(None, names))
         text = cell.text
+        if cell.tied:
+            text = Markup("<i>{}</i>").format(text)
         if i in top:
             text = Markup("<b>{}</b>").format(text)
-        elif cell.tied:
-            text = Markup("<i>{}</i>").format(text)
         # By hand: there are tens of thousands of them.
         made.append(
             Cell(

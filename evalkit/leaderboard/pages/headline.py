@@ -25,12 +25,15 @@ from evalkit.leaderboard.pages.grid import (
 )
 from evalkit.leaderboard.pages.rows import HEADLINE, Standing, choices, names, notes, row, why_no_mean, why_no_score
 from evalkit.leaderboard.words import (
+    APART,
     MISSING,
+    PARTIAL,
     breakable,
     coverage,
     interval,
     key,
     link,
+    mark,
     minus,
     parameters,
     percent,
@@ -39,11 +42,32 @@ from evalkit.leaderboard.words import (
 from evalkit.task import TaskCard
 
 _DISTRIBUTION = ("ind", "ood")
-_MARKS = Markup(
-    "<b>Bold</b>: the highest of its column. <i>Dotted</i>: measured, and not told apart from the best measured entry "
-    "on the same queries. <em>Slanted</em>: a mean as its source reports it. —: no number; its title says why. "
-    "†: not all queries of the task, part of no mean."
-)
+
+
+def marks(board: Board) -> Markup:
+    """What the marks of a board's tables mean, as far as there are any."""
+    entries = board.entries
+    apart = {why.kind for entry in entries for why in entry.apart.values()}
+    found: list[str] = [Markup("<b>Bold</b>: the highest of its column.")]
+    if any(score.tied_with_best for entry in entries for score in entry.scores.values()):
+        found.append(
+            Markup(
+                "<i>Slanted and dotted</i>: the best measured entry of a task, and those not told apart from it on the "
+                "same queries."
+            )
+        )
+    found.append(Markup("—: no number; its title says why."))
+    if any(mean.reported for entry in entries for mean in entry.means.values()):
+        found.append("°: a mean as its source reports it, without its tasks.")
+    if not all(score.complete for entry in entries for score in entry.scores.values()):
+        found.append(f"{PARTIAL}: not all queries of the task, part of no mean.")
+    if "other data" in apart:
+        found.append(
+            f"{APART['other data']}: on other data than the ranked entries; neither ranked nor compared with them."
+        )
+    if "claimed" in apart:
+        found.append(f"{APART['claimed']}: claimed, not measured: its samples are not there; part of no mean.")
+    return Markup(" ").join(found)
 
 
 def headline(board: Board, home: str) -> Grid:
@@ -85,7 +109,7 @@ def headline(board: Board, home: str) -> Grid:
         choices=choices(standing.ranked),
         heat=True,
         search=True,
-        note=_MARKS,
+        note=marks(board),
         looks="pinned",
     )
 
@@ -108,7 +132,7 @@ def of_group(board: Board, group: Group) -> Grid:
         choices=choices(standing.ranked),
         heat=True,
         search=True,
-        note=_MARKS,
+        note=marks(board),
         looks="pinned",
     )
 
@@ -152,20 +176,21 @@ def _mean(standing: Standing, group: Group, label: str, *, bar: bool = False) ->
 def _mean_of(entry: Entry, group: Group, board: Board, bar: bool) -> Number:
     mean = entry.means.get(group.key)
     if mean is None or mean.value is None:
-        return Number(None, MISSING, title=why_no_mean(mean, group))
-    marks = notes(mean.notes, board)
-    text = _value(mean.value, mean.low, mean.high, marks) if bar else Markup(percent(mean.value)) + marks
-    if mean.reported:
-        return Number(mean.value, Markup("<em>{}</em>").format(text), title="as its source reports it")
-    return Number(mean.value, text)
+        beside = notes(mean.notes, board) if mean else Markup()
+        return Number(None, Markup(MISSING) + beside, title=why_no_mean(mean, group))
+    signs = Markup(("°" if mean.reported else "") + mark(mean)) + notes(mean.notes, board)
+    text = _value(mean.value, mean.low, mean.high, signs) if bar else Markup(percent(mean.value)) + signs
+    if mean.apart is not None:
+        return Number(None, text, title=f"{mean.apart.kind}: {shown(mean.apart.why)}")
+    return Number(mean.value, text, title="as its source reports it" if mean.reported else "")
 
 
-def _value(value: float | None, low: float | None, high: float | None, marks: str = "") -> Markup:
-    """A mean with its footnotes, its interval, and its bar."""
+def _value(value: float | None, low: float | None, high: float | None, signs: str = "") -> Markup:
+    """A mean with its marks and footnotes, its interval, and its bar."""
     if value is None:
         return Markup(percent(value))
     span = "" if low is None else f" <small>{interval(low, high)}</small>"
-    return Markup(f'<span class="v">{percent(value)}</span>{marks}{span}{charts.bar(value, low, high)}')
+    return Markup(f'<span class="v">{percent(value)}</span>{signs}{span}{charts.bar(value, low, high)}')
 
 
 def _task(standing: Standing, card: TaskCard, section: str | None = None) -> Column:
@@ -189,8 +214,10 @@ def score(entry: Entry, card: TaskCard) -> Number:
     found = entry.scores.get(card.name)
     if found is None:
         return Number(None, MISSING, title=why_no_score(entry, card))
+    if found.apart is not None:
+        return Number(None, percent(found.value) + mark(found), title=f"{found.apart.kind}: {shown(found.apart.why)}")
     if not found.complete:
-        return Number(None, f"{percent(found.value)}†", title="not all queries of the task")
+        return Number(None, percent(found.value) + mark(found), title="not all queries of the task")
     return Number(found.value, percent(found.value), tied=found.tied_with_best)
 
 
@@ -214,7 +241,7 @@ def _about(standing: Standing) -> list[Column]:
         return Column(name, label, cells, first, hint=hint, classes=classes)
 
     def done(entry: Entry) -> int:
-        return sum(own.complete for own in entry.scores.values())
+        return sum(own.complete and not own.claimed for own in entry.scores.values())
 
     def dimension(entry: Entry) -> str:
         return MISSING if entry.facts.dimension is None else f"{entry.facts.dimension:,}"

@@ -12,7 +12,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from evalkit.leaderboard.board import Board, Comparison, Entry, Group
-from evalkit.leaderboard.pages.rows import HEADLINE
+from evalkit.leaderboard.pages.rows import HEADLINE, KINDS
 from evalkit.leaderboard.words import count, path, percent, shown, size
 from evalkit.task import TaskCard
 
@@ -111,6 +111,8 @@ class _Site:
                 add(f"{home}/model-{path(entry.slug)}.html", partial(self.model, board, entry))
             add(f"{home}/compare.html", partial(self.compare, board))
             for comparison in board.comparisons:
+                if not comparison.compared:
+                    continue
                 name = f"compare-{path(comparison.base)}-and-{path(comparison.new)}.html"
                 add(f"{home}/{name}", partial(self.pair, board, comparison))
         known = {board.key: board for board in self.boards}
@@ -177,9 +179,14 @@ class _Site:
         from evalkit.leaderboard.pages import comparison_page
 
         matrices = comparison_page.matrices(board)
-        pairs = len(board.comparisons)
         return self._page(
-            "compare.html", board, f"Comparisons: {board.title}", (Crumb("Compare"),), matrices=matrices, pairs=pairs
+            "compare.html",
+            board,
+            f"Comparisons: {board.title}",
+            (Crumb("Compare"),),
+            matrices=matrices,
+            pairs=sum(pair.compared for pair in board.comparisons),
+            apart=comparison_page.not_compared(board),
         )
 
     def pair(self, board: Board, comparison: Comparison) -> bytes:
@@ -263,12 +270,10 @@ def _static(name: str) -> bytes:
 def _facts(board: Board) -> list[str]:
     """What a board holds, in a few words each."""
     entries = [entry for entry in board.entries if not entry.knows_nothing]
-    measured = sum(entry.kind == "measured" for entry in entries)
     found = [count(len(board.cards), "task"), count(len(entries), "entry", "entries")]
-    if measured:
-        found.append(f"{measured:,} measured")
-    if len(entries) - measured:
-        found.append(f"{len(entries) - measured:,} published")
+    found += [f"{n:,} {kind}" for kind in KINDS if (n := sum(entry.kind == kind for entry in entries))]
+    if others := sum(any(apart.kind == "other data" for apart in entry.apart.values()) for entry in entries):
+        found.append(f"{others:,} on other data")
     return found
 
 
@@ -283,7 +288,9 @@ def _chart(board: Board) -> Any:
     for entry in board.entries:
         mean = entry.means.get(group.key)
         millions = size(entry.facts)
-        if entry.knows_nothing or mean is None or mean.value is None or millions is None or millions <= 0:
+        if entry.knows_nothing or mean is None or mean.value is None or mean.apart is not None:
+            continue
+        if millions is None or millions <= 0:
             continue
         kind = "published" if entry.kind == "published" else ""
         dots.append(charts.Dot(entry.label, millions, mean.value, mean.low, mean.high, kind))

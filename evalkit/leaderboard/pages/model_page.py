@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from evalkit.leaderboard.board import Board, Comparison, Entry, Mean, Score
+from evalkit.leaderboard.board import Board, Comparison, Entry, Group, Mean, Score
 from evalkit.leaderboard.pages import charts
 from evalkit.leaderboard.pages.comparison_page import pair_path
 from evalkit.leaderboard.pages.grid import Cell, Column, Grid, attributes, heads, plain, plot, words
@@ -18,6 +18,8 @@ from evalkit.leaderboard.words import (
     breakable,
     interval,
     link,
+    mark,
+    origin,
     outside,
     parameters,
     percent,
@@ -64,6 +66,7 @@ class ModelPage:
         sources: of a published entry: text and address or ``None``.
         records: other published numbers: source as HTML, group, value.
         comparisons: with whom it is compared, as HTML, and the page.
+        apart: tasks whose score is neither ranked nor compared, and why.
         failures: task and reason.
         warnings: what a reader should know.
         notes: the board's footnotes that belong to it.
@@ -82,6 +85,7 @@ class ModelPage:
     sources: tuple[tuple[str, str | None], ...]
     records: tuple[tuple[Markup, str, str], ...]
     comparisons: tuple[tuple[Markup, str], ...]
+    apart: tuple[tuple[Markup, str], ...]
     failures: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
     notes: tuple[tuple[int, str], ...]
@@ -100,7 +104,7 @@ def model_page(board: Board, entry: Entry, median: Mapping[str, float], pages: C
     far = sorted(_against(standing, entry, median), key=lambda pair: pair[0])
     run = entry.run[1] if entry.run else None
     used = sorted({note for mean in entry.means.values() for note in mean.notes})
-    pairs = [pair for pair in board.comparisons if entry.slug in (pair.base, pair.new)]
+    pairs = [pair for pair in board.comparisons if pair.compared and entry.slug in (pair.base, pair.new)]
     return ModelPage(
         entry=entry,
         facts=tuple(_facts(entry)),
@@ -117,6 +121,11 @@ def model_page(board: Board, entry: Entry, median: Mapping[str, float], pages: C
         sources=tuple((shown(source.title), outside(source.url)) for source in entry.sources),
         records=tuple((link(s.title, outside(s.url)), shown(group), percent(v)) for s, group, v in entry.other_records),
         comparisons=tuple((_other(pair, board, entry), pair_path(pair)) for pair in pairs),
+        apart=tuple(
+            (Markup('<a href="{}">{}</a>').format(standing.task(card), card.subset), f"{why.kind}: {shown(why.why)}.")
+            for card in board.cards
+            if (why := entry.apart.get(card.name)) is not None
+        ),
         failures=tuple((shown(task), shown(why)) for task, why in entry.failures.items()),
         warnings=tuple(shown(warning) for warning in entry.warnings),
         notes=tuple((note, shown(board.footnotes[note - 1])) for note in used),
@@ -128,7 +137,7 @@ def _facts(entry: Entry) -> list[tuple[str, Markup | str]]:
     address = outside(facts.url)
     found: list[tuple[str, Markup | str]] = [
         ("Model", link(entry.model, None)),
-        ("Numbers", entry.kind),
+        ("Numbers", origin(entry)),
         ("Regions by", shown(entry.prompting or MISSING)),
         ("Trained on MMEB-train", facts.trained_on_mmeb),
         ("Parameters", parameters(facts.parameters)),
@@ -167,7 +176,7 @@ def _means(standing: Standing, entry: Entry) -> Grid:
     values = [
         Cell(
             _mean(mean, standing.board),
-            attributes({"class": "main", "title": "" if mean and mean.value is not None else why_no_mean(mean, group)}),
+            attributes({"class": "main", "title": _why(mean, group)}),
         )
         for mean, group in zip(means, groups, strict=True)
     ]
@@ -189,11 +198,17 @@ def _means(standing: Standing, entry: Entry) -> Grid:
     return Grid("means", "Means over tasks, in percent", columns, tuple(Markup() for _ in groups), looks="plots")
 
 
-def _mean(mean: Mean | None, board: Board) -> Markup:
-    text = Markup(percent(mean.value if mean else None))
+def _why(mean: Mean | None, group: Group) -> str:
     if mean is None or mean.value is None:
-        return text
-    return (Markup("<em>{}</em>").format(text) if mean.reported else text) + notes(mean.notes, board)
+        return why_no_mean(mean, group)
+    return f"{mean.apart.kind}: {shown(mean.apart.why)}" if mean.apart else ""
+
+
+def _mean(mean: Mean | None, board: Board) -> Markup:
+    if mean is None:
+        return Markup(MISSING)
+    signs = ("°" if mean.reported else "") + mark(mean) if mean.value is not None else ""
+    return Markup(percent(mean.value) + signs) + notes(mean.notes, board)
 
 
 def _tasks(standing: Standing, entry: Entry, median: Mapping[str, float], pages: Collection[str]) -> Grid:
@@ -224,7 +239,7 @@ def _tasks(standing: Standing, entry: Entry, median: Mapping[str, float], pages:
             hint="percentage points above the median",
         ),
     ]
-    if entry.kind == "measured":
+    if entry.run is not None:
         columns += _of_results(scores)
     seen = [samples(standing, card, entry, pages, card.subset) for card in cards]
     if any(seen):
@@ -234,19 +249,29 @@ def _tasks(standing: Standing, entry: Entry, median: Mapping[str, float], pages:
 
 
 def _scores(entry: Entry, cards: Collection[TaskCard], scores: list[Score | None]) -> list[Cell]:
-    texts = [MISSING if own is None else percent(own.value) + ("" if own.complete else "†") for own in scores]
-    cells = words(texts, order=[own.value if own else None for own in scores], classes="main")
-    titles = ["" if own else why_no_score(entry, card) for own, card in zip(scores, cards, strict=True)]
+    texts = [MISSING if own is None else percent(own.value) + mark(own) for own in scores]
+    cells = words(texts, order=[own.value if own and own.counts else None for own in scores], classes="main")
+    titles = [_title(entry, own, card) for own, card in zip(scores, cards, strict=True)]
     return [
         cell._replace(attributes=cell.attributes + attributes({"title": title}))
         for cell, title in zip(cells, titles, strict=True)
     ]
 
 
+def _title(entry: Entry, own: Score | None, card: TaskCard) -> str:
+    """What stands behind a score, or why there is none."""
+    if own is None:
+        return why_no_score(entry, card)
+    return f"{own.apart.kind}: {shown(own.apart.why)}" if own.apart else "" if own.complete else "not all queries"
+
+
 def _of_results(scores: list[Score | None]) -> list[Column]:
     """What only a run says."""
     results = [own.result if own else None for own in scores]
-    metrics = [result.metrics["precision_at_1"] if result and result.metrics else None for result in results]
+    metrics = [
+        result.metrics["precision_at_1"] if own and not own.claimed and result and result.metrics else None
+        for own, result in zip(scores, results, strict=True)
+    ]
     ties = words(
         [f"{m.n_ties:,}" if m else MISSING for m in metrics],
         order=[m.n_ties if m else None for m in metrics],
@@ -264,7 +289,7 @@ def _of_results(scores: list[Score | None]) -> list[Column]:
 
 
 def _above(own: Score | None, median: float | None) -> float | None:
-    return own.value - median if own is not None and own.complete and median is not None else None
+    return own.value - median if own is not None and own.counts and median is not None else None
 
 
 def _against(standing: Standing, entry: Entry, median: Mapping[str, float]) -> list[tuple[float, Against]]:

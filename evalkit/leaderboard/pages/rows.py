@@ -10,11 +10,13 @@ from markupsafe import Markup
 from evalkit.leaderboard.board import Board, Entry, Group, Mean, Score
 from evalkit.leaderboard.pages.charts import Point
 from evalkit.leaderboard.pages.grid import Cell, Choice, Column, attributes, heads
-from evalkit.leaderboard.words import SIZES, link, outside, path, shown, size_class
+from evalkit.leaderboard.words import SIZES, count, link, outside, path, shown, size_class
 from evalkit.task import TaskCard
 
 HEADLINE = ("general", "interactive")
 """Keys of the groups that entries are ranked by."""
+KINDS = ("measured", "claimed", "published")
+"""Where the numbers of a row are from."""
 _MODES = {"no-regions": "no regions"}
 
 
@@ -76,9 +78,24 @@ def name(entry: Entry, standing: Standing) -> Markup:
     found = link(entry.label, standing.model(entry))
     if entry.kind == "published":
         found += Markup(" ") + published(entry)
+    found += outside_ranking(entry)
     if entry.prompting is not None:
         title = "how regions reached the model"
         found += Markup(' <span class="badge" title="{}">{}</span>').format(title, shown(entry.prompting))
+    return found
+
+
+def outside_ranking(entry: Entry) -> Markup:
+    """The marks of a row whose numbers, or some of them, stand outside the ranking, with why as a title."""
+    found = Markup()
+    for kind in ("other data", "claimed"):
+        why = {task: apart.why for task, apart in entry.apart.items() if apart.kind == kind}
+        if why:
+            task, reason = next(iter(why.items()))
+            more = f" ({count(len(why) - 1, 'more task')})" if len(why) > 1 else ""
+            label = "partly claimed" if kind == "claimed" and entry.kind != "claimed" else kind
+            title = f"{shown(task)}: {shown(reason)}{more}"
+            found += Markup(' <span class="badge apart" title="{}">{}</span>').format(title, label)
     return found
 
 
@@ -115,7 +132,7 @@ def choices(entries: Iterable[Entry]) -> tuple[Choice, ...]:
     trained = {entry.facts.trained_on_mmeb for entry in rows}
     sizes = {size_class(entry.facts) for entry in rows}
     every = (
-        ("kind", "Numbers", [(kind, kind) for kind in ("measured", "published") if any(e.kind == kind for e in rows)]),
+        ("kind", "Numbers", [(kind, kind) for kind in KINDS if any(e.kind == kind for e in rows)]),
         ("prompting", "Regions by", [(mode, _MODES.get(mode, shown(mode))) for mode in modes]),
         (
             "trained",
@@ -155,6 +172,8 @@ def notes(numbers: Iterable[int], board: Board) -> Markup:
 
 def why_no_mean(mean: Mean | None, group: Group) -> str:
     """Why there is no mean."""
+    if mean is not None and mean.apart is not None and mean.apart.kind == "claimed":
+        return f"claimed on some of its tasks: {mean.apart.why}; a mean needs all"
     if mean is None or not mean.n_done:
         return "no number"
     return f"{mean.n_done} of {group.label}'s {mean.n_tasks} tasks: a mean needs all"
@@ -177,7 +196,8 @@ def point(entry: Entry, own: Score | Mean | None, chance: float | None, median: 
     if own is None:
         return Point(chance=chance, median=median)
     partial = isinstance(own, Score) and not own.complete
-    return Point(own.value, own.low, own.high, "partial" if partial else kind(entry), chance, median)
+    kind_of = "partial" if partial or own.apart is not None else kind(entry)
+    return Point(own.value, own.low, own.high, kind_of, chance, median)
 
 
 def top_of(own: Score | Mean | None) -> float | None:

@@ -16,12 +16,12 @@ from evalkit.task import TaskCard
 
 
 def medians(board: Board) -> dict[str, float]:
-    """The median score of each task, over all entries that know something and have all of its queries."""
+    """The median score of each task, over all entries that know something and whose score counts."""
     found: dict[str, list[float]] = {}
     for entry in board.entries:
         if not entry.knows_nothing:
             for task, own in entry.scores.items():
-                if own.complete:
+                if own.counts:
                     found.setdefault(task, []).append(own.value)
     return {task: statistics.median(values) for task, values in found.items()}
 
@@ -91,7 +91,7 @@ def _best(board: Board, card: TaskCard) -> tuple[float, list[Entry]] | None:
     found = [
         (own.value, entry)
         for entry in board.entries
-        if not entry.knows_nothing and (own := entry.scores.get(card.name)) is not None and own.complete
+        if not entry.knows_nothing and (own := entry.scores.get(card.name)) is not None and own.counts
     ]
     if not found:
         return None

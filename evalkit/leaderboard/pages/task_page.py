@@ -32,6 +32,10 @@ META_TASKS = {
 }
 DISTRIBUTIONS = {"ind": "in-distribution", "ood": "out-of-distribution", None: "not said"}
 _POOLS = {"shared": "one for all queries", "own": "its own for each query"}
+_PUBLISHED_ALONE = (
+    "Intervals of published entries are as if no two queries shared an image, as what is published does not say which "
+    "do: they are too narrow as far as answers about one image are alike. Those of measured entries allow for it."
+)
 _MOST = 12  # names in a sentence
 _SEARCHED = 10  # rows from which on there is something to search
 
@@ -50,6 +54,8 @@ class TaskPage:
         best: the best entry, or entries, as HTML; may be empty.
         tied: measured entries that are not told apart from the best measured one; may be empty.
         without: how many have no score, in words; may be empty.
+        note: what has to be known of the intervals; may be empty.
+        apart: entries whose score is neither ranked nor compared, as HTML, and why.
         grid: all entries that have one.
         failures: name as HTML, and reason.
     """
@@ -63,6 +69,8 @@ class TaskPage:
     best: Markup
     tied: Markup
     without: str
+    note: str
+    apart: tuple[tuple[Markup, str], ...]
     grid: Grid
     failures: tuple[tuple[Markup, str], ...]
 
@@ -77,7 +85,7 @@ def task_page(board: Board, card: TaskCard, pages: Collection[str]) -> TaskPage:
     """
     known = [entry for entry in board.entries if card.name in entry.scores or card.name in entry.failures]
     standing = Standing(replace(board, entries=tuple(sorted(known, key=lambda entry: _place(entry, card)))))
-    whole = [(e, own) for e in standing.ranked if (own := e.scores.get(card.name)) is not None and own.complete]
+    whole = [(e, own) for e in standing.ranked if (own := e.scores.get(card.name)) is not None and own.counts]
     top = max((own.value for _, own in whole), default=None)
     failed = [entry for entry in standing.board.entries if card.name in entry.failures]
     return TaskPage(
@@ -90,21 +98,33 @@ def task_page(board: Board, card: TaskCard, pages: Collection[str]) -> TaskPage:
         best=_names([e for e, own in whole if own.value == top], standing),
         tied=_names([e for e, own in whole if own.value != top and own.tied_with_best], standing),
         without=_without(len(Standing(board).ranked) - len(standing.ranked)),
+        note=_PUBLISHED_ALONE if _shares_images(card) and any(e.kind == "published" for e in known) else "",
+        apart=tuple(_apart(entry, standing, card) for entry in known if card.name in entry.apart),
         grid=_grid(standing, card, top, pages),
         failures=tuple((link(e.label, standing.model(e)), shown(e.failures[card.name])) for e in failed),
     )
 
 
 def _place(entry: Entry, card: TaskCard) -> tuple[bool, bool, float]:
-    """The best first, then what has not all queries, then what failed."""
+    """The best first, then what stands outside the ranking or has not all queries, then what failed."""
     own = entry.scores.get(card.name)
-    return (own is None, own is not None and not own.complete, -own.value if own else 0.0)
+    return (own is None, own is not None and not own.counts, -own.value if own else 0.0)
 
 
 def _names(entries: Sequence[Entry], standing: Standing) -> Markup:
     found = [link(entry.label, standing.model(entry)) for entry in entries[:_MOST]]
     more = [Markup(f"{len(entries) - _MOST:,} more")] if len(entries) > _MOST else []
     return Markup(", ").join([*found, *more])
+
+
+def _shares_images(card: TaskCard) -> bool:
+    return card.meta_task == "visual-interactive"
+
+
+def _apart(entry: Entry, standing: Standing, card: TaskCard) -> tuple[Markup, str]:
+    apart = entry.apart[card.name]
+    lead = "claimed, not measured" if apart.kind == "claimed" else "on other data than the ranked entries"
+    return link(entry.label, standing.model(entry)), f"{lead}: {shown(apart.why)}."
 
 
 def _without(n: int) -> str:
@@ -167,6 +187,7 @@ def _grid(standing: Standing, card: TaskCard, top: float | None, pages: Collecti
         "Dots: Precision@1 in percent. Whiskers: 95 % interval.",
         *(["Dashed line: chance."] if chance is not None else []),
         *(["Open dots: published."] if any(entry.kind == "published" for entry in ranked) else []),
+        *(["Grey open dots: outside the ranking."] if any(card.name in entry.apart for entry in entries) else []),
     ]
     drawn = [point(entry, own, chance) for entry, own in zip(entries, scores, strict=True)]
     columns = [
@@ -219,10 +240,14 @@ def _grid(standing: Standing, card: TaskCard, top: float | None, pages: Collecti
 
 
 def _metric(own: Score | None) -> MetricResult | None:
-    return own.result.metrics["precision_at_1"] if own and own.result and own.result.metrics else None
+    if own is None or own.result is None or own.claimed:
+        return None
+    return (own.result.metrics or {}).get("precision_at_1")
 
 
 def _verdict(own: Score | None, top: float | None) -> str:
+    if own is not None and own.apart is not None:
+        return own.apart.kind
     if own is None or not own.complete:
         return ""
     return "best" if own.value == top else "not told apart" if own.tied_with_best else ""

@@ -23,6 +23,7 @@ from evalkit.results import Prompting
 from evalkit.terminal import printable
 
 MOST_DECIMALS = 6
+_MODELS = "models.json"  # what is known of models, of the package
 
 
 def _number(value: object) -> Decimal:
@@ -189,7 +190,7 @@ def decimals(number: Decimal) -> int:
 
 
 def read_files(
-    extra: Sequence[Path], tasks: Mapping[str, str], groups: Iterable[str]
+    extra: Sequence[Path], tasks: Mapping[str, str], groups: Iterable[str], *, shipped: bool = True
 ) -> tuple[dict[str, PublishedFile], dict[str, ModelFacts]]:
     """Read the package's files and others, and check them against each other.
 
@@ -197,6 +198,7 @@ def read_files(
         extra: files, or folders of ``.json`` files.
         tasks: subset by the task's name; those that may have scores.
         groups: keys of the groups that may have means.
+        shipped: with the package's documents; its models are there in any case.
 
     Returns:
         Documents by file, and models by id.
@@ -206,7 +208,7 @@ def read_files(
     """
     documents: dict[str, PublishedFile] = {}
     models: dict[str, tuple[str, ModelFacts]] = {}
-    for file, content in _contents(extra):
+    for file, content in _contents(extra, shipped):
         parsed = _parse(file, content)
         if isinstance(parsed, PublishedFile):
             documents[file] = parsed
@@ -220,12 +222,12 @@ def read_files(
     return documents, known_models
 
 
-def _contents(extra: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
+def _contents(extra: Sequence[Path], shipped: bool) -> Iterator[tuple[str, bytes]]:
     """Name and content of every file, each once: the package's, then others by path."""
     own = resources.files("evalkit.reports").joinpath("published")
     read = set()
     for entry in sorted(own.iterdir(), key=lambda entry: entry.name):
-        if entry.name.endswith(".json"):
+        if entry.name.endswith(".json") and (shipped or entry.name == _MODELS):
             read.add(Path(str(entry)).resolve())
             yield f"evalkit's reports/published/{entry.name}", entry.read_bytes()
     paths: dict[Path, Path] = {}

@@ -46,7 +46,7 @@ class Gain:
     source: Source
 
 
-def read(extra: Sequence[Path] = ()) -> tuple[PublishedRow, ...]:
+def read(extra: Sequence[Path] = (), *, shipped: bool = True) -> tuple[PublishedRow, ...]:
     """All published rows, those of the package and of other files.
 
     Documents that print numbers of one model, training and prompting make one row: shown is, for MMEB and for SCaR
@@ -57,6 +57,7 @@ def read(extra: Sequence[Path] = ()) -> tuple[PublishedRow, ...]:
 
     Args:
         extra: files of published numbers or of models, or folders of such files.
+        shipped: with the package's own numbers; what it knows of models is known in any case.
 
     Returns:
         Rows by slug; the order of ``extra`` does not matter.
@@ -65,7 +66,7 @@ def read(extra: Sequence[Path] = ()) -> tuple[PublishedRow, ...]:
         UsageError: a file that cannot be read as what it is to be, with file, row, field, value and the way out.
     """
     tasks = {card.name: card.subset for key in HEADLINES.values() for card in groups()[key]}
-    files, models = read_files(extra, tasks, GROUPS)
+    files, models = read_files(extra, tasks, GROUPS, shipped=shipped)
     found: dict[tuple[str, str], list[tuple[str | None, Record]]] = {}
     for file, content in files.items():
         for number, record in enumerate(_records(file, content)):

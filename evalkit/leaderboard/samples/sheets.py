@@ -104,9 +104,9 @@ class Sheet:
         tied: how many of all are tied; right + wrong + tied = n.
         low_margin: the margin that the lowest tenth of all right answers does not exceed; ``None`` where no answer is
             right or has a margin.
-        others: the other measured entries of the board that were asked the same queries, as slug and label, in the
-            board's order: ``Query.right_in`` speaks of these, so a query is flipped against one of them where exactly
-            one of the two has it right.
+        others: the other measured entries of the board that were asked the same queries on the same data, as slug and
+            label, in the board's order: ``Query.right_in`` speaks of these, so a query is flipped against one of them
+            where exactly one of the two has it right.
         notes: for the reader, in sentences: why there are no texts or no images, and how to get them. No markup; may
             hold strangers' words.
     """
@@ -211,7 +211,9 @@ def _sheet(files: TaskFiles, entry: Entry, gallery: Gallery | None) -> Sheet:
     rows = found if isinstance(found, Rows) else None
     others, right_in = [], []
     for other in files.entries:
-        if other.slug != entry.slug and (right := files.answers[other.slug].has_right(answers)) is not None:
+        if other.slug == entry.slug or other.scores[card.name].data != score.data:
+            continue
+        if (right := files.answers[other.slug].has_right(answers)) is not None:
             others.append((other.slug, other.label))
             right_in.append(right)
     queries = []
@@ -238,6 +240,8 @@ def _sheet(files: TaskFiles, entry: Entry, gallery: Gallery | None) -> Sheet:
 def _notes(card: TaskCard, score: Score, gallery: Gallery | None) -> list[str]:
     """What a reader of a sheet with texts should know of them, and of the images."""
     notes = []
+    if score.apart is not None:
+        notes.append(f"This score is on other data than that of the ranked entries: {score.apart.why}.")
     if gallery is not None and gallery.mode == "none" and "image" in card.query_modality + card.candidate_modality:
         notes.append(
             "Images are not shown, as they are somebody else's: pages made with --media thumbnails or --media full "

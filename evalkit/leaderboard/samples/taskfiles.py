@@ -69,7 +69,7 @@ class TaskFiles:
         self._loaded: dict[Settings, Rows | str] = {}
         for entry in board.entries:
             score = entry.scores.get(card.name)
-            if entry.run is None or score is None or score.result is None or score.result.samples is None:
+            if entry.run is None or score is None or score.result is None or score.claimed:
                 continue
             try:
                 self.answers[entry.slug] = read_answers(entry.run[0], score.result, limit)

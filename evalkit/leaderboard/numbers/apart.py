@@ -1,0 +1,172 @@
+"""Which numbers of runs can be held against each other: those of the same data, with samples that bear them out.
+
+**The same data.** Two numbers of a task are about the same data where all parts of their signatures are equal that
+:mod:`evalkit.comparable` asks for but the way of prompting: a board shows a model's ways side by side. Words count all
+the same: ways that leave them alone have to have the same, and a way that does not has to have them among its own.
+
+**Which data is ranked.** Of each task that on which the most models were measured, by their names: many runs of one
+model are one voice. Where two have as many it is that of the run that comes first in this order: by the protocol's
+own settings (orientation applied, candidates told apart by content), with more tasks, with the smaller digests. The
+order is one for all tasks, so that of two copies of a benchmark neither gets half of the tasks. It knows no scores,
+no names of models and no folders. Which data is right cannot be told from runs; a board says what differs.
+
+**Claimed.** A number without its per-query file is what the run says of itself, and no more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from evalkit.comparable import BLOCKING, DATA, KEEP_WORDS
+from evalkit.leaderboard.board import Apart
+from evalkit.leaderboard.numbers.counted import Counted, precision_at_1
+from evalkit.leaderboard.numbers.drafts import one_line
+from evalkit.results import TaskResult
+from evalkit.runfiles import samples_path
+from evalkit.signature import parts
+from evalkit.task import TaskCard
+
+CLAIMED = Apart("claimed", "its samples are not there, so the number cannot be checked")
+
+_LONGEST = 80  # characters of a part of a signature that are shown
+
+
+def told_apart(runs: Sequence[Counted], cards: Sequence[TaskCard]) -> list[Counted]:
+    """The runs, each with what its numbers are about, and why some of them stand outside the ranking.
+
+    Args:
+        runs: any.
+        cards: of a board.
+
+    Returns:
+        The same runs, with ``data`` and ``apart`` of the board's tasks.
+
+    Raises:
+        ResultsError: samples that would lie outside of their run.
+    """
+    numbers = [
+        {card.name: _Number.of(run.results[card.name], run) for card in cards if _has_number(run, card.name)}
+        for run in runs
+    ]
+    order = sorted(range(len(runs)), key=lambda i: _place(runs[i], numbers[i], cards))
+    found = [(dict[str, str](), dict[str, Apart]()) for _ in runs]
+    for card in cards:
+        there = {i: numbers[i][card.name] for i in order if card.name in numbers[i]}
+        keys = _keys(list(there.values()))
+        voters = [(key, own) for key, own in zip(keys, there.values(), strict=True) if own.complete and not own.claimed]
+        ranked = _most((key, own.model) for key, own in voters)
+        standard = [own for key, own in voters if key == ranked]
+        for (i, own), key in zip(there.items(), keys, strict=True):
+            data, apart = found[i]
+            data[card.name] = key
+            if own.claimed:
+                apart[card.name] = CLAIMED
+            elif own.complete and key != ranked:
+                # One of the same way where there is one: its prompts would have to be equal.
+                against = next((one for one in standard if one.way == own.way), standard[0])
+                apart[card.name] = Apart("other data", unlike(against.signature, own.signature))
+    return [replace(run, data=data, apart=apart) for run, (data, apart) in zip(runs, found, strict=True)]
+
+
+def unlike(one: str | None, other: str | None) -> str:
+    """What keeps the numbers of two signatures of a task from being about the same data, in words, in one line.
+
+    Returns:
+        Empty where nothing in them says so.
+    """
+    first, second = parts(one or ""), parts(other or "")
+    same_way = _way(first) == _way(second)
+    return "; ".join(
+        f"{BLOCKING[part]} differs: {_cut(first.get(part, 'none'))} and {_cut(second.get(part, 'none'))}"
+        for part in DATA
+        if first.get(part) != second.get(part) and (part != "prompts" or same_way)
+    )
+
+
+def _cut(value: str) -> str:
+    """A part of a signature, which is a stranger's, as far as one that evalkit writes is long."""
+    text = one_line(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+@dataclass(frozen=True)
+class _Number:
+    """What is to be known of a number to tell whether it can be held against others.
+
+    Attributes:
+        signature: of the number.
+        asked: the values of :data:`evalkit.comparable.DATA` without the prompts; ``None`` where there is none.
+        words: digest of the prompts.
+        way: equal where equal data has equal prompts.
+        model: its name.
+        complete: all queries of the task.
+        claimed: its samples are not there.
+    """
+
+    signature: str | None
+    asked: tuple[str | None, ...]
+    words: str | None
+    way: str
+    model: str
+    complete: bool
+    claimed: bool
+
+    @classmethod
+    def of(cls, result: TaskResult, run: Counted) -> _Number:
+        said = parts(result.signature or "")
+        return cls(
+            signature=result.signature,
+            asked=tuple(said.get(part) for part in DATA if part != "prompts"),
+            words=said.get("prompts"),
+            way=_way(said),
+            model=run.manifest.model.name,
+            complete=result.complete,
+            claimed=samples_path(run.folder, result) is None,
+        )
+
+
+def _has_number(run: Counted, task: str) -> bool:
+    return task in run.results and precision_at_1(run.results[task]) is not None
+
+
+def _way(said: Mapping[str, str]) -> str:
+    """The way of prompting; one word for all that leave the prompts as they are."""
+    way = said.get("prompting", "-")
+    return "-" if way in KEEP_WORDS else way
+
+
+def _place(run: Counted, numbers: Mapping[str, _Number], cards: Sequence[TaskCard]) -> tuple[object, ...]:
+    """The run comes first whose data is ranked where as many models were measured on others."""
+    settings = run.manifest.settings
+    whole = sum(own.complete and not own.claimed for own in numbers.values())
+    return (
+        settings.official_dedup or settings.exif != "apply",
+        -whole,
+        [repr((own.asked, own.way, own.words)) if (own := numbers.get(card.name)) else "" for card in cards],
+    )
+
+
+def _keys(numbers: Sequence[_Number]) -> list[str]:
+    """What is equal for numbers about the same data, one each; the numbers are of one task, in their order."""
+    words: dict[tuple[object, ...], list[tuple[str, str]]] = {}
+    for own in numbers:
+        words.setdefault((own.asked, own.way), []).append((own.words or "", own.model))
+    usual = {place: _most(said) for place, said in words.items()}
+    return [
+        _digest(own.asked, None if (own.words or "") == usual[own.asked, own.way] else (own.way, own.words))
+        for own in numbers
+    ]
+
+
+def _most(said: Iterable[tuple[str, str]]) -> str | None:
+    """What the most models say, of pairs of what is said and the model; of equals the first; ``None`` of nothing."""
+    models: dict[str, set[str]] = {}
+    for what, model in said:
+        models.setdefault(what, set()).add(model)
+    return max(models, key=lambda what: len(models[what]), default=None)
+
+
+def _digest(*said: object) -> str:
+    return hashlib.sha256(repr(said).encode()).hexdigest()[:12]
