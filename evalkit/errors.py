@@ -55,3 +55,7 @@ class StoreError(EvalkitError):
 
 class ResultsError(EvalkitError):
     """The files of a run cannot be read or written."""
+
+
+class WriteError(ResultsError):
+    """A file cannot be written: a full disk, a folder that is not the user's, a link where none should be."""
