@@ -61,7 +61,7 @@ def _of_task(result: TaskResult, fingerprint: str, card: TaskCard | None) -> Ite
         if result.complete and result.n_queries not in (None, card.queries):
             yield f"complete is true with n_queries {result.n_queries}, and its card promises {card.queries}"
     yield from _of_metrics(result)
-    yield from _of_signature(result, fingerprint)
+    yield from _of_signature(result, fingerprint, known=card is not None)
 
 
 def _of_metrics(result: TaskResult) -> Iterator[str]:
@@ -90,15 +90,10 @@ def _of_metric(name: str, metric: MetricResult, n_queries: int | None) -> Iterat
         yield f"n_ties is {metric.n_ties}, more than the {metric.n} queries (n)"
     if metric.interval != _INTERVALS.get(name, metric.interval):
         yield f"interval is {metric.interval}, and such a metric has {_INTERVALS[name]}"
-    # How far ties can move a mean: each of them by 1 at most.
-    reach = min(1.0, metric.n_ties / metric.n) + CLOSE
-    for field, least, most in (
-        ("optimistic", metric.value - CLOSE, metric.value + reach),
-        ("pessimistic", metric.value - reach, metric.value + CLOSE),
-    ):
-        found = getattr(metric, field)
-        if not least <= found <= most:
-            yield f"{field} is {found}, and value {metric.value} with {metric.n_ties} ties of {metric.n} (n_ties, n)"
+    if not metric.pessimistic - CLOSE <= metric.value <= metric.optimistic + CLOSE:
+        yield f"value is {metric.value}, and pessimistic to optimistic is {metric.pessimistic} to {metric.optimistic}"
+    elif not metric.n_ties and metric.optimistic - metric.pessimistic > 2 * CLOSE:
+        yield f"n_ties is 0, and pessimistic {metric.pessimistic} is not optimistic {metric.optimistic}"
     # Queries that share an image make an interval wider than Wilson's of as many that stand alone, never narrower.
     narrow = wilson(metric.value, metric.n) if metric.interval == "wilson" else (metric.value, metric.value)
     if metric.low > min(narrow[0], metric.value) + CLOSE:
@@ -107,10 +102,10 @@ def _of_metric(name: str, metric: MetricResult, n_queries: int | None) -> Iterat
         yield f"high is {metric.high}, and for value {metric.value} of {metric.n} queries it is at least {narrow[1]}"
 
 
-def _of_signature(result: TaskResult, fingerprint: str) -> Iterator[str]:
+def _of_signature(result: TaskResult, fingerprint: str, *, known: bool) -> Iterator[str]:
     said = parts(result.signature or "")
     for part, wanted in (
-        ("task", f"{result.task}@{result.task_version}"),
+        ("task", f"{result.task}@{result.task_version}" if known else None),
         ("n", None if result.n_queries is None else str(result.n_queries)),
         ("prompting", result.prompting or "-"),
         ("fingerprint", fingerprint[:12]),

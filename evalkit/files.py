@@ -9,12 +9,16 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import select
 import stat
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import TYPE_CHECKING
 
 from evalkit.errors import WriteError
+
+if TYPE_CHECKING:
+    from io import BufferedReader
 
 MIB = 1 << 20
 LARGEST = 1024 * MIB
@@ -23,7 +27,7 @@ LARGEST_TEXT = 256 * MIB
 """The same of JSON, TOML and source code, which take many times their size in memory."""
 
 
-def open_file(path: Path | str, largest: int | None = None) -> BinaryIO:
+def open_file(path: Path | str, largest: int | None = None) -> BufferedReader:
     """Open a regular file for reading; nothing that is none is ever waited for.
 
     Args:
@@ -70,6 +74,30 @@ def read_text(path: Path | str) -> str:
     """
     # Line ends as pathlib's read_text has them.
     return read_file(path, LARGEST_TEXT).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_given(path: Path | str, seconds: float = 5.0) -> bytes:
+    """The content of a file, or of a pipe as a shell makes one: ``--config <(...)``.
+
+    Raises:
+        OSError: as :func:`read_file`; or nobody writes to the pipe for so long, or writes too much.
+    """
+    if not stat.S_ISFIFO(os.stat(path).st_mode):
+        return read_file(path, LARGEST_TEXT)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        data, watch = b"", select.poll()
+        watch.register(descriptor, select.POLLIN)
+        while len(data) <= MIB:
+            if not watch.poll(1000 * seconds):
+                raise OSError(errno.ETIMEDOUT, f"it is a pipe that nobody writes to for {seconds:g} s", str(path))
+            part = os.read(descriptor, MIB)
+            if not part:
+                return data
+            data += part
+        raise OSError(errno.EFBIG, "it is a pipe that more than 1 MiB comes out of", str(path))
+    finally:
+        os.close(descriptor)
 
 
 def _kind(mode: int) -> str:

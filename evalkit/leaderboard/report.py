@@ -19,7 +19,8 @@ from evalkit.leaderboard.samples.media import MediaMode
 from evalkit.leaderboard.samples.sheets import LIMIT, sheets
 from evalkit.leaderboard.site import publish
 from evalkit.progress import Progress
-from evalkit.results import find_runs
+from evalkit.results import as_promised, find_runs
+from evalkit.runfiles import queries_of, samples_path
 from evalkit.task import DataFolder
 
 
@@ -82,7 +83,13 @@ def report(
     """
     choices, progress = choices or Choices(), progress or Progress(quiet=True)
     rows = read(choices.more) if choices.published else ()
-    found = in_order(boards(find_runs(runs), rows))
+    known = find_runs(runs)
+    for folder_of_run, manifest in known:
+        for result in manifest.tasks:
+            # Those that count in no mean are in no comparison, which would read their samples.
+            if not as_promised(result).complete and (path := samples_path(folder_of_run, result)) is not None:
+                queries_of(path, result)
+    found = in_order(boards(known, rows))
     own = [
         sheets(board, choices.data, media=choices.media, limit=choices.samples) for board in found if choices.samples
     ]
