@@ -33,7 +33,7 @@ from evalkit.recount import recounted
 from evalkit.results import MIGRATIONS as RUN_MIGRATIONS
 from evalkit.results import SCHEMA_VERSION as RUN_VERSION
 from evalkit.results import Manifest, json_bytes, read_run
-from evalkit.runfiles import images_in, queries_of, samples_path
+from evalkit.runfiles import queries_of, samples_path
 from evalkit.samples import Samples, where_shared
 from evalkit.versions import Migrations, VersionError, in_version, reason_of
 
@@ -282,7 +282,7 @@ def _table(run: Path, manifest: Manifest) -> pa.Table:
             None if not top or top[0] == label else top[0]
             for top, label in zip(found.values("top"), found.values("label"), strict=True)
         ]
-        images = images_in(found)
+        images = found.clusters
         parts.append(
             pa.table(
                 {

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,21 @@ class PerQuery:
     def scores(self) -> NDArray[np.float64]:
         """Precision@1 of each query, float64, shape (n,), in [0, 1]."""
         return self.numbers("score")
+
+    @cached_property
+    def clusters(self) -> NDArray[np.int64] | None:
+        """Which queries ask about one image, as :func:`evalkit.samples.clusters_of`; ``None`` where none is named."""
+        import pyarrow.compute as pc
+
+        if not self.has("image"):
+            return None
+        codes = self.table["image"].chunk(0).dictionary_encode().indices
+        places, known = np.arange(len(self), dtype=np.int64), np.asarray(pc.is_valid(codes))
+        images = np.asarray(pc.fill_null(codes, 0))[known]
+        first = np.zeros(len(self), dtype=np.int64)
+        first[images[::-1]] = places[known][::-1]  # of several the last that is written stays: the first place
+        places[known] = first[images]
+        return places
 
     def numbers(self, column: str) -> NDArray[Any]:
         """A column of counts or numbers, shape (n,); NaN where it is null."""

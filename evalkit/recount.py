@@ -60,28 +60,33 @@ def recounted(record: Path, result: TaskResult, found: PerQuery, images: Images)
     if not found.has("rank", "ties", "right"):
         return
     above, tied, right = (found.numbers(name).astype(np.int64) for name in ("rank", "ties", "right"))
-    above -= 1
-    none = np.zeros_like(above)
-    n_ties = int((tied > 0).sum())
+    states, place, counts = _distinct(above - 1, tied, right)
+    above, tied, right = states
+    none, n_ties = np.zeros_like(above), int(counts[tied > 0].sum())
+    pools = None
+    if found.has("relevant", "pool"):
+        pools = _distinct(*(found.numbers(name).astype(np.int64) for name in ("relevant", "pool")))
     for metric in METRICS:
         said = result.metrics.get(metric.name)
         if said is None:
             continue
-        scores = metric.score(above, tied, right)
-        wanted: dict[str, float] = {"n": len(found), "n_ties": n_ties, "value": _mean(scores)}
-        wanted["optimistic"] = _mean(metric.score(above, none, right))
-        wanted["pessimistic"] = _mean(metric.score(above + tied, none, right))
-        if found.has("relevant", "pool"):
-            relevant, pool = (found.numbers(name).astype(np.int64) for name in ("relevant", "pool"))
-            wanted["chance"] = _mean(metric.score(none, pool - relevant, relevant))
-        _compare(record, result, found.path, metric.name, said, wanted)
         if said.interval != metric.interval:
             field = f"metrics.{metric.name}.interval"
             raise _differs(record, result, found.path, field, said.interval, metric.interval)
+        scores = metric.score(above, tied, right)
+        wanted: dict[str, float] = {"n": len(found), "n_ties": n_ties, "value": _weighted(scores, counts)}
+        wanted["optimistic"] = _weighted(metric.score(above, none, right), counts)
+        wanted["pessimistic"] = _weighted(metric.score(above + tied, none, right), counts)
+        if pools is not None:
+            (relevant, pool), _, of_pools = pools
+            chance = metric.score(np.zeros_like(pool), pool - relevant, relevant)
+            wanted["chance"] = _weighted(chance, of_pools)
+        _compare(record, result, found.path, metric.name, said, wanted)
+        each = scores[place]
         if metric.interval == "wilson":
-            _compare(record, result, found.path, metric.name, said, _wilson(said, scores, images))
+            _compare(record, result, found.path, metric.name, said, _wilson(said, each, images))
         else:
-            _compare_bootstrap(record, result, found.path, metric.name, said, scores, images)
+            _compare_bootstrap(record, result, found.path, metric.name, said, each, images)
 
 
 def by_scores(scores: Floats, said: MetricResult, images: Images) -> dict[str, float]:
@@ -147,6 +152,28 @@ def _differs(record: Path, result: TaskResult, where: Path, field: str, found: o
     return ResultsError(
         f"{record}: {result.task}: {field} is {found}, and by {where} it is {wanted}: run the task again"
     )
+
+
+def _distinct(*columns: NDArray[np.int64]) -> tuple[list[NDArray[np.int64]], NDArray[np.int64], NDArray[np.int64]]:
+    """Distinct rows of some columns of counts, the place of each row among them, and how often each is there.
+
+    Queries of a task have few distinct ranks, and a metric is the same for all of one.
+    """
+    codes, sizes = np.zeros(len(columns[0]), dtype=np.int64), []
+    for column in columns:
+        values, places = np.unique(column, return_inverse=True)
+        codes = codes * len(values) + places
+        sizes.append(values)
+    kinds, place, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    found = []
+    for values in reversed(sizes):
+        kinds, rest = np.divmod(kinds, len(values))
+        found.append(values[rest])
+    return found[::-1], place, counts
+
+
+def _weighted(scores: Floats, counts: NDArray[np.int64]) -> float:
+    return min(1.0, math.fsum((scores * counts).tolist()) / int(counts.sum()))
 
 
 def _mean(scores: Floats) -> float:

@@ -5,18 +5,13 @@ from __future__ import annotations
 import os.path
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from evalkit.errors import ResultsError
 from evalkit.files import leads_out
 from evalkit.perquery import PerQuery, read_per_query
 from evalkit.recount import recounted
 from evalkit.results import TaskResult
-from evalkit.samples import Samples, clusters_of, where_shared
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from evalkit.samples import Samples, where_shared
 
 
 def samples_path(folder: Path, result: TaskResult) -> Path | None:
@@ -52,14 +47,9 @@ def queries_of(path: Path, result: TaskResult, needed: Sequence[str] = (), wante
         ResultsError: it cannot be read, contradicts itself, or gives other numbers than the result has.
     """
     found = read_per_query(path, needed, ("image", *wanted))
-    clusters = images_in(found)
-    recounted(_record_of(path, result), result, found, None if clusters is None else where_shared(clusters))
+    shared = None if found.clusters is None else where_shared(found.clusters)
+    recounted(_record_of(path, result), result, found, shared)
     return found
-
-
-def images_in(found: PerQuery) -> NDArray[np.int64] | None:
-    """Which queries ask about one image, as :func:`evalkit.samples.clusters_of`; ``None`` where no image is named."""
-    return clusters_of(found.values("image")) if found.has("image") else None
 
 
 def samples_of(folder: Path, result: TaskResult) -> Samples | None:
@@ -74,7 +64,7 @@ def samples_of(folder: Path, result: TaskResult) -> Samples | None:
     found = queries_of(path, result)
     if found.signature != result.signature:
         raise ResultsError(f"{path} belongs to another number than {folder / 'run.json'} has: run {result.task} again")
-    return Samples(found.values("id"), found.scores, images_in(found), found.signature)
+    return Samples(found.values("id"), found.scores, found.clusters, found.signature)
 
 
 def _record_of(path: Path, result: TaskResult) -> Path:

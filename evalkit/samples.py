@@ -97,8 +97,7 @@ def read_samples(path: Path) -> Samples:
         ResultsError: as :func:`evalkit.perquery.read_per_query`.
     """
     found = read_per_query(path, wanted=("image",))
-    clusters = clusters_of(found.values("image")) if found.has("image") else None
-    return Samples(found.values("id"), found.scores, clusters, found.signature)
+    return Samples(found.values("id"), found.scores, found.clusters, found.signature)
 
 
 def clusters_of(images: Sequence[object]) -> NDArray[np.int64]:

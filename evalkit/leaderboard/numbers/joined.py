@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.runfiles import images_in, queries_of
+from evalkit.runfiles import queries_of
 from evalkit.samples import where_shared
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def join(files: Mapping[str, tuple[Path, TaskResult]]) -> tuple[Joined, ...]:
             queries = _sorted(ids)
             known.append(queries)
         members.setdefault(queries.digest, []).append((name, found_in.scores[queries.order]))
-        if queries.digest not in clusters and (images := images_in(found_in)) is not None:
+        if queries.digest not in clusters and (images := found_in.clusters) is not None:
             clusters[queries.digest] = where_shared(images[queries.order])
     found = []
     for digest, own in members.items():
