@@ -20,7 +20,8 @@ import numpy as np
 import pyarrow as pa
 
 from evalkit.results import Environment, Manifest, MetricResult, ModelRecord, Settings, TaskResult, json_bytes
-from evalkit.samples import write_samples
+from evalkit.samples import clusters_of, where_shared, write_samples
+from evalkit.stats import effective_queries, wilson
 from evalkit.task import TaskCard, select_tasks
 
 CARDS = select_tasks(["all"])
@@ -55,8 +56,12 @@ def make(folder: Path, changed: float) -> None:
         line = f"task:{card.name}@{card.version}|n:{card.queries}|data:0|prompts:0|pool:0|metric:0|prompting:-"
         samples = table(card, changed, line)
         write_samples(folder / f"samples/{card.name}.parquet", samples)
-        facts = {"optimistic": 1, "pessimistic": 0, "chance": 0.1, "n": card.queries, "n_ties": 0, "low": 0, "high": 1}
-        value = float(np.mean(samples["score"].to_numpy()))
+        scores = samples["score"].to_numpy()
+        value = float(np.mean(scores))
+        images = where_shared(clusters_of(samples["image"].to_pylist()))
+        low, high = wilson(value, effective_queries(scores, images))
+        facts = {"optimistic": value, "pessimistic": value, "chance": 0.1, "n": card.queries, "n_ties": 0}
+        facts |= {"low": low, "high": high}
         results.append(
             TaskResult(
                 task=card.name,

@@ -16,6 +16,7 @@ import resource
 import tempfile
 import time
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ import pyarrow.parquet as pq
 from evalkit.leaderboard.downloads import badges, exports, feed
 from evalkit.leaderboard.numbers.assemble import boards
 from evalkit.leaderboard.published import rows as published
+from evalkit.metrics import METRICS, measure
+from evalkit.ranking import Ranking
 from evalkit.results import (
     Environment,
     Manifest,
@@ -37,7 +40,7 @@ from evalkit.results import (
     find_runs,
     json_bytes,
 )
-from evalkit.stats import wilson
+from evalkit.samples import clusters_of, where_shared
 from evalkit.task import TaskCard, select_tasks
 
 if TYPE_CHECKING:
@@ -58,20 +61,29 @@ def made_up(model: int, card: TaskCard) -> NDArray[np.float64]:
     return scores
 
 
-def result_of(card: TaskCard, scores: NDArray[np.float64]) -> TaskResult:
-    value = float(scores.mean())
-    low, high = wilson(value, len(scores))
-    number = MetricResult(
-        value=value,
-        optimistic=min(1.0, value + 0.01),
-        pessimistic=max(0.0, value - 0.01),
-        chance=1 / card.candidates,
-        n=len(scores),
-        n_ties=int((scores == 0.5).sum()),
-        low=min(low, value),
-        high=max(high, value),
-        interval="wilson",
+def ranking_of(scores: NDArray[np.float64]) -> Ranking:
+    """A score of 1 is a right candidate that comes first, 0 one that comes second, 0.5 one that ties for the first."""
+    n, one = len(scores), np.ones(len(scores), dtype=np.int64)
+    return Ranking(
+        above=(scores == 0).astype(np.int64),
+        tied=(scores == 0.5).astype(np.int64),
+        right=one,
+        relevant=one,
+        pool=10 * one,
+        label_score=np.full(n, 0.5),
+        margin=np.select([scores == 1, scores == 0], [0.25, -0.25], 0.0),
+        top=[],
+        top_scores=[np.array([0.75 if score == 0 else 0.5, 0.25 if score == 1 else 0.5]) for score in scores],
     )
+
+
+def images_of(card: TaskCard) -> list[str]:
+    return [f"{int(place / (3.2 if card.suite == 'scar' else 1))}.jpg" for place in range(card.queries)]
+
+
+def result_of(card: TaskCard, scores: NDArray[np.float64]) -> TaskResult:
+    ranking, images = ranking_of(scores), where_shared(clusters_of(images_of(card)))
+    found = {metric.name: asdict(measure(metric, ranking, images=images)) for metric in METRICS}
     return TaskResult(
         task=card.name,
         task_version=card.version,
@@ -83,14 +95,14 @@ def result_of(card: TaskCard, scores: NDArray[np.float64]) -> TaskResult:
         n_queries=len(scores),
         n_candidates=card.candidates,
         prompting="native" if card.meta_task == "visual-interactive" else None,
-        metrics=dict.fromkeys(("precision_at_1", "hit_at_5", "hit_at_10", "mrr"), number),
+        metrics={name: MetricResult(**{k: v for k, v in one.items() if k != "metric"}) for name, one in found.items()},
         signature=f"task:{card.name}@{card.version}",
         samples=f"samples/{card.name}.parquet",
     )
 
 
 def write(folder: Path, model: int, cards: tuple[TaskCard, ...], samples: bool) -> None:
-    """A run as ``evalkit run`` leaves it; the columns that boards do not read are there and constant."""
+    """A run as ``evalkit run`` leaves it; the texts are all the same."""
     name, results = f"made-up-{model:03d}", []
     run = folder / name / f"{model:012x}"
     for card in cards:
@@ -126,17 +138,20 @@ def write(folder: Path, model: int, cards: tuple[TaskCard, ...], samples: bool) 
 def table_of(card: TaskCard, scores: NDArray[np.float64]) -> pa.Table:
     n = len(scores)
     ids = [f"{value:016x}" for value in np.random.default_rng([*card.name.encode()]).integers(2**63, size=n)]
-    whole = pa.array(np.ones(n), pa.int32())
+    ranking = ranking_of(scores)
     return pa.table(
         {
             "id": ids,
             "score": scores,
-            **dict.fromkeys(("rank", "ties", "right", "relevant", "pool"), whole),
+            "rank": pa.array(ranking.above + 1, pa.int32()),
+            "ties": pa.array(ranking.tied, pa.int32()),
+            **{name: pa.array(getattr(ranking, name), pa.int32()) for name in ("right", "relevant", "pool")},
             "label": ["a caption"] * n,
-            **dict.fromkeys(("label_score", "margin"), np.full(n, 0.25)),
-            "top": pa.array([["a caption"] * 5] * n, pa.list_(pa.string())),
-            "top_scores": pa.array([[0.25] * 5] * n, pa.list_(pa.float64())),
-            "image": [f"{int(place / (3.2 if card.suite == 'scar' else 1))}.jpg" for place in range(n)],
+            "label_score": ranking.label_score,
+            "margin": ranking.margin,
+            "top": pa.array([["a caption"] * 2] * n, pa.list_(pa.string())),
+            "top_scores": pa.array([row.tolist() for row in ranking.top_scores], pa.list_(pa.float64())),
+            "image": images_of(card),
             "text": ["Which caption fits?"] * n,
         }
     ).replace_schema_metadata({"evalkit.signature": f"task:{card.name}@{card.version}"})

@@ -2,14 +2,22 @@
 
 A baseline is a folder of two files: ``baseline.json`` (the run's manifest, and who was accepted when and why, in
 order) and ``samples.parquet`` (one row per query of all tasks: id, score, cluster, and what the model chose).
+
+Two files cannot be replaced at once. So the new samples are first written beside the old ones, under their digest; with
+``baseline.json``, which has that digest, the baseline is the new one; then the samples get their name. Whoever reads
+between, or after a process that was killed there, finds the samples that ``baseline.json`` means.
 """
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import io
 import json
-import os.path
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -17,13 +25,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from evalkit.errors import ResultsError, UsageError
-from evalkit.files import write_atomically
+from evalkit.contradictions import AGAIN, contradictions
+from evalkit.errors import ResultsError, UsageError, WriteError
+from evalkit.files import LARGEST_TEXT, inside, leads_out, read_file, write_atomically
+from evalkit.perquery import MOST, PerQuery, check, reason
+from evalkit.recount import recounted
 from evalkit.results import MIGRATIONS as RUN_MIGRATIONS
 from evalkit.results import SCHEMA_VERSION as RUN_VERSION
-from evalkit.results import Manifest, json_bytes, precision_of, read_run
-from evalkit.runfiles import samples_of, samples_path
-from evalkit.samples import Samples, agreed, checked, read_columns, reason
+from evalkit.results import Manifest, json_bytes, read_run
+from evalkit.runfiles import queries_of, samples_path
+from evalkit.samples import Samples, where_shared
 from evalkit.versions import Migrations, VersionError, in_version, reason_of
 
 if TYPE_CHECKING:
@@ -33,6 +44,11 @@ BASELINE = "baseline.json"
 SAMPLES = "samples.parquet"
 VERSION: Literal[1] = 1
 _WITHOUT = "without samples"
+_SIGNATURES = b"evalkit.signatures"
+_OWN = re.compile(
+    r"samples\.[0-9a-f]{64}\.parquet|\.(baseline\.json|samples\.[0-9a-f]{64}\.parquet|samples\.parquet)\.[0-9a-f]{12}"
+)
+"""What an acceptance that was cut off may leave."""
 
 
 class Accepted(BaseModel):
@@ -69,6 +85,8 @@ class Baseline(BaseModel):
     """Every acceptance, the first one first; the last one is of this run."""
     run: Manifest
     """The manifest of the run."""
+    samples_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Digest of ``samples.parquet``; null in baselines of early versions."""
 
 
 def accept(run: Path, folder: Path, reason: str, *, on: date, force: bool = False) -> Baseline:
@@ -99,14 +117,6 @@ def accept(run: Path, folder: Path, reason: str, *, on: date, force: bool = Fals
             )
         if not any(samples_path(run, task) for task in manifest.tasks):
             raise UsageError(f"{run}: no task has samples, so there is nothing to compare with: run it again")
-    before: tuple[Accepted, ...] = ()
-    try:
-        if (folder / BASELINE).exists():
-            before = _read(folder).history
-        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UsageError(f"{folder} is not empty and holds no baseline: name another folder with --out")
-    except OSError as error:  # a name that is too long, a folder that may not be searched
-        raise ResultsError(f"{folder} cannot be read: {error.strerror or error}") from error
     accepted = Accepted(
         on=on,
         reason=reason.strip(),
@@ -117,12 +127,75 @@ def accept(run: Path, folder: Path, reason: str, *, on: date, force: bool = Fals
         means={a.group: a.value for a in manifest.averages if a.value is not None and "/" not in a.group},
         forced=tuple(faults),
     )
-    baseline = Baseline(history=(*before, accepted), run=manifest)
+    _before(folder)  # a folder that cannot be written is said before all samples are read
     buffer = io.BytesIO()
     _write(_table(run, manifest), buffer)
-    write_atomically(folder / SAMPLES, buffer.getvalue())
-    write_atomically(folder / BASELINE, json_bytes(baseline.model_dump(mode="json", by_alias=True)))
+    samples = buffer.getvalue()
+    digest = hashlib.sha256(samples).hexdigest()
+    with _alone(folder):
+        history = (*_before(folder), accepted)
+        baseline = Baseline(history=history, run=manifest, samples_sha256=digest)
+        beside = inside(folder, f"samples.{digest}.parquet")
+        write_atomically(beside, samples)
+        _flush(folder)  # the rename of the samples comes to the disk before that of the file that names them
+        write_atomically(inside(folder, BASELINE), json_bytes(baseline.model_dump(mode="json", by_alias=True)))
+        _flush(folder)
+        try:
+            beside.replace(inside(folder, SAMPLES))
+            for name in os.listdir(folder):
+                if _OWN.fullmatch(name):
+                    (folder / name).unlink()
+        except OSError as error:  # what is there is whole all the same
+            raise WriteError(f"{folder} cannot be written: {error.strerror or error}") from error
     return baseline
+
+
+def _before(folder: Path) -> tuple[Accepted, ...]:
+    """What was accepted into a folder so far; nothing where there is no folder, or one that was left half made."""
+    try:
+        if (folder / BASELINE).exists():
+            return _read(folder).history
+        if folder.exists() and (not folder.is_dir() or not all(_is_left_over(folder, n) for n in os.listdir(folder))):
+            raise UsageError(f"{folder} is not empty and holds no baseline: name another folder with --out")
+    except OSError as error:  # a name that is too long, a folder that may not be searched
+        raise UsageError(f"{folder} cannot be read: {error.strerror or error}") from error
+    return ()
+
+
+def _is_left_over(folder: Path, name: str) -> bool:
+    """Whether a file is what an acceptance that was cut off may leave; early versions wrote the samples first."""
+    if name == SAMPLES:
+        try:
+            return len(_parsed(folder / name, read_file(folder / name))) > 0
+        except ResultsError:
+            return False
+    return bool(_OWN.fullmatch(name))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Make the folder, and hold it against another acceptance; no lock file is left in a repository."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise WriteError(f"{folder} cannot be written: {error.strerror or error}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    except OSError as error:
+        raise WriteError(f"{folder} cannot be written: {error.strerror or error}") from error
+    finally:
+        os.close(descriptor)
+
+
+def _flush(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_baseline(folder: Path) -> tuple[Baseline, Mapping[str, Samples]]:
@@ -133,25 +206,24 @@ def read_baseline(folder: Path) -> tuple[Baseline, Mapping[str, Samples]]:
     """
     import pyarrow.compute as pc
 
-    baseline, table = _read(folder), _read_table(folder / SAMPLES)
+    baseline = _read(folder)
+    path, table = _read_table(folder, baseline)
     samples = {}
-    signatures = {task.task: task.signature for task in baseline.run.tasks}
+    results = {task.task: task for task in baseline.run.tasks}
     for task in pc.unique(table["task"]).to_pylist():
-        if task not in signatures:
-            raise ResultsError(
-                f"{folder / SAMPLES} has samples of {task!r}, which {folder / BASELINE} has no result of"
-            )
+        if task not in results:
+            raise ResultsError(f"{path} has samples of {task!r}, which {folder / BASELINE} has no result of")
         rows = table.filter(pc.equal(table["task"], task))
-        where = Path(f"{folder / SAMPLES}, {task}")
-        ids, scores = checked(where, rows["id"].to_pylist(), rows["score"].to_pylist())
+        where = Path(f"{path}, {task}")
+        found = PerQuery(where, rows.select(["id", "score"]).combine_chunks(), results[task].signature)
+        check(found)
         clusters = None if rows["cluster"].null_count else np.asarray(rows["cluster"], dtype=np.int64)
-        samples[task] = Samples(ids, scores, clusters, signatures[task])
+        recounted(folder / BASELINE, results[task], found, None if clusters is None else where_shared(clusters))
+        samples[task] = Samples(found.values("id"), found.scores, clusters, results[task].signature)
     without = any(fault.startswith(_WITHOUT) for fault in baseline.history[-1].forced)
     for result in baseline.run.tasks:
         if result.samples and result.task not in samples and not without:
-            raise ResultsError(f"{folder / SAMPLES} has no samples of {result.task}: accept the run again")
-        if result.task in samples:
-            agreed(folder / SAMPLES, result.task, samples[result.task], result.n_queries, precision_of(result))
+            raise ResultsError(f"{path} has no samples of {result.task}: accept the run again")
     return baseline, samples
 
 
@@ -163,7 +235,7 @@ def read_choices(folder: Path, task: str) -> dict[str, str | None]:
     """
     import pyarrow.compute as pc
 
-    table = _read_table(folder / SAMPLES)
+    _, table = _read_table(folder, _read(folder))
     rows = table.filter(pc.equal(table["task"], task))
     return dict(zip(rows["id"].to_pylist(), rows["choice"].to_pylist(), strict=True))
 
@@ -198,30 +270,32 @@ def _table(run: Path, manifest: Manifest) -> pa.Table:
     """One row per query of all tasks, in their order."""
     import pyarrow as pa
 
-    parts = []
+    parts, signatures = [], {}
     for result in manifest.tasks:
-        path, samples = samples_path(run, result), samples_of(run, result)
-        if path is None or samples is None:
+        path = samples_path(run, result)
+        if path is None:
             continue
-        rows, _ = read_columns(path, ("label", "top"))
+        found = queries_of(path, result, ("label", "top"))
+        if found.signature != result.signature:
+            raise ResultsError(f"{path} belongs to another number than {run / 'run.json'} has: run {result.task} again")
         choices = [
             None if not top or top[0] == label else top[0]
-            for top, label in zip(rows["top"], rows["label"], strict=True)
+            for top, label in zip(found.values("top"), found.values("label"), strict=True)
         ]
-        ids = samples.ids
-        clusters = [None] * len(ids) if samples.clusters is None else samples.clusters
+        images = found.clusters
         parts.append(
             pa.table(
                 {
-                    "task": pa.array([result.task] * len(ids), pa.string()),
-                    "id": pa.array(ids, pa.string()),
-                    "score": pa.array(samples.scores, pa.float64()),
-                    "cluster": pa.array(clusters, pa.int32()),
+                    "task": pa.array([result.task] * len(found), pa.string()),
+                    "id": found.ids,
+                    "score": pa.array(found.scores, pa.float64()),
+                    "cluster": pa.array([None] * len(found) if images is None else images, pa.int32()),
                     "choice": pa.array(choices, pa.string()),
                 }
             )
         )
-    return pa.concat_tables(parts)
+        signatures[result.task] = result.signature
+    return pa.concat_tables(parts).replace_schema_metadata({_SIGNATURES: json.dumps(signatures).encode()})
 
 
 def _write(table: pa.Table, buffer: io.BytesIO) -> None:
@@ -239,7 +313,25 @@ def _write(table: pa.Table, buffer: io.BytesIO) -> None:
     )
 
 
-def _read_table(path: Path) -> pa.Table:
+def _read_table(folder: Path, baseline: Baseline) -> tuple[Path, pa.Table]:
+    """The samples that ``baseline.json`` means, and where they lie."""
+    path, data = _samples(folder, baseline.samples_sha256)
+    table = _parsed(path, data)
+    try:
+        said = json.loads((table.schema.metadata or {}).get(_SIGNATURES, b"{}"))
+        said = dict(said)
+    except (ValueError, TypeError, RecursionError):
+        raise ResultsError(f"{path} has signatures that cannot be read: accept the run again") from None
+    for result in baseline.run.tasks:
+        if said.get(result.task, result.signature) != result.signature:
+            raise ResultsError(
+                f"{path} belongs to another number of {result.task} than {folder / BASELINE} has (signature): accept "
+                "the run again"
+            )
+    return path, table
+
+
+def _parsed(path: Path, data: bytes) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -251,7 +343,9 @@ def _read_table(path: Path) -> pa.Table:
         "choice": pa.string(),
     }
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
+            if file.metadata.num_rows > MOST:
+                raise ResultsError(f"{path} is no baseline's samples: it has more than {MOST} rows")
             table = file.read()
         table.validate(full=True)  # text that is no UTF-8 among others
     except (OSError, pa.ArrowException) as error:
@@ -265,20 +359,44 @@ def _read_table(path: Path) -> pa.Table:
     return table
 
 
+def _samples(folder: Path, digest: str | None) -> tuple[Path, bytes]:
+    """The file of samples with this digest; of a baseline without one, that of the usual name."""
+    path = folder / SAMPLES
+    beside = folder / f"samples.{digest}.parquet"
+    # Beside its place it lies where an acceptance was cut off after its last file was written.
+    for place in (beside, path) if digest and os.path.lexists(beside) else (path,):
+        try:
+            if leads_out(folder, place):
+                raise ResultsError(f"{place} is a link that leads out of the baseline's folder: put the file there")
+            data = read_file(place)
+        except OSError as error:
+            raise ResultsError(f"{place} cannot be read as a baseline's samples: {reason(error)}") from error
+        if digest is None or hashlib.sha256(data).hexdigest() == digest:
+            return place, data
+    raise ResultsError(
+        f"{path} is not the file that {folder / BASELINE} was accepted with (its samples_sha256 is {digest}): put that "
+        "file back, or accept the run again"
+    )
+
+
 def _read(folder: Path) -> Baseline:
     path = folder / BASELINE
     try:
-        data = json.loads(in_version(path.read_bytes(), "evalkit.baseline", VERSION, MIGRATIONS))
+        text = read_file(path, LARGEST_TEXT)
+        data = json.loads(in_version(text, "evalkit.baseline", VERSION, MIGRATIONS))
         if isinstance(data, dict) and isinstance(data.get("run"), dict):
             run = json.dumps(data["run"]).encode()
             data["run"] = json.loads(in_version(run, "evalkit.run", RUN_VERSION, RUN_MIGRATIONS))
-        return Baseline.model_validate_json(json.dumps(data))
+        found = Baseline.model_validate_json(json.dumps(data))
     except OSError as error:
         raise ResultsError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValidationError, VersionError) as error:
         raise ResultsError(f"{path} is no baseline of schema version {VERSION}: {reason_of(error)}") from None
     except (ValueError, RecursionError) as error:  # JSON's own, text that is no UTF-8, a number of thousands of digits
         raise ResultsError(f"{path} is no JSON: {error}") from None
+    for said in contradictions(found.run):
+        raise ResultsError(f"{path} contradicts itself: run: {said}: {AGAIN.replace('run it', 'run and accept it')}")
+    return found
 
 
 MIGRATIONS: Migrations = {}

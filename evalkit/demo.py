@@ -23,7 +23,7 @@ from evalkit.device import pick_device
 from evalkit.embedders.registry import parse_model
 from evalkit.errors import EvalkitError, ResultsError, UsageError
 from evalkit.evaluate import Job, Ran, evaluate_all
-from evalkit.files import write_atomically
+from evalkit.files import read_file, write_atomically
 from evalkit.leaderboard.numbers.counted import regions_by
 from evalkit.leaderboard.report import Choices, Reported, report
 from evalkit.miniature import SUITE
@@ -228,7 +228,7 @@ def _claim(out: Path, mark: Mark) -> None:
         if there and not path.is_file():
             raise UsageError(f"{out} is not empty and holds no demo: {way_out}")
         if there:
-            found = Mark.model_validate_json(path.read_bytes())
+            found = Mark.model_validate_json(read_file(path))
             if found != mark:
                 raise UsageError(f"{out} holds a demo with {found}, not with {mark}: {way_out}")
             for folder in (out, out / "runs"):  # where what is there already is added to
@@ -249,7 +249,7 @@ def _make_miniature(folder: Path, size: int, seed: int, progress: Progress) -> N
     path = folder / MANIFEST
     if path.is_file():
         try:
-            there = Miniature.model_validate_json(path.read_bytes())
+            there = Miniature.model_validate_json(read_file(path))
         except (OSError, ValidationError):
             pass  # what write says of it names the file and the reason
         else:

@@ -63,3 +63,7 @@ class StaleVectorsError(StoreError):
 
 class ResultsError(EvalkitError):
     """The files of a run cannot be read or written."""
+
+
+class WriteError(ResultsError):
+    """A file cannot be written: a full disk, a folder that is not the user's, a link where none should be."""

@@ -10,9 +10,10 @@ from evalkit.baseline import read_choices
 from evalkit.comparable import hindrances
 from evalkit.errors import NotComparableError, ResultsError, UsageError
 from evalkit.results import read_run
-from evalkit.runfiles import samples_path
-from evalkit.samples import read_columns
+from evalkit.runfiles import queries_of, samples_path
 from evalkit.sides import Side, one_run
+
+_TOLD = ("label", "top", "image", "text")
 
 
 @dataclass(frozen=True)
@@ -108,5 +109,6 @@ def _rows(side: Side, task: str) -> dict[str, dict[str, Any]]:
     path = samples_path(folder, result)
     if path is None:
         raise ResultsError(f"{folder}: the samples of {task} are gone")
-    found, _ = read_columns(path, ("id",), ("label", "top", "image", "text"))
-    return {query: {key: found[key][place] for key in found} for place, query in enumerate(found["id"])}
+    found = queries_of(path, result, wanted=_TOLD)
+    rows = found.table.select([name for name in ("id", *_TOLD) if found.has(name)]).to_pylist()
+    return {row["id"]: row for row in rows}

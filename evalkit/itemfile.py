@@ -16,6 +16,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from evalkit.errors import UsageError
+from evalkit.files import read_text
 from evalkit.images import ImageFile
 from evalkit.items import Box, Item, Mask, Point, Points, Region, Side
 
@@ -109,7 +110,7 @@ def read_items(path: Path, images: Path | None = None, *, digests: bool = False)
         UsageError: the file is missing or empty, or a line is not an item; with the line's number.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = read_text(path).split("\n")
     except FileNotFoundError:
         raise UsageError(f"item file {path} is missing") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -7,8 +7,10 @@ command gives the same bytes, whether it was interrupted or not. When and how fa
 from __future__ import annotations
 
 import fcntl
+import fnmatch
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +18,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from evalkit.contradictions import AGAIN, contradictions
 from evalkit.encoding.conditions import UNKNOWN, Conditions
-from evalkit.errors import ResultsError, UsageError
-from evalkit.files import write_atomically
+from evalkit.errors import ResultsError, UsageError, WriteError
+from evalkit.files import LARGEST_TEXT, inside, read_file, write_atomically
 from evalkit.metrics import IntervalMethod
 from evalkit.samples import write_samples
 from evalkit.task import all_cards
@@ -294,9 +297,11 @@ class RunFolder:
         self.folder = folder
         self.manifest = manifest
         with _locked(self.folder):
-            # What a killed process was writing; whoever writes here now waits for the lock.
-            for file in self.folder.rglob(".*.*.*"):
-                file.unlink(missing_ok=True)
+            # What a killed process was writing; whoever writes here now waits for the lock. No link is followed.
+            for place, _, names in os.walk(self.folder):
+                for name in names:
+                    if fnmatch.fnmatchcase(name, ".*.*.*"):
+                        (Path(place) / name).unlink(missing_ok=True)
             self._update(())
 
     def record(
@@ -311,10 +316,10 @@ class RunFolder:
         """
         with _locked(self.folder):
             if samples is not None and result.samples is not None:
-                write_samples(self.folder / result.samples, samples)
-            self._update((result,), conditions or {})
+                write_samples(inside(self.folder, result.samples), samples)
+            self._update((result,), conditions)
             if result.samples is None:  # those of an earlier command would be taken for this result's
-                (self.folder / f"samples/{result.task}.parquet").unlink(missing_ok=True)
+                inside(self.folder, f"samples/{result.task}.parquet").unlink(missing_ok=True)
 
     def finish(self, status: Literal["done", "failed", "interrupted"]) -> None:
         """Say how the run ended; a run with a task that failed is not done, whichever command failed at it."""
@@ -326,13 +331,13 @@ class RunFolder:
         """Write ``timing.json``: when, how fast, on what; not reproducible, and apart for that reason."""
         with _locked(self.folder):
             write_atomically(
-                self.folder / "timing.json",
+                inside(self.folder, "timing.json"),
                 json_bytes({"schema": "evalkit.timing", "schema_version": 1} | timing),
             )
 
     def _update(self, results: Sequence[TaskResult], conditions: Mapping[str, Conditions] | None = None) -> None:
         """Merge results into the manifest on disk, which another process may have written."""
-        path = self.folder / "run.json"
+        path = inside(self.folder, "run.json")
         tasks = {result.task: result for result in self.manifest.tasks}
         known = self.manifest.conditions | dict(conditions or {})
         if path.exists():
@@ -369,17 +374,21 @@ def read_run(folder: Path) -> Manifest:
     """Read ``run.json``.
 
     Raises:
-        ResultsError: it is missing, no JSON, or not of this schema; names file and field.
+        ResultsError: it is missing, no JSON, not of this schema, or contradicts itself or the cards
+            (:mod:`evalkit.contradictions`); names file and field.
     """
     path = folder / "run.json"
     try:
-        text = path.read_bytes()
+        text = read_file(path, LARGEST_TEXT)
     except OSError as error:
         raise ResultsError(f"{path} cannot be read: {error.strerror or error}") from error
     try:
-        return Manifest.model_validate_json(in_version(text, "evalkit.run", SCHEMA_VERSION, MIGRATIONS))
+        found = Manifest.model_validate_json(in_version(text, "evalkit.run", SCHEMA_VERSION, MIGRATIONS))
     except (ValidationError, VersionError) as error:
         raise ResultsError(f"{path} is not a run of schema version {SCHEMA_VERSION}: {reason_of(error)}") from None
+    for said in contradictions(found):
+        raise ResultsError(f"{path} contradicts itself: {said}: {AGAIN}")
+    return found
 
 
 def find_runs(paths: Sequence[Path]) -> list[tuple[Path, Manifest]]:
@@ -392,7 +401,8 @@ def find_runs(paths: Sequence[Path]) -> list[tuple[Path, Manifest]]:
     found: dict[Path, Manifest] = {}
     for path in paths:
         try:
-            files = [path / "run.json"] if (path / "run.json").is_file() else sorted(path.glob("*/*/run.json"))
+            here = path / "run.json"  # a pipe of that name, too: to say what it is
+            files = [here] if here.exists() and not here.is_dir() else sorted(path.glob("*/*/run.json"))
             files = files or sorted(path.glob("*/run.json"))
         except OSError as error:  # a name that is too long, a folder that may not be searched
             raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
@@ -404,13 +414,27 @@ def find_runs(paths: Sequence[Path]) -> list[tuple[Path, Manifest]]:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a run's folder; what is written there never goes through a link that somebody put there.
+
+    The runs folder may be a link, as its user likes. The model's folder and the run's are evalkit's own, and a runs
+    folder from elsewhere could lead them to files that are not.
+    """
+    for place in (folder.parent, folder):
+        if os.path.islink(place):
+            raise WriteError(
+                f"{place} is a link, and no run is written through one: name the folder that it leads to with --out, "
+                "or link the runs folder as a whole"
+            )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".lock").open("w") as lock:
+        path = inside(folder, ".lock")
+        # Not truncated, and not through a link that was put there in this moment.
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with os.fdopen(os.open(path, flags, 0o666), "rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
     except OSError as error:
-        raise ResultsError(f"{folder} cannot be written: {error.strerror or error}") from error
+        raise WriteError(f"{folder} cannot be written: {error.strerror or error}") from error
 
 
 if __name__ == "__main__":

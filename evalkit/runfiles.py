@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os.path
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from evalkit.errors import ResultsError
-from evalkit.results import TaskResult, precision_of
-from evalkit.samples import Samples, agreed, read_samples
+from evalkit.files import leads_out
+from evalkit.perquery import PerQuery, read_per_query
+from evalkit.recount import recounted
+from evalkit.results import TaskResult
+from evalkit.samples import Samples, where_shared
 
 
 def samples_path(folder: Path, result: TaskResult) -> Path | None:
     """Where the samples of a result lie; ``None`` where it names none, or nothing is there.
 
     Raises:
-        ResultsError: they lie outside the run.
+        ResultsError: they lie outside the run, or a link leads there.
     """
     if not result.samples:
         return None
@@ -22,7 +26,30 @@ def samples_path(folder: Path, result: TaskResult) -> Path | None:
     if name.is_absolute() or ".." in name.parts or "\0" in result.samples:
         raise ResultsError(f"{folder / 'run.json'}: samples {result.samples!r} of {result.task} lie outside the run")
     path = folder / name
+    try:
+        if leads_out(folder, path):
+            raise ResultsError(f"{path} is a link that leads out of the run's folder: put the file there")
+    except OSError as error:
+        raise ResultsError(f"{path} cannot be read: {error.strerror or error}") from error
     return path if os.path.lexists(path) else None  # a link to nowhere was there once: to read it is an error
+
+
+def queries_of(path: Path, result: TaskResult, needed: Sequence[str] = (), wanted: Sequence[str] = ()) -> PerQuery:
+    """The per-query file of a result, held against all that the result says.
+
+    Args:
+        path: from :func:`samples_path`.
+        result: whose it is.
+        needed: columns that it has to have, beside id and score.
+        wanted: columns to read where it has them; the image is read in any case.
+
+    Raises:
+        ResultsError: it cannot be read, contradicts itself, or gives other numbers than the result has.
+    """
+    found = read_per_query(path, needed, ("image", *wanted))
+    shared = None if found.clusters is None else where_shared(found.clusters)
+    recounted(_record_of(path, result), result, found, shared)
+    return found
 
 
 def samples_of(folder: Path, result: TaskResult) -> Samples | None:
@@ -34,7 +61,13 @@ def samples_of(folder: Path, result: TaskResult) -> Samples | None:
     path = samples_path(folder, result)
     if path is None:
         return None
-    found = read_samples(path)
+    found = queries_of(path, result)
     if found.signature != result.signature:
         raise ResultsError(f"{path} belongs to another number than {folder / 'run.json'} has: run {result.task} again")
-    return agreed(path, result.task, found, result.n_queries, precision_of(result))
+    return Samples(found.values("id"), found.scores, found.clusters, found.signature)
+
+
+def _record_of(path: Path, result: TaskResult) -> Path:
+    """The ``run.json`` that names a per-query file."""
+    depth = len(PurePosixPath(result.samples or path.name).parts)
+    return path.parents[depth - 1] / "run.json"

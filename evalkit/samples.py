@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import io
-import math
-import os.path
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evalkit.errors import ResultsError
 from evalkit.files import write_atomically
 from evalkit.metrics import precision_at_1
+from evalkit.perquery import read_per_query
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,97 +94,10 @@ def read_samples(path: Path) -> Samples:
     """The ids, scores and images of a per-query file, in the order of the file.
 
     Raises:
-        ResultsError: as :func:`read_columns`; or an id twice, or a score that is not in [0, 1]; names the file and the
-            id.
+        ResultsError: as :func:`evalkit.perquery.read_per_query`.
     """
-    found, signature = read_columns(path, ("id", "score"), ("image",))
-    ids, scores = checked(path, found["id"], found["score"])
-    return Samples(ids, scores, clusters_of(found["image"]) if "image" in found else None, signature)
-
-
-def read_columns(
-    path: Path, needed: Sequence[str], wanted: Sequence[str] = ()
-) -> tuple[dict[str, list[Any]], str | None]:
-    """Columns of a per-query file as lists, and the signature of the number that they belong to.
-
-    Args:
-        path: of the file.
-        needed: columns that it has to have.
-        wanted: columns to read where it has them, as those of early versions do not.
-
-    Raises:
-        ResultsError: the file is missing or no parquet, lacks a column or has it twice or of another kind, or has no
-            rows; names the file and the column.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if os.path.exists(path) and not os.path.isfile(path):  # to open a pipe waits for ever
-        raise ResultsError(f"{path} cannot be read as a run's samples: it is no file")
-    try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            columns = [name for name in (*needed, *wanted) if name in names]
-            if lacking := [name for name in needed if name not in names]:
-                raise ResultsError(
-                    f"{path} cannot be read as a run's samples: it has no column {' and '.join(lacking)}"
-                )
-            if twice := [name for name in columns if names.count(name) > 1]:
-                raise ResultsError(f"{path} cannot be read as a run's samples: it has column {twice[0]} twice")
-            for name in columns:
-                kind = file.schema_arrow.field(name).type
-                if not _fits(name, kind):
-                    what = f"column {name} is no {_KINDS.get(name, 'text')} but {kind}"
-                    raise ResultsError(f"{path} cannot be read as a run's samples: {what}")
-            table = file.read(columns)
-        table.validate(full=True)  # text that is no UTF-8 among others
-        found = {name: table[name].to_pylist() for name in columns}
-    except (OSError, pa.ArrowException) as error:
-        raise ResultsError(f"{path} cannot be read as a run's samples: {reason(error)}") from error
-    if not table.num_rows:
-        raise ResultsError(f"{path} has no rows with {' and '.join(needed)}, so it is no run's samples")
-    line = (table.schema.metadata or {}).get(b"evalkit.signature", b"").decode(errors="replace")
-    return found, line or None
-
-
-def reason(error: Exception) -> str:
-    """What is wrong with a file, without its path, which the message has already."""
-    said = (isinstance(error, OSError) and error.strerror) or str(error)
-    return re.sub(r"^\[errno \d+\] ", "", said.rpartition("Detail: ")[2])  # as Arrow has it
-
-
-_KINDS = {"score": "number", "top": "list of text"}
-"""What the columns are that are no text."""
-
-
-def _fits(name: str, kind: pa.DataType) -> bool:
-    """Whether a column's type is what its values have to be; values of others may not even be Python's."""
-    from pyarrow import types
-
-    if name == "score":
-        return bool(types.is_floating(kind))
-    if name == "top":
-        return bool(types.is_list(kind) or types.is_large_list(kind)) and _fits("text", kind.value_type)
-    if types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_null(kind))
-
-
-def checked(path: Path, ids: Sequence[object], scores: Sequence[object]) -> tuple[list[str], NDArray[np.float64]]:
-    """Ids and scores that a file has, as what they have to be.
-
-    Raises:
-        ResultsError: an id twice, or a score that is not in [0, 1]; names the file and the id.
-    """
-    seen: set[str] = set()
-    for query in ids:
-        if not isinstance(query, str) or query in seen:
-            raise ResultsError(f"{path} has the id {query!r} twice, or it is no text")
-        seen.add(query)
-    for query, score in zip(ids, scores, strict=True):
-        if not isinstance(score, float) or not 0 <= score <= 1:
-            raise ResultsError(f"{path} has score {score!r} for query {query}, which is not in [0, 1]")
-    return [str(query) for query in ids], np.array(scores, dtype=np.float64)
+    found = read_per_query(path, wanted=("image",))
+    return Samples(found.values("id"), found.scores, found.clusters, found.signature)
 
 
 def clusters_of(images: Sequence[object]) -> NDArray[np.int64]:
@@ -205,28 +115,6 @@ def where_shared(clusters: NDArray[np.int64]) -> NDArray[np.int64] | None:
 def images_of(queries: Sequence[Item]) -> NDArray[np.int64] | None:
     """Which of the queries ask about one image, as :func:`where_shared` has it; shape (n,)."""
     return where_shared(clusters_of([item.image.path if item.image else None for item in queries]))
-
-
-def agreed(path: Path, task: str, samples: Samples, n_queries: int | None, value: float | None) -> Samples:
-    """The samples of a task, if they give the number that the manifest has.
-
-    Args:
-        path: where they are from, for the error.
-        task: whose they are, for the error.
-        samples: of the task.
-        n_queries: how many queries the manifest has.
-        value: the Precision@1 that it has.
-
-    Raises:
-        ResultsError: they are of other queries, or give another mean.
-    """
-    mean = math.fsum(samples.scores.tolist()) / len(samples.scores)
-    if n_queries != len(samples.ids) or value is None or abs(mean - value) > 1e-9:
-        raise ResultsError(
-            f"{path}: {len(samples.ids)} queries of {task} with mean score {mean:.6f} are not what the manifest has "
-            f"(n_queries {n_queries}, precision_at_1 {value}): run the task again"
-        )
-    return samples
 
 
 def places(base: Sequence[str], new: Sequence[str]) -> NDArray[np.int64] | str:

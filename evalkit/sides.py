@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evalkit.baseline import BASELINE, read_baseline
 from evalkit.errors import ResultsError, UsageError
+from evalkit.files import LARGEST_TEXT, read_file
 from evalkit.results import Manifest, TaskResult, read_run
 from evalkit.runfiles import samples_of
 from evalkit.samples import Samples
@@ -120,7 +121,7 @@ def one_run(path: Path) -> Path:
         if not path.is_dir():
             what = "is neither a folder nor a file" if path.exists() else "does not exist"
             raise UsageError(f"{path} {what}: name a run's folder, a baseline's folder or a JSON file of scores")
-        if (path / "run.json").is_file():
+        if (path / "run.json").exists():  # a pipe of that name, too: to say what it is
             return path
         found = sorted(file.parent for depth in ("*", "*/*") for file in path.glob(f"{depth}/run.json"))
     except OSError as error:  # a name that is too long, a folder that may not be searched
@@ -179,7 +180,9 @@ def _number(path: Path, result: TaskResult, samples: Samples | None) -> Number:
 
 def _scores(path: Path) -> Side:
     try:
-        found = ScoresFile.model_validate_json(in_version(path.read_bytes(), "evalkit.scores", _SCORES_VERSION, {}))
+        found = ScoresFile.model_validate_json(
+            in_version(read_file(path, LARGEST_TEXT), "evalkit.scores", _SCORES_VERSION, {})
+        )
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValidationError, VersionError) as error:

@@ -13,7 +13,7 @@ Migrations = Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]
 
 
 class VersionError(ValueError):
-    """A file of a schema version that cannot be read."""
+    """A file that is of no schema version that can be read, or says one thing in two ways."""
 
 
 def in_version(text: bytes, schema: str, version: int, migrations: Migrations) -> bytes:
@@ -26,10 +26,13 @@ def in_version(text: bytes, schema: str, version: int, migrations: Migrations) -
         migrations: of this schema.
 
     Raises:
-        VersionError: the file is of a newer version, or of an older one that there is no migration from.
+        VersionError: the file is of a newer version, or of an older one that there is no migration from; or an object
+            in it has a key twice, of which readers take one or the other.
     """
     try:
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=_once)
+    except VersionError:
+        raise
     except (ValueError, RecursionError):
         return text
     if not isinstance(data, dict) or data.get("schema") != schema or not _is_number(data.get("schema_version")):
@@ -55,6 +58,15 @@ def reason_of(error: ValidationError | VersionError) -> str:
         return str(error)
     first = error.errors()[0]
     return f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise VersionError(f"the key {twice!r} is there twice in one object")
+    return found
 
 
 def _is_number(value: object) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from evalkit.samples import Samples
+from evalkit.metrics import METRICS, measure
+from evalkit.ranking import Ranking
+from evalkit.results import TaskResult, averages
+from evalkit.samples import Samples, clusters_of, where_shared
 from evalkit.sides import Number, Side
 from evalkit.task import TaskCard, select_tasks
 
@@ -75,24 +78,61 @@ def copied(run: Path, to: Path) -> Path:
 
 
 def edited(run: Path, task: str, change: Any) -> None:
-    """Change a task's samples (a table to a table), and what the manifest says of them."""
+    """Change a task's samples (a table to a table), and all that the manifest says of them, as a run would."""
     path = run / f"samples/{task}.parquet"
     table = change(pq.read_table(path))
     pq.write_table(table, path)
     data = json.loads((run / "run.json").read_text())
     for result in data["tasks"]:
         if result["task"] == task:
-            found = table["score"].to_pylist()
-            result["metrics"]["precision_at_1"] |= {"value": math.fsum(found) / len(found), "n": len(found)}
-            result["n_queries"] = len(found)
+            result["metrics"] = measured(table)
+            result["n_queries"] = table.num_rows
+    results = [TaskResult.model_validate(result) for result in data["tasks"]]
+    data["averages"] = [average.model_dump(mode="json") for average in averages(results)]
     (run / "run.json").write_text(json.dumps(data))
 
 
+def measured(table: pa.Table) -> dict[str, Any]:
+    """The metrics of a table of samples, as ``run.json`` has them."""
+    counts = {name: table[name].to_numpy().astype(np.int64) for name in ("ties", "right", "relevant", "pool")}
+    numbers = {name: np.array(table[name].to_pylist(), dtype=np.float64) for name in ("label_score", "margin")}
+    ranking = Ranking(
+        above=table["rank"].to_numpy().astype(np.int64) - 1,
+        tied=counts.pop("ties"),
+        top=[],
+        top_scores=[],
+        **counts,
+        **numbers,
+    )
+    images = where_shared(clusters_of(table["image"].to_pylist())) if "image" in table.column_names else None
+    found = (measure(metric, ranking, images=images) for metric in METRICS)
+    return {one.metric: {k: v for k, v in dataclasses.asdict(one).items() if k != "metric"} for one in found}
+
+
 def with_scores(found: Sequence[float]) -> Any:
-    """A change of :func:`edited`: other scores."""
+    """A change of :func:`edited`: other scores, of right candidates that come first, second, or tie for the first."""
 
     def change(table: pa.Table) -> pa.Table:
-        place = table.column_names.index("score")
-        return table.set_column(place, "score", pa.array(found, pa.float64()))
+        n = len(found)
+        first = np.array(found) > 0
+        right = table["label"].to_pylist()
+        chosen = [next((name for name in top if name != label), label) for top, label in _tops(table)]
+        columns = {
+            "score": pa.array(found, pa.float64()),
+            "rank": pa.array(np.where(first, 1, 2), pa.int32()),
+            "ties": pa.array([round(1 / score) - 1 if score else 0 for score in found], pa.int32()),
+            "right": pa.array([1] * n, pa.int32()),
+            "label_score": pa.array([0.5] * n, pa.float64()),
+            "margin": pa.array([0.25 if s == 1 else 0.0 if s else -0.25 for s in found], pa.float64()),
+            "top": pa.array([[r, c] if f else [c, r] for r, c, f in zip(right, chosen, first, strict=True)]),
+            "top_scores": pa.array([[0.5, 0.25] if s == 1 else [0.5, 0.5] if s else [0.75, 0.5] for s in found]),
+        }
+        for name, column in columns.items():
+            table = table.set_column(table.column_names.index(name), name, column)
+        return table
 
     return change
+
+
+def _tops(table: pa.Table) -> zip[tuple[list[str], str]]:
+    return zip(table["top"].to_pylist(), table["label"].to_pylist(), strict=True)

@@ -20,7 +20,9 @@ from evalkit.baseline import BASELINE, SAMPLES, accept, history, read_baseline, 
 from evalkit.compare import compare
 from evalkit.errors import ResultsError, UsageError
 from evalkit.results import json_bytes, read_run
+from evalkit.samples import clusters_of
 from evalkit.sides import read_side
+from evalkit.stats import effective_queries, wilson
 from evalkit.task import select_tasks
 
 DAY = date(2026, 7, 1)
@@ -221,7 +223,7 @@ def test_a_whole_baseline_is_small(colours: Path, tmp_path: Path) -> None:
     folder = copied(colours, tmp_path / "run")
     data = json.loads((folder / "run.json").read_text())
     [template] = [task for task in data["tasks"] if task["task"] == "example/Shapes"]
-    data["tasks"], draw, total = [], np.random.default_rng(0), 0
+    data["tasks"], data["averages"], draw, total = [], [], np.random.default_rng(0), 0
     for card in select_tasks(["all"]):
         n = card.queries
         total += n
@@ -238,13 +240,19 @@ def test_a_whole_baseline_is_small(colours: Path, tmp_path: Path) -> None:
                 "image": [images[place // 3] for place in range(n)],
             }
         )  # fmt: skip
-        table = table.replace_schema_metadata({"evalkit.signature": template["signature"]})
+        line = f"task:{card.name}@{card.version}|n:{n}|data:0"
+        table = table.replace_schema_metadata({"evalkit.signature": line})
         (folder / f"samples/{card.name}.parquet").parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, folder / f"samples/{card.name}.parquet")
         task = json.loads(json.dumps(template))
         task |= {"task": card.name, "suite": card.suite, "meta_task": card.meta_task, "n_queries": n}
         task |= {"distribution": card.distribution, "samples": f"samples/{card.name}.parquet"}
-        task["metrics"]["precision_at_1"] |= {"value": score.sum() / n, "n": n}
+        task |= {"task_version": card.version, "signature": line}
+        value, clusters = score.sum() / n, clusters_of([images[place // 3] for place in range(n)])
+        low, high = wilson(value, effective_queries(score, clusters))
+        ends = {"low": low, "high": high, "optimistic": value, "pessimistic": value}
+        task["metrics"] = {"precision_at_1": template["metrics"]["precision_at_1"] | ends}
+        task["metrics"]["precision_at_1"] |= {"value": value, "n": n, "n_ties": 0}
         data["tasks"].append(task)
     (folder / "run.json").write_bytes(json_bytes(data))
     accept(folder, tmp_path / "b", "r", on=DAY)

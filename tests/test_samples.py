@@ -12,7 +12,8 @@ import pytest
 from builders import EXAMPLE, run
 
 from evalkit.errors import ResultsError
-from evalkit.samples import agreed, clusters_of, places, read_columns, read_samples
+from evalkit.perquery import read_per_query
+from evalkit.samples import clusters_of, places, read_samples
 
 
 def test_scores_are_those_of_the_run(tmp_path: Path) -> None:
@@ -32,12 +33,12 @@ NO_UTF8 = pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, 1], np.int32)
     ("columns", "says"),
     [
         ({"id": ["a", "b"]}, "cannot be read as a run's samples"),
-        ({"id": pa.array([], pa.string()), "score": pa.array([], pa.float64())}, "has no rows"),
+        ({"id": pa.array([], pa.string()), "score": pa.array([], pa.float64())}, "it has no rows"),
         ({"id": ["a", "a"], "score": [0.0, 1.0]}, "the id 'a' twice"),
-        ({"id": ["a", None], "score": [0.0, 1.0]}, "it is no text"),
-        ({"id": ["a", "b"], "score": [0.0, float("nan")]}, "score nan for query b, which is not in"),
-        ({"id": ["a", "b"], "score": [0.0, 1.5]}, "score 1.5 for query b"),
-        ({"id": ["a", "b"], "score": [0.0, None]}, "score None for query b"),
+        ({"id": ["a", None], "score": [0.0, 1.0]}, "id of query None is None"),
+        ({"id": ["a", "b"], "score": [0.0, float("nan")]}, r"score of query 'b' is nan, not in \[0, 1\]"),
+        ({"id": ["a", "b"], "score": [0.0, 1.5]}, "score of query 'b' is 1.5"),
+        ({"id": ["a", "b"], "score": [0.0, None]}, "score of query 'b' is None"),
         ({"id": ["a"], "score": [0.0], "image": [["x"]]}, r"column image is no text but list<"),
         ({"id": ["a"], "score": [0.0], "image": [{"path": "x"}]}, r"column image is no text but struct<path"),
         ({"id": [1], "score": [0.0]}, "column id is no text but int64"),
@@ -62,7 +63,8 @@ def test_a_file_that_is_not_there_or_no_parquet(tmp_path: Path) -> None:
     with pytest.raises(ResultsError) as raised:
         read_samples(tmp_path / "missing.parquet")
     assert str(raised.value) == (
-        f"{tmp_path / 'missing.parquet'} cannot be read as a run's samples: No such file or directory"
+        f"{tmp_path / 'missing.parquet'} cannot be read as a run's samples: No such file or directory; run the "
+        "task again"
     )
     os.mkfifo(tmp_path / "pipe.parquet")
     with pytest.raises(ResultsError, match=r"pipe\.parquet cannot be read as a run's samples: it is no file"):
@@ -84,9 +86,9 @@ def test_a_column_that_is_there_twice(tmp_path: Path) -> None:
 )
 def test_choices_are_lists_of_text(top: object, kind: str, tmp_path: Path) -> None:
     file = tmp_path / "samples.parquet"
-    pq.write_table(pa.table({"id": ["a"], "top": top}), file)
+    pq.write_table(pa.table({"id": ["a"], "score": [1.0], "top": top}), file)
     with pytest.raises(ResultsError, match=rf"column top is no list of text but {kind}"):
-        read_columns(file, ("id", "top"))
+        read_per_query(file, ("id", "top"))
 
 
 @pytest.mark.parametrize(("new", "wanted"), [("abc", [0, 1, 2]), ("cab", [1, 2, 0]), ("bca", [2, 0, 1])])
@@ -127,13 +129,3 @@ def test_files_of_earlier_versions_name_no_images(tmp_path: Path) -> None:
 
 def test_queries_without_an_image_stand_alone() -> None:
     assert clusters_of(["x", None, "y", "x", None]).tolist() == [0, 1, 2, 0, 4]
-
-
-@pytest.mark.parametrize(("n", "value"), [(3, 0.5), (2, 0.6), (2, None)])
-def test_samples_that_do_not_give_their_number_are_refused(n: int, value: float | None, tmp_path: Path) -> None:
-    file = tmp_path / "samples.parquet"
-    pq.write_table(pa.table({"id": ["a", "b"], "score": [0.0, 1.0]}), file)
-    found = read_samples(file)
-    assert agreed(file, "t", found, 2, 0.5) is found
-    with pytest.raises(ResultsError, match=r"2 queries of t with mean score 0\.500000 are not what the manifest has"):
-        agreed(file, "t", found, n, value)

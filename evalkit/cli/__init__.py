@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import io
-import os
 import sys
 import traceback
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import click
 
 from evalkit import __version__
+from evalkit.cli.streams import ReaderGone, streams
 
 _COMMANDS = {
     "tasks": "List tasks, or show one card whole.",
@@ -57,13 +57,6 @@ class _Lazy(click.Group):
                 raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
             raise
 
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:  # click would exit with 1, which says that the answer is no
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 4
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
@@ -85,29 +78,40 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> Any:
     """Entry point of the ``evalkit`` command."""
+    # Pillow's warning at the pixel limit; evalkit refuses such an image with an error of its own.
+    warnings.filterwarnings("ignore", "Image size .* exceeds limit", module="PIL")
+    with streams() as delivery:
+        code = _run(args)
+        with suppress(ReaderGone):
+            sys.stdout.flush()
+        if delivery.lost is not None:
+            click.echo(f"evalkit: standard output cannot be written: {delivery.lost}", err=True)
+    # An answer that nobody got is none, and 1 would say that the answer is no.
+    sys.exit(4 if delivery.gone or delivery.lost is not None else code)
+
+
+def _run(args: list[str] | None) -> int:
+    """Run a command line; its exit code."""
     from evalkit.errors import EvalkitError
     from evalkit.terminal import one_line
 
-    # Pillow's warning at the pixel limit; evalkit refuses such an image with an error of its own.
-    warnings.filterwarnings("ignore", "Image size .* exceeds limit", module="PIL")
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # whatever the locale: JSON lines are UTF-8
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         code = cli.main(args=args, prog_name="evalkit", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
+        return code if isinstance(code, int) else 0
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
-        sys.exit(130)
+        return 130
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except EvalkitError as error:
         click.echo(f"evalkit: {one_line(str(error))}", err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
+    except ReaderGone:
+        return 4
     except Exception:  # noqa: BLE001
         # A fault of evalkit or of an embedder; Python would exit with 1, which says that the answer is no.
         for line in traceback.format_exc().splitlines():
             # The words of the error are a stranger's; the indents are Python's.
             click.echo(line[: len(line) - len(line.lstrip())] + one_line(line), err=True)
-        sys.exit(4)
+        return 4

@@ -41,7 +41,7 @@ def accept(run: Path, reason: str, out: Path | None, force: bool) -> None:
 
     from evalkit.baseline import accept as accept_run
     from evalkit.embedders.registry import folder_of
-    from evalkit.errors import ResultsError, UsageError
+    from evalkit.errors import ResultsError, UsageError, WriteError
     from evalkit.results import read_run
     from evalkit.sides import one_run
     from evalkit.terminal import one_line
@@ -50,6 +50,8 @@ def accept(run: Path, reason: str, out: Path | None, force: bool) -> None:
     try:
         out = out or Path("baselines") / folder_of(read_run(folder).model.name)
         made = accept_run(folder, out, reason, on=date.today(), force=force)
+    except WriteError:  # the work failed; nothing is wrong with what was named
+        raise
     except ResultsError as error:
         raise UsageError(str(error)) from error
     size = sum(file.stat().st_size for file in out.iterdir()) / 1024

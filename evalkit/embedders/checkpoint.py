@@ -17,6 +17,7 @@ from typing import Any
 
 from evalkit import tiny
 from evalkit.errors import EmbedderError, UsageError
+from evalkit.files import open_file, read_text
 
 SAFETENSORS = ("model.safetensors.index.json", "model.safetensors")
 PICKLED = ("pytorch_model.bin.index.json", "pytorch_model.bin")
@@ -190,7 +191,7 @@ def file_digest(file: Path) -> str:
         UsageError: it cannot be read.
     """
     try:
-        with file.open("rb") as stream:
+        with open_file(file) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error
@@ -260,7 +261,7 @@ def read_json(file: Path, *, way_out: str) -> dict[str, Any]:
         UsageError: the file is missing, cannot be read, or is not a JSON object.
     """
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
+        value = json.loads(read_text(file))
     except FileNotFoundError:
         raise UsageError(f"{file} is missing: {way_out}") from None
     except (OSError, ValueError) as error:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from evalkit.embedders.base import EmbedderInfo
 from evalkit.errors import EmbedderError, ImageError, UsageError
+from evalkit.files import open_file
 from evalkit.items import Item, Mask, Region, Side, region_kind
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ def _described(item: Item) -> str:
 def _digest(files: Iterable[Path]) -> str:
     total = hashlib.sha256()
     for file in files:
-        with file.open("rb") as stream:
+        with open_file(file) as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         total.update(f"{digest}  {file.name}\n".encode())
     return total.hexdigest()
@@ -251,7 +252,7 @@ def _read_vectors(file: Path) -> tuple[dict[str, int], NDArray[np.float32]]:
     written = "as evalkit embed writes them"
     try:
         # Opened here, because numpy leaves a file open that is none of its own.
-        with file.open("rb") as stream:
+        with open_file(file) as stream:
             arrays = np.load(stream, allow_pickle=False)
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise ValueError("one array, not an archive of arrays")

@@ -21,7 +21,8 @@ from evalkit.leaderboard.samples.media import MediaMode
 from evalkit.leaderboard.samples.sheets import LIMIT, sheets
 from evalkit.leaderboard.site import publish
 from evalkit.progress import Progress
-from evalkit.results import find_runs
+from evalkit.results import as_promised, find_runs
+from evalkit.runfiles import queries_of, samples_path
 from evalkit.task import DataFolder
 
 
@@ -90,7 +91,13 @@ def report(
             "there is nothing to show: name RUNS, leave out --no-published, or give published numbers with --add FILE"
         )
     rows = read(choices.more, shipped=choices.published)
-    found = in_order(boards(find_runs(runs), rows))
+    known = find_runs(runs)
+    for folder_of_run, manifest in known:
+        for result in manifest.tasks:
+            # Those that count in no mean are in no comparison, which would read their samples.
+            if not as_promised(result).complete and (path := samples_path(folder_of_run, result)) is not None:
+                queries_of(path, result)
+    found = in_order(boards(known, rows))
     if not found and not runs:
         raise UsageError("there is nothing to show: what --add names holds no numbers; name RUNS or a file of numbers")
     own = [

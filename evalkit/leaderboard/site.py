@@ -15,7 +15,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evalkit.errors import ResultsError, UsageError
-from evalkit.files import write_atomically
+from evalkit.files import LARGEST_TEXT, read_file, write_atomically
 from evalkit.results import json_bytes
 
 MANIFEST = "evalkit-site.json"
@@ -71,7 +71,7 @@ def publish(files: Files, folder: Path, tick: Callable[[str], None] = lambda nam
 def _listed(folder: Path) -> dict[str, str | None]:
     path = folder / MANIFEST
     try:
-        names = _List.model_validate_json(path.read_bytes()).files if path.exists() else {}
+        names = _List.model_validate_json(read_file(path, LARGEST_TEXT)).files if path.exists() else {}
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror or error}): name another folder") from error
     except ValidationError as error:
@@ -108,7 +108,7 @@ def _folders(names: Iterable[str]) -> list[PurePosixPath]:
 
 def _is(file: Path, digest: str | None) -> bool:
     try:
-        return not file.is_symlink() and hashlib.sha256(file.read_bytes()).hexdigest() == digest
+        return not file.is_symlink() and hashlib.sha256(read_file(file)).hexdigest() == digest
     except OSError:
         return False
 

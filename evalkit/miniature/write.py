@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evalkit.errors import ResultsError, UsageError
-from evalkit.files import write_atomically
+from evalkit.files import LARGEST_TEXT, read_file, write_atomically
 from evalkit.miniature import SUITE
 from evalkit.miniature.rows import Example, examples
 
@@ -146,7 +146,7 @@ def _own(folder: Path) -> tuple[Manifest | None, bool]:
     except OSError as error:
         raise UsageError(f"{folder} cannot be read: {error.strerror}") from error
     try:
-        found = Manifest.model_validate_json(path.read_bytes())
+        found = Manifest.model_validate_json(read_file(path, LARGEST_TEXT))
     except (OSError, ValidationError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.strerror
         raise UsageError(f"{path} is not what evalkit writes ({reason}): name another folder") from None

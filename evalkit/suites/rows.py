@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evalkit.errors import DataError
+from evalkit.files import open_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -175,6 +176,7 @@ def read(files: Sequence[Path], columns: Iterable[str], limit: int | None) -> Ro
     wanted = set(columns)
     for file in files:
         try:
+            open_file(file).close()  # a pipe would be waited for without end
             with pq.ParquetFile(file, memory_map=True) as parquet:
                 present = tuple(parquet.schema_arrow.names)
                 if twice := sorted({name for name in present if present.count(name) > 1} & wanted):

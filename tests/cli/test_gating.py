@@ -111,7 +111,7 @@ def changed_manifest(folder, change):
 
 def test_compare_exits_with_3_where_nothing_was_compared(runs, good, capsys):
     def other_data(data):
-        data["tasks"] = data["tasks"][:1]
+        data["tasks"], data["averages"] = data["tasks"][:1], []
         data["tasks"][0] |= {"signature": data["tasks"][0]["signature"].replace("|data:", "|data:f"), "samples": None}
 
     changed_manifest(good, other_data)  # one is incomparable, three are missing
@@ -290,12 +290,12 @@ def task_twice(folder: Path) -> None:
         pytest.param(lambda f: (f / SHAPES).write_bytes((f / SHAPES).read_bytes()[:-9]), SHAPES, id="half a parquet"),
         pytest.param(lambda f: (f / SHAPES).write_text("no"), SHAPES, id="no parquet"),
         pytest.param(changed_samples(lambda t: t.select(["label"])), "no column id and score", id="foreign parquet"),
-        pytest.param(changed_samples(lambda t: t.slice(0, 0)), "has no rows", id="zero queries"),
-        pytest.param(changed_samples(lambda t: t.slice(0, 9)), "not what the manifest has", id="too few"),
+        pytest.param(changed_samples(lambda t: t.slice(0, 0)), "it has no rows", id="zero queries"),
+        pytest.param(changed_samples(lambda t: t.slice(0, 9)), "n_queries is 64, and by ", id="too few"),
         pytest.param(column("id", lambda ids: [ids[1], *ids[1:]]), "twice", id="duplicate ids"),
-        pytest.param(column("score", lambda s: [float("nan"), *s[1:]]), "score nan for query", id="NaN score"),
-        pytest.param(column("score", lambda s: [2.0, *s[1:]]), "score 2.0 for query", id="score out of range"),
-        pytest.param(column("score", lambda s: [0.5, *s[1:]]), "with mean score", id="another mean"),
+        pytest.param(column("score", lambda s: [float("nan"), *s[1:]]), "is nan, not in [0, 1]", id="NaN score"),
+        pytest.param(column("score", lambda s: [2.0, *s[1:]]), "is 2.0, not in [0, 1]", id="score out of range"),
+        pytest.param(column("score", lambda s: [0.5, *s[1:]]), "is 0.5, by its rank, ties and", id="another mean"),
         pytest.param(
             changed_samples(lambda t: t.replace_schema_metadata({"evalkit.signature": "task:x"})),
             "belongs to another number", id="another run's samples",

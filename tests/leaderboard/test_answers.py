@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from evalkit.errors import ResultsError
 from evalkit.leaderboard.samples.answers import Answers, read_answers
 from evalkit.results import TaskResult
+from evalkit.stats import wilson
 
 ROWS = 4
 COLUMNS = {
@@ -92,7 +93,7 @@ def test_other_columns_and_other_types_of_the_same_values_do_not_matter(tmp_path
 
 @pytest.mark.parametrize("column", [name for name in COLUMNS if name != "right"])
 def test_a_column_that_is_missing_is_named(tmp_path, column):
-    with pytest.raises(ResultsError, match=rf"t\.parquet lacks the column {column}, "):
+    with pytest.raises(ResultsError, match=rf"t\.parquet cannot be read .*: it has no column {column};"):
         read(tmp_path, table(**{column: None}))
 
 
@@ -102,7 +103,7 @@ def test_the_number_of_right_ones_is_not_read(tmp_path):
 
 def test_a_column_that_is_there_twice_is_named(tmp_path):
     twice = table().append_column("score", pa.array([0.0] * ROWS))
-    with pytest.raises(ResultsError, match=r"t\.parquet lacks the column score, or has it twice"):
+    with pytest.raises(ResultsError, match=r"t\.parquet cannot be read .*: it has column score twice"):
         read(tmp_path, twice)
 
 
@@ -155,25 +156,27 @@ def test_a_file_that_is_missing_or_none_is_refused(tmp_path):
     with pytest.raises(ResultsError, match=r"t\.parquet is missing or not a file"):
         read(tmp_path, None)
     (tmp_path / "samples" / "t.parquet").mkdir()
-    with pytest.raises(ResultsError, match=r"t\.parquet is missing or not a file"):
+    with pytest.raises(ResultsError, match=r"t\.parquet cannot be read .*: it is no file but a folder"):
         read(tmp_path, None)
 
 
 def test_a_file_of_another_result_is_refused(tmp_path):
-    with pytest.raises(ResultsError, match=r"of another result"):
+    with pytest.raises(ResultsError, match=r"belongs to another number"):
         read(tmp_path, table(), signature="task:t@2")
     read(tmp_path, table(), signature=None)
-    with pytest.raises(ResultsError, match=r"has 4 queries, but run\.json says 5"):
+    with pytest.raises(ResultsError, match=r"run\.json: t: n_queries is 5, and by .*t\.parquet it is 4"):
         read(tmp_path, table(), n_queries=5)
-    with pytest.raises(ResultsError, match=r"has 0 queries: run t again"):
+    with pytest.raises(ResultsError, match=r"it has no rows"):
         read(tmp_path, table().slice(0, 0), n_queries=None)
-    metric = {"optimistic": 1.0, "pessimistic": 0.0, "chance": 0.1, "n": 4, "n_ties": 1, "low": 0.0, "high": 1.0}
+    metric = {"chance": 1 / 3, "n": 4, "n_ties": 1}
+    metric |= dict(zip(("low", "high"), wilson(0.625, 4), strict=True))
+    metric |= {"optimistic": 0.75, "pessimistic": 0.5}
     for value in (0.625, 0.626):
         metrics = {"precision_at_1": metric | {"value": value, "interval": "wilson"}}
         if value == 0.625:  # the mean of the scores
             read(tmp_path, table(), metrics=metrics)
             continue
-        with pytest.raises(ResultsError, match=r"mean score of 0\.625, but run\.json says 0\.626"):
+        with pytest.raises(ResultsError, match=r"precision_at_1\.value is 0\.626, and by .* it is 0\.625"):
             read(tmp_path, table(), metrics=metrics)
 
 
@@ -182,7 +185,7 @@ def test_run_json_names_no_file_outside_of_its_folder(tmp_path, samples):
     pq.write_table(table(), tmp_path / "t.parquet")
     run = tmp_path / "run"
     run.mkdir()
-    with pytest.raises(ResultsError, match=r"lie outside the run|is missing or not a file"):
+    with pytest.raises(ResultsError, match=r"lie outside the run|is missing or not a file|it is no file but a folder"):
         read_answers(run, result(samples=samples), 9)
 
 
@@ -195,12 +198,15 @@ def test_no_link_leads_out_of_the_runs_folder(tmp_path):
 
 
 @settings(deadline=None)
-@given(margins=st.lists(st.floats(0, 1) | st.none(), min_size=1, max_size=45), wrong=st.integers(0, 5))
+@given(margins=st.lists(st.floats(0.01, 1) | st.none(), min_size=1, max_size=45), wrong=st.integers(0, 5))
 def test_low_margins_are_the_lowest_tenth_of_the_right_answers(margins, wrong, tmp_path_factory):
     n = len(margins) + wrong
     columns = {name: [values[0]] * n for name, values in COLUMNS.items()}
     columns |= {"id": [str(i) for i in range(n)], "score": [1.0] * len(margins) + [0.0] * wrong}
-    columns |= {"margin": pa.array([*margins, *[-1.0] * wrong], pa.float64())}
+    columns |= {"margin": pa.array([*margins, *[-0.25] * wrong], pa.float64())}
+    columns |= {"pool": [1 if margin is None else 9 for margin in margins] + [9] * wrong}
+    columns |= {"rank": [1] * len(margins) + [2] * wrong, "label_score": [0.5] * n}
+    columns |= {"top": [["cat"]] * n, "top_scores": [[0.5]] * len(margins) + [[0.75]] * wrong}
     answers = read(tmp_path_factory.mktemp("run"), table(**columns), n_queries=n)
     known = sorted(margin for margin in margins if margin is not None)
     low = [margin for margin in known if answers.is_low(margin)]

@@ -466,7 +466,7 @@ def test_the_best_are_compared_where_there_are_many(tmp_path):
 def test_a_file_that_is_not_the_results_stops_the_board_by_name(tmp_path):
     run = save(tmp_path, "m", example(0.4))
     write_samples(run[0], run[1].tasks[0], np.ones(64))
-    with pytest.raises(ResultsError, match=re.escape(f"samples/{EXAMPLE[0]}.parquet has 64 with mean 1.0")):
+    with pytest.raises(ResultsError, match=rf"value is 0.375, and by .*samples/{EXAMPLE[0]}.parquet it is 1.0"):
         boards([run])
 
 

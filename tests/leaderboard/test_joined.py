@@ -80,7 +80,7 @@ def test_images_of_another_kind_are_refused_by_name_and_distinct_ones_are_no_clu
     pq.write_table(table.append_column("image", pa.array(ids_of(TASK, 32))), path)
     assert join({"a": (path, made)})[0].clusters is None
     pq.write_table(table.append_column("image", pa.array([["x"]] * 32)), path)
-    with pytest.raises(ResultsError, match=re.escape(f"{path} has images that cannot be read")):
+    with pytest.raises(ResultsError, match=re.escape(f"{path} cannot be read as a run's samples: column image")):
         join({"a": (path, made)})
 
 
@@ -92,13 +92,13 @@ def test_nothing_is_joined_of_no_files():
     ("scores", "ids", "changes", "message"),
     [
         (SCORES, ["same"] * 32, {}, r"has the id 'same' twice"),
-        ([*SCORES[:31], 1.5], None, {}, r"score 1.5 for query 'example/ShapeSearch-31', not in \[0, 1\]"),
-        ([*SCORES[:31], float("nan")], None, {}, r"score nan for query"),
-        ([*SCORES[:31], None], None, {}, r"an id or a score is missing"),
-        (SCORES, [None, *ids_of(TASK, 31)], {}, r"an id or a score is missing"),
-        (SCORES[:30], None, {}, r"has 30 with mean 0.5, and run.json says 32 queries"),
-        (SCORES * 0.5, None, {}, r"with mean 0.25, and run.json says 32 queries with mean 0.5"),
-        (SCORES, None, {"signature": "another"}, r"is of another result than run.json has"),
+        ([*SCORES[:31], 1.5], None, {}, r"score of query 'example/ShapeSearch-31' is 1.5, not in \[0, 1\]"),
+        ([*SCORES[:31], float("nan")], None, {}, r"score of query 'example/ShapeSearch-31' is nan"),
+        ([*SCORES[:31], None], None, {}, r"score of query 'example/ShapeSearch-31' is None"),
+        (SCORES, [None, *ids_of(TASK, 31)], {}, r"id of query None is None"),
+        (SCORES[:30], None, {}, r"run.json: .*: n_queries is 32, and by .* it is 30"),
+        (SCORES * 0.5, None, {}, r"metrics.precision_at_1.value is 0.5, and by .* it is 0.25"),
+        (SCORES, None, {"signature": "another"}, r"belongs to another number than .*run.json has"),
         ([], None, {}, r"has no rows"),
     ],
 )
@@ -145,5 +145,5 @@ def test_a_missing_file_is_none_and_what_is_no_file_is_named(tmp_path):
     for put in (path.mkdir, lambda: (path.rmdir(), os.mkfifo(path)), lambda: (path.unlink(), path.symlink_to("gone"))):
         put()
         assert samples_path(tmp_path, made) == path
-        with pytest.raises(ResultsError, match=re.escape(f"{path} is no file, or a link to none")):
+        with pytest.raises(ResultsError, match=re.escape(f"{path} cannot be read as a run's samples")):
             join({"a": (path, made)})

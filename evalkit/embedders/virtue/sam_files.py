@@ -13,6 +13,7 @@ from typing import Any
 
 from evalkit.embedders.checkpoint import Checkpoint, digest_files, file_digest, read_json, resolve
 from evalkit.errors import UsageError
+from evalkit.files import read_text
 
 # Hiera of each size, where it differs from the defaults below (configs/sam2.1/*.yaml of facebookresearch/sam2).
 _SIZES: dict[str, dict[str, Any]] = {
@@ -214,7 +215,7 @@ def read_architecture(file: Path, way_out: str) -> Architecture:
     import yaml
 
     try:
-        model = yaml.safe_load(file.read_text(encoding="utf-8"))["model"]
+        model = yaml.safe_load(read_text(file))["model"]
         encoder = model["image_encoder"]
         neck = encoder["neck"]
         levels = neck.get("fpn_top_down_levels")

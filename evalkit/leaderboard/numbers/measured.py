@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from evalkit.files import LARGEST_TEXT, read_file
 from evalkit.leaderboard.board import Entry, Facts, Group, Score
 from evalkit.leaderboard.numbers.apart import CLAIMED
 from evalkit.leaderboard.numbers.counted import Counted, precision_at_1, regions_by
@@ -235,7 +236,7 @@ def _cut(text: str) -> str:
 def _finished(folder: Path) -> str | None:
     """When the run was last worked on, from ``timing.json``; it is no part of the results and may be missing."""
     try:
-        said = json.loads((folder / "timing.json").read_bytes())
+        said = json.loads(read_file(folder / "timing.json", LARGEST_TEXT))
     except (OSError, ValueError, RecursionError):
         return None
     when = said.get("finished_at") if isinstance(said, dict) else None

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 
 from evalkit.errors import UsageError
+from evalkit.files import LARGEST_TEXT, read_file
 from evalkit.results import Prompting
 from evalkit.terminal import printable
 
@@ -240,7 +241,7 @@ def _contents(extra: Sequence[Path], shipped: bool) -> Iterator[tuple[str, bytes
     for place, file in sorted(paths.items()):
         if place not in read:
             try:
-                yield printable(str(file)), file.read_bytes()
+                yield printable(str(file)), read_file(file, LARGEST_TEXT)
             except OSError as error:
                 raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error
 
