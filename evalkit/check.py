@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING
 
 from evalkit import check_batches, check_contents, check_items
 from evalkit.check_calls import (
+    BATCH,
     BATCH_TOLERANCE,
     CHANGE,
+    FILE,
     ITEMS_ALONE,
     REPEAT_TOLERANCE,
     RESULTS_ALONE,
@@ -45,6 +47,8 @@ SELF_RETRIEVAL = 0.5
 _SKIPPED = "skipped: "
 _ALONE = "alone and in batches"
 _TWICE = "same call twice"
+_END = "same call at the end"
+_COPY = "a copy of the file"
 _BASE = ("shape", "finite", "unit length", _TWICE, _ALONE)
 
 Test = Callable[[], tuple[bool | None, str]]
@@ -107,6 +111,10 @@ class _Report:
         """Whether a check failed, or was skipped because another one did."""
         return name in self._causes
 
+    def has(self, name: str) -> bool:
+        """Whether there is a finding of this name."""
+        return name in self._found
+
     def says(self, name: str, passed: bool | None, detail: str) -> None:
         """Add a finding."""
         self._found[name] = Finding(name, passed, detail)
@@ -131,9 +139,12 @@ class _Report:
                 return
         # An embedder is other people's code and may raise anything: that it does is what the check found.
         except (Exception, SystemExit) as error:  # noqa: BLE001
-            passed, detail, kind = False, f"{type(error).__name__}: {error}", type(error).__name__
+            passed, detail = False, f"{type(error).__name__}: {error}"
+            kind = f"raises {type(error).__name__}"
         if passed is False:
             label = "region" if name.startswith("region: ") else name.rpartition(": ")[2]
+            if kind in (BATCH, FILE):
+                label = ""  # wherever it shows
             cause = self._alike.setdefault((label, kind), name)
             if cause != name:
                 self._skipped(name, cause, f"fails as {cause} does, see there ({detail})")
@@ -173,13 +184,15 @@ class _Checks:
         self._cost([item for modality in declared for item in self._items[modality]])
         for modality in declared:
             self._vectors(modality)
-        self._report.tried(
-            "self-retrieval",
-            lambda: self._self_retrieval(declared),
-            after=[f"{modality}: {name}" for modality in declared for name in _BASE],
-        )
+        base = [f"{modality}: {name}" for modality in declared for name in _BASE]
+        if self._all_alike():
+            # Nothing is told apart, so nothing that has to be can be: that is one finding.
+            self._report.tried("self-retrieval", lambda: self._self_retrieval(declared), after=base)
         for modality in declared:
             self._contents(modality)
+        if not self._report.has("self-retrieval"):
+            contents = [f"{modality}: {name}" for modality in declared for name in self._names(modality)]
+            self._report.tried("self-retrieval", lambda: self._self_retrieval(declared), after=contents)
         for modality in set(MODALITIES) - set(declared):
             for name in self._names(modality):
                 said = f"not applicable: the embedder does not take {modality}"
@@ -187,9 +200,9 @@ class _Checks:
         self._regions("image+text" if "image+text" in declared else "image")
         for modality in declared:
             self._report.tried(
-                f"{modality}: same call at the end",
+                f"{modality}: {_END}",
                 lambda modality=modality: self._again(modality, times=1),  # type: ignore[misc]
-                after=self._after(modality),
+                after=base,
             )
         for name in (ITEMS_ALONE, RESULTS_ALONE):
             if not self._report.failed(name):
@@ -199,8 +212,8 @@ class _Checks:
     def _names(modality: str) -> list[str]:
         """All checks of a modality, in order."""
         seen = [f"{part} moves the vector" for part in modality.split("+")]
-        twins = [] if modality == "text" else list(check_items.TWINS)
-        return [*_BASE, *seen, "with an instruction", *twins, "largest batch", "same call at the end"]
+        twins = [] if modality == "text" else [*check_items.TWINS, _COPY]
+        return [*_BASE, *seen, "with an instruction", *twins, "largest batch", _END]
 
     @staticmethod
     def _after(modality: str, *names: str) -> list[str]:
@@ -265,16 +278,13 @@ class _Checks:
         return on_both_sides(lambda side: found[side])
 
     def _small(self, modality: str, side: Side) -> tuple[bool, str]:
+        import numpy as np
+
         both = modality == "image+text" and "image" in self._calls.info.modalities
-        passed, detail, alone = check_batches.small(
-            self._calls,
-            self._items[modality],
-            self._first[modality][side],
-            side,
-            others=self._items["image"] if both else (),
-        )
-        self._alone[modality][side] = alone
-        return passed, detail
+        items, first = self._items[modality], self._first[modality][side]
+        alone = self._alone[modality][side] = np.concatenate([self._calls.vectors([item], side) for item in items])
+        others = self._items["image"] if both else ()
+        return check_batches.small(self._calls, items, first, side, alone, others)
 
     # --- whether it is all of the item's, and the item's alone --------------------------------------------
 
@@ -290,13 +300,11 @@ class _Checks:
     def _contents(self, modality: str) -> None:
         calls, folder = self._calls, self._folder
         parts = [f"{part} moves the vector" for part in modality.split("+")]
-        # Where everything has one vector, self-retrieval has said so.
-        alike = ["self-retrieval"] if self._report.failed("self-retrieval") and self._all_alike() else []
         for pair in check_items.pairs(self._items, modality):
             self._report.tried(
                 f"{modality}: {pair.what} moves the vector",
                 lambda pair=pair: on_both_sides(lambda side: self._told_apart(modality, pair, side)),  # type: ignore[misc]
-                after=[*self._after(modality), *alike],
+                after=[*self._after(modality), "self-retrieval"],
             )
         after = self._after(modality, *parts)
         given = check_items.instructed(folder, modality)
@@ -314,6 +322,13 @@ class _Checks:
                     ),
                     after=after,
                 )
+            self._report.tried(
+                f"{modality}: {_COPY}",
+                lambda: on_both_sides(
+                    lambda side: check_contents.copied_file(calls, check_items.copied(folder, modality), side)
+                ),
+                after=after,
+            )
         self._report.tried(
             f"{modality}: largest batch",
             lambda: on_both_sides(
@@ -332,8 +347,9 @@ class _Checks:
     def _all_alike(self) -> bool:
         import numpy as np
 
-        every = np.concatenate([vectors for first in self._first.values() for vectors in first.values()])
-        return bool((np.abs(every - every[0]) <= CHANGE).all())
+        every = [vectors for first in self._first.values() for vectors in first.values()]
+        together = np.concatenate([np.zeros((0, self._calls.info.dimension), dtype=np.float32), *every])
+        return bool((np.abs(together - together[:1]) <= CHANGE).all())
 
     def _regions(self, modality: str) -> None:
         """Prompt and image stay the same, so only the region can move the vector."""
@@ -349,7 +365,7 @@ class _Checks:
                 lambda kind=kind: on_both_sides(  # type: ignore[misc]
                     lambda side: check_contents.region(self._calls, items[kind], side)
                 ),
-                after=self._after(modality, "image moves the vector"),
+                after=self._after(modality, *self._names(modality)),
             )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from evalkit.check_calls import BATCH_TOLERANCE, REPEAT_TOLERANCE, Calls, compared, named
+from evalkit.check_calls import REPEAT_TOLERANCE, Calls, Fault, Vectors, compared, named
 from evalkit.items import IMAGE_MARK, Item, Side
 
 if TYPE_CHECKING:
@@ -14,18 +14,21 @@ if TYPE_CHECKING:
 
     from evalkit.encoding.batches import Entry
 
+_CALL = "call"  # what a vector that depends on the call fails with
 
-def repeated(
-    calls: Calls, items: Sequence[Item], first: dict[Side, NDArray[np.float32]], times: int = 2
-) -> dict[Side, tuple[bool, str]]:
+
+def repeated(calls: Calls, items: Sequence[Item], first: Vectors, times: int = 2) -> dict[Side, tuple[bool, str]]:
     """The same call again, several times in a row on each side, compared with the first one."""
     found: dict[Side, tuple[bool, str]] = {}
     for side, vectors in first.items():
         ways = {f"call {2 + time}": calls.vectors(items, side) for time in range(times)}
         if all((vectors == again).all() for again in ways.values()):
             found[side] = (True, "equal bit for bit")
-        else:
-            found[side] = compared(vectors, ways, items, REPEAT_TOLERANCE)
+            continue
+        try:
+            found[side] = (True, compared(vectors, ways, items, REPEAT_TOLERANCE, _CALL))
+        except Fault as fault:
+            found[side] = (False, fault.detail)
     return found
 
 
@@ -34,8 +37,9 @@ def small(
     items: Sequence[Item],
     first: NDArray[np.float32],
     side: Side,
+    alone: NDArray[np.float32],
     others: Sequence[Item] = (),
-) -> tuple[bool, str, NDArray[np.float32]]:
+) -> tuple[bool, str]:
     """Each alone, batches of 2 and 3, and all in another order, compared with all in order.
 
     Args:
@@ -43,15 +47,12 @@ def small(
         items: of one modality.
         first: their vectors, all in one batch.
         side: of all of them.
+        alone: their vectors, each in a batch of its own.
         others: items that a run may put into a batch with these; one batch has both.
-
-    Returns:
-        Whether they are the same, what was found, and the vectors of items alone.
     """
     import numpy as np
 
     random = np.random.default_rng(0)
-    alone = np.concatenate([calls.vectors([item], side) for item in items])
     ways = {"alone": alone}
     for size in (2, 3, len(items)):
         order = random.permutation(len(items)).tolist()
@@ -63,7 +64,7 @@ def small(
         order = random.permutation(len(both)).tolist()
         vectors = _restored([calls.vectors([both[row] for row in order], side)], order)
         ways["in one batch with items without text"] = vectors[: len(items)]
-    return *compared(first, ways, items, BATCH_TOLERANCE), alone
+    return True, compared(first, ways, items)
 
 
 def largest(calls: Calls, items: Sequence[Item], side: Side, batch_tokens: int) -> tuple[bool, str]:
@@ -95,10 +96,9 @@ def largest(calls: Calls, items: Sequence[Item], side: Side, batch_tokens: int) 
     smaller = dict(zip(order, np.concatenate(parts), strict=True))
     batch = [items[row] for row in rows]
     expected = np.stack([smaller[row] for row in rows])
-    passed, detail = compared(expected, {f"{len(rows)} items at once": vectors}, batch, BATCH_TOLERANCE)
-    if len(rows) < size:
-        detail += f"; memory did not hold {size}"
-    return passed, detail if not passed else f"{len(rows)} items at once: {detail}"
+    detail = compared(expected, {f"{len(rows)} items at once": vectors}, batch)
+    short = f"; memory did not hold {size}" if len(rows) < size else ""
+    return True, f"{len(rows)} items at once: {detail}{short}"
 
 
 def costs(calls: Calls, items: Sequence[Item]) -> tuple[bool, str]:
@@ -114,7 +114,7 @@ def costs(calls: Calls, items: Sequence[Item]) -> tuple[bool, str]:
     for item in map(calls.known, items):
         asked = [item] if item.image is None else [item, Item(IMAGE_MARK, image=item.image)]
         for one in asked:
-            cost: object = embedder.cost(one, one.image.facts() if one.image is not None else None)
+            cost: object = embedder.cost(one, calls.facts(one.image) if one.image is not None else None)
             if not isinstance(cost, Integral) or cost < 1:
                 return False, f"cost {cost!r} is not at least 1, a whole number, at {named(one)}"
             found.append(int(cost))
@@ -139,13 +139,14 @@ def _largest_size(calls: Calls, items: Sequence[Item], batch_tokens: int) -> int
 
 
 def _entry(calls: Calls, item: Item, number: int) -> Entry:
+    """As :class:`evalkit.encoding.encode.Encoder` makes it; the number stands for the key."""
     from evalkit.encoding.batches import Entry, estimator
 
     item, estimate = calls.known(item), estimator(calls.embedder)
     key = number.to_bytes(4, "big")
     if item.image is None:
         return Entry(key, item, None, estimate(item, None))
-    facts = item.image.facts()
+    facts = calls.facts(item.image)
     return Entry(key, item, facts, estimate(item, facts), estimate(Item(IMAGE_MARK, image=item.image), facts))
 
 

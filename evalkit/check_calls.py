@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from evalkit.images import ImageFile
+    from evalkit.images import ImageFacts, ImageFile
 
 BATCH_TOLERANCE = 1e-3
 """Greatest 1 - cosine between a vector alone and in a batch; bfloat16 models stay some times below it."""
@@ -27,6 +27,8 @@ CHANGE = 1e-6
 
 SIDES: tuple[Side, Side] = ("query", "candidate")
 ITEMS_ALONE, RESULTS_ALONE = "items left alone", "results left alone"
+BATCH, FILE = "batch", "file"
+"""What a vector fails with that depends on its batch, or on the file alone, in whichever check it shows."""
 _WATCHED = 4  # results of how many calls must stay as they are
 
 Vectors = dict[Side, "NDArray[np.float32]"]
@@ -36,7 +38,8 @@ class Fault(Exception):  # noqa: N818 - the embedder's, not evalkit's
     """What an embedder did wrong in one call.
 
     Attributes:
-        label: the check that it concerns: ``shape``, ``finite``, ``unit length``, or what is left alone.
+        label: the check that it concerns: ``shape``, ``finite``, ``unit length``, :data:`BATCH`, :data:`FILE`, or
+            what is left alone.
         detail: what was found.
     """
 
@@ -71,7 +74,7 @@ class Calls:
         self.dtype = "float32"
         self.count = 0
         self._loaded = LoadedEmbedder(embedder, info, fingerprint="", family="")
-        self._digests: dict[ImageFile, str] = {}
+        self._facts: dict[ImageFile, ImageFacts] = {}
         self._pixels: dict[ImageFile, Image] = {}
         self._results: deque[_Result] = deque(maxlen=_WATCHED)
 
@@ -112,15 +115,16 @@ class Calls:
         """The item with its images' digests, as a new object."""
         image, region = item.image, item.region
         if image is not None:
-            image = replace(image, digest=self._digest(image))
+            image = replace(image, digest=self.facts(image).digest)
         if isinstance(region, Mask):
-            region = Mask(replace(region.image, digest=self._digest(region.image)))
+            region = Mask(replace(region.image, digest=self.facts(region.image).digest))
         return replace(item, image=image, region=region)
 
-    def _digest(self, image: ImageFile) -> str:
-        if image.whole not in self._digests:
-            self._digests[image.whole] = image.whole.sha256()
-        return self._digests[image.whole]
+    def facts(self, image: ImageFile) -> ImageFacts:
+        """Digest and size of an image, read once."""
+        if image not in self._facts:
+            self._facts[image] = image.facts()
+        return self._facts[image]
 
     def _given(self, items: Sequence[Item]) -> list[Item]:
         given, pixels = [], dict[Any, "Image"]()
@@ -183,15 +187,33 @@ def _label(raw: Any, shape: tuple[int, int]) -> str:
 
 
 def on_both_sides(test: Callable[[Side], tuple[bool | None, str]]) -> tuple[bool | None, str]:
-    """A test of each side as one: what both say is said once, and what is wrong is all that is said."""
-    found = {side: test(side) for side in SIDES}
+    """A test of each side as one: what both say is said once, and what is wrong is all that is said.
+
+    Raises:
+        Fault: as the test does; of what the embedder raises, with the side. One of :data:`BATCH` or
+            :data:`FILE` waits for the other side.
+    """
+    found: dict[Side, tuple[bool | None, str]] = {}
+    label = ""
+    for side in SIDES:
+        try:
+            found[side] = test(side)
+        except Fault as fault:
+            if fault.label not in (BATCH, FILE):
+                raise
+            found[side], label = (False, fault.detail), fault.label
+        except (Exception, SystemExit) as error:
+            raise Fault(f"raises {type(error).__name__}", f"{type(error).__name__}: {error} ({side})") from error
     outcomes = [passed for passed, _ in found.values()]
     outcome = False if False in outcomes else True if True in outcomes else None
     told = {side: detail for side, (passed, detail) in found.items() if passed is outcome}
-    if len(told) == len(SIDES) and len(set(told.values())) == 1:
-        return outcome, told["query"]
     names = {"query": "queries", "candidate": "candidates"}
-    return outcome, "; ".join(f"{names[side]}: {detail}" for side, detail in told.items())
+    said = "; ".join(f"{names[side]}: {detail}" for side, detail in told.items())
+    if len(told) == len(SIDES) and len(set(told.values())) == 1:
+        said = told["query"]
+    if label:
+        raise Fault(label, said)
+    return outcome, said
 
 
 def apart(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -214,15 +236,23 @@ def moved(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
 
 
 def compared(
-    first: NDArray[np.float32], ways: dict[str, NDArray[np.float32]], items: Sequence[Item], allowed: float
-) -> tuple[bool, str]:
-    """Whether the same items have the same vectors.
+    first: NDArray[np.float32],
+    ways: dict[str, NDArray[np.float32]],
+    items: Sequence[Item],
+    allowed: float = BATCH_TOLERANCE,
+    label: str = BATCH,
+) -> str:
+    """How far other vectors of the same items are.
 
     Args:
         first: shape ``(len(items), dimension)``.
         ways: other vectors of the same items, by how they came about.
         items: what they are vectors of.
         allowed: greatest 1 - cosine.
+        label: of the fault.
+
+    Raises:
+        Fault: too far; says where, and why as far as it shows.
     """
     import numpy as np
 
@@ -232,13 +262,13 @@ def compared(
     furthest = float(distances[way][worst])
     most = max(moved(first, vectors) for vectors in ways.values())
     if furthest <= allowed:
-        return True, f"1 - cosine at most {furthest:.1e} (allowed {allowed:g}), components at most {most:.1e}"
+        return f"1 - cosine at most {furthest:.1e} (allowed {allowed:g}), components at most {most:.1e}"
     wrong = np.flatnonzero(distances[way] > allowed)
     detail = (
         f"{way}: {len(wrong)} of {len(items)} vectors are others, 1 - cosine up to {furthest:.1e} "
         f"(allowed {allowed:g}), at {named(items[worst])}"
     )
-    return False, detail + _why(first, ways[way], wrong, allowed)
+    raise Fault(label, detail + _why(first, ways[way], wrong, allowed))
 
 
 def _why(first: NDArray[np.float32], second: NDArray[np.float32], wrong: NDArray[np.int64], allowed: float) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evalkit.check_calls import BATCH_TOLERANCE, CHANGE, Calls, compared, moved, named
+from evalkit.check_calls import BATCH_TOLERANCE, CHANGE, FILE, Calls, Fault, apart, compared, moved, named
 from evalkit.check_items import Instructed, Pair, Regional, Twins
 from evalkit.items import Item, Side
 
@@ -34,6 +34,8 @@ def told_apart(pair: Pair, one: NDArray[np.float32], other: NDArray[np.float32],
 
 def with_instruction(calls: Calls, given: Instructed, side: Side) -> tuple[bool, str]:
     """Items with an instruction are embedded, alone as in a batch, and their text and image still count."""
+    import numpy as np
+
     together = calls.vectors(given.items, side)
     rows = [calls.vectors([item], side)[0] for item in given.items]
     vectors = dict(zip(given.items, rows, strict=True))
@@ -44,11 +46,7 @@ def with_instruction(calls: Calls, given: Instructed, side: Side) -> tuple[bool,
         if not passed:
             return False, detail
         told.append(detail)
-    import numpy as np
-
-    passed, detail = compared(together, {"alone": np.stack(rows)}, given.items, BATCH_TOLERANCE)
-    if not passed:
-        return False, detail
+    compared(together, {"alone": np.stack(rows)}, given.items)
     if given.whole is not None and given.words is not None:
         one, verbatim, another = (vectors[item] for item in given.whole)
         bare, first, second = (calls.vectors([item], side)[0] for item in given.words)
@@ -73,12 +71,24 @@ def same_file(calls: Calls, twins: Twins, side: Side) -> tuple[bool | None, str]
         return None, "not applicable: not told apart in files of their own either, the embedder does not see it"
     for way, found in (("alone", moved(one, other)), ("in one batch", moved(together[0], together[1]))):
         if found <= least:
-            return False, (
+            raise Fault(
+                FILE,
                 f"{twins.what} have one vector {way}, but the same pixels in files of their own differ by "
                 f"{expected:.1e}: something is kept by the file or its name (image.identity() tells them apart), or "
-                "pixels are read past image.rgb()"
+                "pixels are read past image.rgb()",
             )
     return True, f"components move by {moved(one, other):.1e}, by {expected:.1e} in files of their own"
+
+
+def copied_file(calls: Calls, items: tuple[Item, Item], side: Side) -> tuple[bool, str]:
+    """A file has the vector of its bytes, wherever it lies: a run embeds only one of two that are equal."""
+    first, second = (calls.vectors([item], side) for item in items)
+    distance = float(apart(first, second)[0])
+    detail = f"1 - cosine {distance:.1e} (allowed {BATCH_TOLERANCE:g})"
+    return (
+        distance <= BATCH_TOLERANCE,
+        detail if distance <= BATCH_TOLERANCE else f"{detail}: the path is in the vector",
+    )
 
 
 def region(calls: Calls, given: Regional, side: Side) -> tuple[bool, str]:
@@ -99,8 +109,8 @@ def region(calls: Calls, given: Regional, side: Side) -> tuple[bool, str]:
         if not passed:
             return False, f"beside a region, {said}"
     together = calls.vectors(given.items, side)
-    passed, said = compared(np.stack(rows), {"together in one batch": together}, given.items, BATCH_TOLERANCE)
-    return passed, detail if passed else said
+    compared(np.stack(rows), {"together in one batch": together}, given.items)
+    return True, detail
 
 
 def self_retrieval(queries: NDArray[np.float32], candidates: NDArray[np.float32], least: float) -> tuple[bool, str]:

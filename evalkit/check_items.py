@@ -211,6 +211,16 @@ def twins(folder: Path, modality: str) -> list[Twins]:
     return [Twins(what, items(*two), own(*two)) for what, two in zip(TWINS, images, strict=True)]
 
 
+def copied(folder: Path, modality: str) -> tuple[Item, Item]:
+    """Items of an image and of a copy of its file under another name: to a run they are one."""
+    text = "the colours" if modality == "image+text" else ""
+    image = _alike(folder)[0]
+    (folder / "elsewhere").mkdir(exist_ok=True)
+    copy = ImageFile(folder / "elsewhere", "copy.png")
+    copy.location().write_bytes(image.read())
+    return item(text, image), item(text, copy)
+
+
 def regions(folder: Path, text: str) -> dict[str, Regional]:
     """Items with regions, by kind.
 
