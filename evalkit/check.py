@@ -1,58 +1,57 @@
 """Does an embedder keep its contract? The checks behind ``evalkit check MODEL``.
 
 The contract is that of :mod:`evalkit.embedders.base`; what these checks add is that a vector belongs to its
-item alone: not to its neighbours in the batch, not to the batch's size or order, not to the call. They take
-some dozens of items of every modality that the embedder declares, made on the spot, so no data is needed.
+item alone (not to its neighbours in the batch, not to the batch's size or order, not to the call, not to what
+was embedded before), and to all of its item. They take some hundreds of items of every modality that the
+embedder declares, made on the spot, so no data is needed.
+
+What is tried is in :mod:`evalkit.check_batches` and :mod:`evalkit.check_contents`, on what in
+:mod:`evalkit.check_items`; here is in which order, and what is not tried any more once something else failed.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalkit import check_batches, check_contents, check_items
+from evalkit.check_calls import (
+    BATCH,
+    BATCH_TOLERANCE,
+    CHANGE,
+    FILE,
+    ITEMS_ALONE,
+    REPEAT_TOLERANCE,
+    RESULTS_ALONE,
+    SIDES,
+    Calls,
+    Fault,
+    Vectors,
+    named,
+    on_both_sides,
+)
+from evalkit.check_items import MODALITIES, REGIONS
 from evalkit.embedders.base import Costed, Embedder, EmbedderInfo
-from evalkit.errors import EmbedderError
-from evalkit.images import ImageFile
-from evalkit.items import IMAGE_MARK, Box, Item, Mask, Point, Points, Region, Side
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from evalkit.items import Item, Side
 
-MODALITIES = ("text", "image", "image+text")
-REGIONS = ("box", "point", "points", "mask")
+__all__ = ["BATCH_TOLERANCE", "CHANGE", "REPEAT_TOLERANCE", "SELF_RETRIEVAL", "Finding", "check"]
 
-UNIT_TOLERANCE = 1e-3
-"""By how much a vector's length may differ from 1."""
-BATCH_TOLERANCE = 1e-3
-"""Greatest 1 - cosine between a vector alone and in a batch; bfloat16 models stay some times below it."""
-REPEAT_TOLERANCE = 1e-6
-"""Greatest 1 - cosine between two equal calls: nothing but the order of sums may differ."""
-REGION_CHANGE = 1e-6
-"""Least difference of a component that counts as a region having been seen."""
 SELF_RETRIEVAL = 0.5
 """Least Precision@1 of items that look for themselves; chance is 1 in 20 with all modalities."""
 
-_NOUNS = ("cat", "dog", "tree", "river", "bridge", "tower", "lamp", "chair", "bread", "apple", "cloud", "train")
-_TEXTS = (
-    "a photo of a cat",
-    "two dogs on a red sofa, seen from above",
-    "What is written on the sign?",
-    "Ein Zug fährt über die Brücke.",
-    "三个苹果",
-    "42",
-    "",  # blank candidates occur in OK-VQA
-    # Far beyond CLIP's 77 tokens.
-    " ".join(f"{first} and {second}" for first in _NOUNS for second in _NOUNS),
-)
-_SIZES = ((224, 224), (96, 64), (64, 640), (640, 48), (333, 500), (40, 40))  # width, height
+_SKIPPED = "skipped: "
+_ALONE = "alone and in batches"
+_TWICE = "same call twice"
+_END = "same call at the end"
+_COPY = "a copy of the file"
+_BASE = ("shape", "finite", "unit length", _TWICE, _ALONE)
 
-
-_SIDES: tuple[Side, Side] = ("query", "candidate")
+Test = Callable[[], tuple[bool | None, str]]
 
 
 @dataclass(frozen=True)
@@ -60,9 +59,10 @@ class Finding:
     """The outcome of one check.
 
     Attributes:
-        name: what was checked, ``MODALITY: CHECK`` or ``region: KIND``.
-        passed: the outcome; ``None`` where the check does not apply to this embedder.
-        detail: what was found, with numbers.
+        name: what was checked, ``MODALITY: CHECK``, ``region: KIND``, or the check alone.
+        passed: the outcome; ``None`` where the check does not apply to this embedder, or was left out because
+            another one failed.
+        detail: what was found, with numbers; begins with ``not applicable`` or ``skipped`` where it was not tried.
     """
 
     name: str
@@ -70,42 +70,324 @@ class Finding:
     detail: str
 
 
-def check(embedder: Embedder) -> list[Finding]:
+def check(embedder: Embedder, batch_tokens: int | None = None) -> list[Finding]:
     """Run all checks.
 
-    What the embedder raises becomes a failed finding; nothing it raises leaves this function.
+    What the embedder raises becomes a failed finding; nothing it raises leaves this function. One cause is one
+    failed finding: what depends on it is skipped, and so is the same failure with other items.
 
     Args:
         embedder: anything with ``info`` and ``encode``.
+        batch_tokens: the budget of a run's batches; that of ``evalkit run`` where it is ``None``.
 
     Returns:
         One finding a check, in a fixed order. The embedder keeps its contract if none has ``passed`` false.
     """
     import numpy as np
 
+    from evalkit.encoding.batches import BATCH_TOKENS
+
     said: list[EmbedderInfo] = []
-    findings = [_tried("info", lambda: _info(embedder, said))]
-    if not findings[0].passed:
-        return findings
-    info = said[0]
+    report = _Report()
+    report.tried("info", lambda: _info(embedder, said))
+    if report.failed("info"):
+        return report.findings()
     # Vectors that are not finite are a finding, not a warning.
     with tempfile.TemporaryDirectory(prefix="evalkit-check-") as folder, np.errstate(all="ignore"):
-        items = _items(Path(folder))
-        for modality in MODALITIES:
-            findings += _modality(embedder, info, modality, items[modality])
-        findings += _regions(embedder, info, Path(folder))
-        declared = [items[modality] for modality in MODALITIES if modality in info.modalities]
-        findings.append(_tried("self-retrieval", lambda: _self_retrieval(embedder, info, declared)))
-        findings.append(_cost(embedder, declared))
-    return findings
+        checks = _Checks(Calls(embedder, said[0]), report, Path(folder), batch_tokens or BATCH_TOKENS)
+        checks.run()
+    return report.findings()
 
 
-def _tried(name: str, test: Callable[[], tuple[bool, str]]) -> Finding:
+class _Report:
+    """Findings as they come, and which of them follow from an earlier one."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, Finding] = {}
+        self._causes: dict[str, str] = {}  # of what failed or was skipped, the finding that says why
+        self._alike: dict[tuple[str, str], str] = {}  # what failed, by check and kind of failure
+
+    def failed(self, name: str) -> bool:
+        """Whether a check failed, or was skipped because another one did."""
+        return name in self._causes
+
+    def has(self, name: str) -> bool:
+        """Whether there is a finding of this name."""
+        return name in self._found
+
+    def says(self, name: str, passed: bool | None, detail: str) -> None:
+        """Add a finding."""
+        self._found[name] = Finding(name, passed, detail)
+        if passed is False:
+            self._causes[name] = name
+
+    def tried(self, name: str, test: Test, after: Iterable[str] = ()) -> None:
+        """Add what a test finds, unless one that it depends on failed."""
+        cause = next((self._causes[earlier] for earlier in after if earlier in self._causes), None)
+        if cause is not None:
+            self._skipped(name, cause, f"see {cause}")
+            return
+        kind = ""
+        try:
+            passed, detail = test()
+        except Fault as fault:
+            passed, detail, kind = False, fault.detail, fault.label
+            if kind in (ITEMS_ALONE, RESULTS_ALONE):  # a finding of its own, wherever it shows first
+                if kind not in self._found:
+                    self.says(kind, False, f"{detail} (seen in {name})")
+                self._skipped(name, kind, f"see {kind}")
+                return
+        # An embedder is other people's code and may raise anything: that it does is what the check found.
+        except (Exception, SystemExit) as error:  # noqa: BLE001
+            passed, detail = False, f"{type(error).__name__}: {error}"
+            kind = f"raises {type(error).__name__}"
+        if passed is False:
+            label = "region" if name.startswith("region: ") else name.rpartition(": ")[2]
+            if kind in (BATCH, FILE):
+                label = ""  # wherever it shows
+            cause = self._alike.setdefault((label, kind), name)
+            if cause != name:
+                self._skipped(name, cause, f"fails as {cause} does, see there ({detail})")
+                return
+        self.says(name, passed, detail)
+
+    def findings(self) -> list[Finding]:
+        """All of them, those of one modality together."""
+        groups = ["info", *(f"{modality}: " for modality in MODALITIES), "region: ", ""]
+        return sorted(
+            self._found.values(),
+            key=lambda found: next(place for place, group in enumerate(groups) if found.name.startswith(group)),
+        )
+
+    def _skipped(self, name: str, cause: str, why: str) -> None:
+        self._found[name] = Finding(name, None, _SKIPPED + why)
+        self._causes[name] = cause
+
+
+class _Checks:
+    """All checks of one embedder."""
+
+    def __init__(self, calls: Calls, report: _Report, folder: Path, batch_tokens: int) -> None:
+        self._calls = calls
+        self._report = report
+        self._folder = folder
+        self._batch_tokens = batch_tokens
+        self._items = check_items.plain(folder)
+        self._first: dict[str, Vectors] = {modality: {} for modality in MODALITIES}
+        self._alone: dict[str, Vectors] = {modality: {} for modality in MODALITIES}
+        self._refused: dict[tuple[str, str], list[str]] = {}  # by modality and check
+
+    def run(self) -> None:
+        """Try them in order, the least that an embedder has to do first."""
+        info = self._calls.info
+        declared = [modality for modality in MODALITIES if modality in info.modalities]
+        self._cost([item for modality in declared for item in self._items[modality]])
+        for modality in declared:
+            self._vectors(modality)
+        base = [f"{modality}: {name}" for modality in declared for name in _BASE]
+        if self._all_alike():
+            # Nothing is told apart, so nothing that has to be can be: that is one finding.
+            self._report.tried("self-retrieval", lambda: self._self_retrieval(declared), after=base)
+        for modality in declared:
+            self._contents(modality)
+        if not self._report.has("self-retrieval"):
+            contents = [f"{modality}: {name}" for modality in declared for name in self._names(modality)]
+            self._report.tried("self-retrieval", lambda: self._self_retrieval(declared), after=contents)
+        for modality in set(MODALITIES) - set(declared):
+            for name in self._names(modality):
+                said = f"not applicable: the embedder does not take {modality}"
+                self._report.says(f"{modality}: {name}", None, said)
+        self._regions("image+text" if "image+text" in declared else "image")
+        for modality in declared:
+            self._report.tried(
+                f"{modality}: {_END}",
+                lambda modality=modality: self._again(modality, times=1),  # type: ignore[misc]
+                after=base,
+            )
+        for name in (ITEMS_ALONE, RESULTS_ALONE):
+            if not self._report.failed(name):
+                self._report.says(name, True, f"in {self._calls.count} calls")
+
+    @staticmethod
+    def _names(modality: str) -> list[str]:
+        """All checks of a modality, in order."""
+        seen = [f"{part} moves the vector" for part in modality.split("+")]
+        twins = [] if modality == "text" else [*check_items.TWINS, _COPY]
+        return [*_BASE, *seen, "with an instruction", *twins, "largest batch", _END]
+
+    @staticmethod
+    def _after(modality: str, *names: str) -> list[str]:
+        return [f"{modality}: {name}" for name in (*_BASE, *names)]
+
+    def _cost(self, items: Sequence[Item]) -> None:
+        if not isinstance(self._calls.embedder, Costed):
+            self._report.says("cost", None, "not applicable: the embedder gives no costs, defaults are used")
+        else:
+            self._report.tried("cost", lambda: check_batches.costs(self._calls, items))
+
+    # --- what is returned, and whether it is returned again ----------------------------------------------
+
+    def _vectors(self, modality: str) -> None:
+        tests: dict[str, Test] = {
+            "shape": lambda: self._shape(modality),
+            "finite": lambda: self._accepted(modality, "finite"),
+            "unit length": lambda: self._accepted(modality, "unit length"),
+            _TWICE: lambda: self._again(modality, times=2),
+            _ALONE: lambda: on_both_sides(lambda side: self._small(modality, side)),
+        }
+        for place, (name, test) in enumerate(tests.items()):
+            self._report.tried(f"{modality}: {name}", test, after=[f"{modality}: {past}" for past in _BASE[:place]])
+
+    def _shape(self, modality: str) -> tuple[bool, str]:
+        """All in one batch and one alone, on both sides; what else is wrong with them is another check's."""
+        items, returned = self._items[modality], []
+        for side in SIDES:
+            for batch in (items, items[:1]):
+                try:
+                    vectors = self._calls.vectors(batch, side)
+                except Fault as fault:
+                    if fault.label not in ("finite", "unit length"):
+                        raise
+                    self._refused.setdefault((modality, fault.label), []).append(fault.detail)
+                except (Exception, SystemExit) as error:
+                    raise _located(self._calls, batch, side, error) from error
+                else:
+                    if batch is items:
+                        self._first[modality][side] = vectors
+                returned.append(self._calls.dtype)
+        kinds = ", ".join(dict.fromkeys(returned))
+        note = "" if kinds == "float32" else ", which a run takes and makes float32"
+        return True, f"{(len(items), self._calls.info.dimension)} and {(1, self._calls.info.dimension)}, {kinds}{note}"
+
+    def _accepted(self, modality: str, label: str) -> tuple[bool, str]:
+        """What a run says of the vectors, in the run's words."""
+        import numpy as np
+
+        from evalkit.encoding.encode import LENGTH_TOLERANCE
+
+        if said := self._refused.get((modality, label)):
+            return False, said[0]
+        if label == "finite":
+            return True, f"all {len(self._items[modality])} vectors"
+        vectors = np.concatenate(list(self._first[modality].values())).astype(np.float64)
+        off = float(np.abs(np.linalg.norm(vectors, axis=1) - 1).max())
+        return True, f"lengths differ from 1 by at most {off:.1e} (allowed {LENGTH_TOLERANCE:g})"
+
+    def _again(self, modality: str, times: int) -> tuple[bool | None, str]:
+        found = check_batches.repeated(self._calls, self._items[modality], self._first[modality], times)
+        return on_both_sides(lambda side: found[side])
+
+    def _small(self, modality: str, side: Side) -> tuple[bool, str]:
+        import numpy as np
+
+        both = modality == "image+text" and "image" in self._calls.info.modalities
+        items, first = self._items[modality], self._first[modality][side]
+        alone = self._alone[modality][side] = np.concatenate([self._calls.vectors([item], side) for item in items])
+        others = self._items["image"] if both else ()
+        return check_batches.small(self._calls, items, first, side, alone, others)
+
+    # --- whether it is all of the item's, and the item's alone --------------------------------------------
+
+    def _self_retrieval(self, declared: Sequence[str]) -> tuple[bool, str]:
+        import numpy as np
+
+        queries, candidates = (
+            np.concatenate([self._first[modality][side][: check_items.UNLIKE[modality]] for modality in declared])
+            for side in SIDES
+        )
+        return check_contents.self_retrieval(queries, candidates, SELF_RETRIEVAL)
+
+    def _contents(self, modality: str) -> None:
+        calls, folder = self._calls, self._folder
+        parts = [f"{part} moves the vector" for part in modality.split("+")]
+        for pair in check_items.pairs(self._items, modality):
+            self._report.tried(
+                f"{modality}: {pair.what} moves the vector",
+                lambda pair=pair: on_both_sides(lambda side: self._told_apart(modality, pair, side)),  # type: ignore[misc]
+                after=[*self._after(modality), "self-retrieval"],
+            )
+        after = self._after(modality, *parts)
+        given = check_items.instructed(folder, modality)
+        self._report.tried(
+            f"{modality}: with an instruction",
+            lambda: on_both_sides(lambda side: _instructed(calls, given, side)),
+            after=after,
+        )
+        if modality != "text":
+            for twins in check_items.twins(folder, modality):
+                self._report.tried(
+                    f"{modality}: {twins.what}",
+                    lambda twins=twins: on_both_sides(  # type: ignore[misc]
+                        lambda side: check_contents.same_file(calls, twins, side)
+                    ),
+                    after=after,
+                )
+            self._report.tried(
+                f"{modality}: {_COPY}",
+                lambda: on_both_sides(
+                    lambda side: check_contents.copied_file(calls, check_items.copied(folder, modality), side)
+                ),
+                after=after,
+            )
+        self._report.tried(
+            f"{modality}: largest batch",
+            lambda: on_both_sides(
+                lambda side: check_batches.largest(calls, check_items.many(folder, modality), side, self._batch_tokens)
+            ),
+            after=[*self._after(modality), "cost"],
+        )
+
+    def _told_apart(self, modality: str, pair: check_items.Pair, side: Side) -> tuple[bool, str]:
+        from evalkit.check_calls import moved
+
+        alone = dict(zip(self._items[modality], self._alone[modality][side], strict=True))
+        noise = moved(alone[pair.one], self._calls.vectors([pair.one], side)[0])
+        return check_contents.told_apart(pair, alone[pair.one], alone[pair.other], noise)
+
+    def _all_alike(self) -> bool:
+        import numpy as np
+
+        every = [vectors for first in self._first.values() for vectors in first.values()]
+        together = np.concatenate([np.zeros((0, self._calls.info.dimension), dtype=np.float32), *every])
+        return bool((np.abs(together - together[:1]) <= CHANGE).all())
+
+    def _regions(self, modality: str) -> None:
+        """Prompt and image stay the same, so only the region can move the vector."""
+        items = check_items.regions(self._folder, "the object" if modality == "image+text" else "")
+        for kind in REGIONS:
+            name = f"region: {kind}"
+            if kind not in self._calls.info.regions:
+                said = f"not applicable: the embedder does not take a {kind} as input"
+                self._report.says(name, None, said)
+                continue
+            self._report.tried(
+                name,
+                lambda kind=kind: on_both_sides(  # type: ignore[misc]
+                    lambda side: check_contents.region(self._calls, items[kind], side)
+                ),
+                after=self._after(modality, *self._names(modality)),
+            )
+
+
+def _instructed(calls: Calls, given: check_items.Instructed, side: Side) -> tuple[bool, str]:
     try:
-        return Finding(name, *test())
-    # An embedder is other people's code and may raise anything: that it does is what the check found.
-    except (Exception, SystemExit) as error:  # noqa: BLE001
-        return Finding(name, False, f"{type(error).__name__}: {error}")
+        return check_contents.with_instruction(calls, given, side)
+    except Fault:
+        raise
+    except (Exception, SystemExit) as error:
+        raise _located(calls, given.items, side, error) from error
+
+
+def _located(calls: Calls, items: Sequence[Item], side: Side, error: BaseException) -> Fault:
+    """What an embedder raised for several items, with the first that it raises for alone."""
+    said, kind = f"{type(error).__name__}: {error}", f"raises {type(error).__name__}"
+    for item in items:
+        try:
+            calls.vectors([item], side)
+        except (Exception, SystemExit) as alone:  # noqa: BLE001
+            if type(alone) is type(error):
+                return Fault(kind, f"{said} ({side}, {named(item)})")
+    return Fault(kind, f"{said} ({side}, {len(items)} items in one batch; each alone is embedded)")
 
 
 def _info(embedder: Embedder, said: list[EmbedderInfo]) -> tuple[bool, str]:
@@ -126,227 +408,3 @@ def _info(embedder: Embedder, said: list[EmbedderInfo]) -> tuple[bool, str]:
         faults.append("it declares regions but takes no images")
     takes = ", ".join(name for name in MODALITIES if name in info.modalities)
     return not faults, "; ".join(faults) or f"{info.name}, dimension {info.dimension}, takes {takes}"
-
-
-def _modality(embedder: Embedder, info: EmbedderInfo, modality: str, items: list[Item]) -> Iterator[Finding]:
-    # What all checks start from: all items in one batch, in order. What it raises is raised again each time.
-    first = cache(lambda: _vectors(embedder, info, items))
-    checks = {
-        "shape": lambda: _shape(embedder, info, items, first()),
-        "finite": lambda: _finite(items, first()),
-        "unit length": lambda: _unit_length(items, first()),
-        "same call twice": lambda: _repeat(embedder, info, items, first()),
-        "alone and in batches": lambda: _batches(embedder, info, items, first()),
-    }
-    for name, test in checks.items():
-        if modality in info.modalities:
-            yield _tried(f"{modality}: {name}", test)
-        else:
-            yield Finding(f"{modality}: {name}", None, f"not applicable: the embedder does not take {modality}")
-
-
-def _shape(embedder: Embedder, info: EmbedderInfo, items: list[Item], first: NDArray[np.float32]) -> tuple[bool, str]:
-    alone = _vectors(embedder, info, items[:1], "candidate")
-    return True, f"{first.shape} for queries, {alone.shape} for one candidate, float32"
-
-
-def _finite(items: list[Item], first: NDArray[np.float32]) -> tuple[bool, str]:
-    import numpy as np
-
-    wrong = np.flatnonzero(~np.isfinite(first).all(axis=1))
-    if len(wrong):
-        return False, f"{len(wrong)} of {len(items)} vectors are not, such as that of {_named(items[wrong[0]])}"
-    return True, f"all {len(items)} vectors"
-
-
-def _unit_length(items: list[Item], first: NDArray[np.float32]) -> tuple[bool, str]:
-    import numpy as np
-
-    off = np.abs(np.linalg.norm(first.astype(np.float64), axis=1) - 1)
-    worst = int(np.argmax(off))
-    passed = bool(off[worst] <= UNIT_TOLERANCE)
-    detail = f"lengths differ from 1 by at most {off[worst]:.1e} (allowed {UNIT_TOLERANCE:g})"
-    return passed, detail if passed else f"{detail}, at {_named(items[worst])}"
-
-
-def _repeat(embedder: Embedder, info: EmbedderInfo, items: list[Item], first: NDArray[np.float32]) -> tuple[bool, str]:
-    second = _vectors(embedder, info, items)
-    if (first == second).all():
-        return True, "equal bit for bit"
-    return _compared(first, second, items, REPEAT_TOLERANCE)
-
-
-def _batches(embedder: Embedder, info: EmbedderInfo, items: list[Item], first: NDArray[np.float32]) -> tuple[bool, str]:
-    """All at once in order is compared with each alone, and with batches of 2, 3 and all in other orders."""
-    import numpy as np
-
-    again = [np.concatenate([_vectors(embedder, info, [item]) for item in items])]
-    random = np.random.default_rng(0)
-    for size in (2, 3, len(items)):
-        order = random.permutation(len(items)).tolist()
-        parts = [order[start : start + size] for start in range(0, len(order), size)]
-        shuffled = [_vectors(embedder, info, [items[row] for row in part]) for part in parts]
-        restored = np.empty_like(first)
-        restored[order] = np.concatenate(shuffled)
-        again.append(restored)
-    return _compared(np.tile(first, (len(again), 1)), np.concatenate(again), items, BATCH_TOLERANCE)
-
-
-def _compared(
-    first: NDArray[np.float32], second: NDArray[np.float32], items: list[Item], allowed: float
-) -> tuple[bool, str]:
-    """Compare vectors of the same items, row by row; ``items`` may be repeated in them."""
-    import numpy as np
-
-    apart = 1 - _cosines(first, second)
-    worst = int(np.argmax(apart))
-    difference = float(np.abs(first.astype(np.float64) - second).max())
-    passed = bool(apart[worst] <= allowed)
-    detail = f"1 - cosine at most {max(apart[worst], 0):.1e} (allowed {allowed:g}), components at most {difference:.1e}"
-    return passed, detail if passed else f"{detail}, at {_named(items[worst % len(items)])}"
-
-
-def _cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
-    import numpy as np
-
-    one, other = first.astype(np.float64), second.astype(np.float64)
-    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    cosines: NDArray[np.float64] = (one * other).sum(axis=1) / np.where(lengths > 0, lengths, np.nan)
-    # No cosine is as bad as any: a zero vector or one that is not finite must not pass.
-    return np.nan_to_num(cosines, nan=-1.0)
-
-
-def _regions(embedder: Embedder, info: EmbedderInfo, folder: Path) -> Iterator[Finding]:
-    """Prompt and image stay the same, so only the region can move the vector."""
-    modality = "image+text" if "image+text" in info.modalities else "image"
-    for kind, regions in _region_pairs(folder).items():
-        name = f"region: {kind}"
-        if kind not in info.regions:
-            yield Finding(name, None, f"not applicable: the embedder does not take a {kind} as input")
-            continue
-        image = ImageFile(folder, "region.png", upright=False)
-        text = "the object" if modality == "image+text" else ""
-        items = [_item(text, image, region) for region in (None, *regions)]
-        yield _tried(name, lambda items=items: _seen(embedder, info, items))  # type: ignore[misc]
-
-
-def _seen(embedder: Embedder, info: EmbedderInfo, items: list[Item]) -> tuple[bool, str]:
-    """``items``: without a region, with one, with another; one by one, so that batches play no part."""
-    import numpy as np
-
-    without, again, one, other = (_vectors(embedder, info, [item])[0].astype(np.float64) for item in (items[0], *items))
-    pairs = ((without, again), (without, one), (one, other))
-    noise, seen, told_apart = (float(np.abs(left - right).max()) for left, right in pairs)
-    least = max(REGION_CHANGE, 2 * noise)
-    detail = f"components move by {seen:.1e} with a region, by {told_apart:.1e} with another one"
-    return min(seen, told_apart) > least, f"{detail} (at least {least:.0e})"
-
-
-def _self_retrieval(embedder: Embedder, info: EmbedderInfo, groups: Sequence[list[Item]]) -> tuple[bool, str]:
-    """Precision@1 of every item as a query for itself among all items as candidates, with expected ties."""
-    import numpy as np
-
-    queries, candidates = (
-        np.concatenate([_vectors(embedder, info, items, side) for items in groups]).astype(np.float64)
-        for side in _SIDES
-    )
-    scores = queries @ candidates.T
-    own = np.diagonal(scores)[:, None]
-    # Equal vectors may score differently in the last bits, by their place in the product.
-    ties = np.abs(scores - own) <= 1e-9
-    missed = ((scores > own) & ~ties).any(axis=1) | ~np.isfinite(own[:, 0])
-    hits = np.where(missed, 0.0, 1 / np.maximum(ties.sum(axis=1), 1))
-    precision, chance = float(hits.mean()), 1 / len(scores)
-    detail = f"P@1 {precision:.3f} of {len(scores)} items as their own queries; chance is {chance:.3f}"
-    return precision >= SELF_RETRIEVAL, f"{detail}, at least {SELF_RETRIEVAL} is asked for"
-
-
-def _cost(embedder: Embedder, groups: Iterable[list[Item]]) -> Finding:
-    if not isinstance(embedder, Costed):
-        return Finding("cost", None, "not applicable: the embedder gives no costs, defaults are used")
-    costed: Costed = embedder
-
-    def test() -> tuple[bool, str]:
-        items = [item for group in groups for item in group]
-        costs = [costed.cost(item, item.image.facts() if item.image is not None else None) for item in items]
-        wrong = [cost for cost in costs if not isinstance(cost, int) or cost < 1]
-        return not wrong, f"cost {wrong[0]!r} is not at least 1" if wrong else f"{min(costs)} to {max(costs)}"
-
-    return _tried("cost", test)
-
-
-def _vectors(
-    embedder: Embedder, info: EmbedderInfo, items: Sequence[Item], side: Side = "query"
-) -> NDArray[np.float32]:
-    """Encode one batch.
-
-    Raises:
-        EmbedderError: the result is no float32 array of shape ``(len(items), dimension)``.
-    """
-    import numpy as np
-
-    vectors = embedder.encode(items, side)
-    if not isinstance(vectors, np.ndarray) or vectors.dtype != np.float32:
-        dtype = f" of {vectors.dtype}" if hasattr(vectors, "dtype") else ""
-        raise EmbedderError(f"encode returned a {type(vectors).__name__}{dtype}, not a numpy array of float32")
-    if vectors.shape != (len(items), info.dimension):
-        raise EmbedderError(
-            f"encode returned shape {vectors.shape} for {len(items)} items of dimension {info.dimension}"
-        )
-    # A copy, so that an embedder which hands out its buffer again is found out.
-    return vectors.copy()
-
-
-def _items(folder: Path) -> dict[str, list[Item]]:
-    """Items by modality. No call of ``encode`` gets items of two of these lists."""
-    images = [
-        _image(folder, f"{width}x{height}.png", (width, height), seed) for seed, (width, height) in enumerate(_SIZES)
-    ]
-    captions = (*_TEXTS[: len(images) - 1], _TEXTS[-1])
-    return {
-        "text": [_item(text) for text in _TEXTS],
-        "image": [_item("", image) for image in images],
-        "image+text": [_item(text, image) for text, image in zip(captions, images, strict=True)],
-    }
-
-
-def _item(text: str, image: ImageFile | None = None, region: Region | None = None) -> Item:
-    prompt = f"{IMAGE_MARK}\n{text}" if image is not None else text
-    return Item(prompt, text=text, image=image, region=region)
-
-
-def _image(folder: Path, name: str, size: tuple[int, int], seed: int) -> ImageFile:
-    """A picture of coarse random patches: unlike any other, and unlike itself elsewhere."""
-    import numpy as np
-    import PIL.Image
-
-    patches = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    PIL.Image.fromarray(patches).resize(size, PIL.Image.Resampling.BICUBIC).save(folder / name)
-    return ImageFile(folder, name)
-
-
-def _region_pairs(folder: Path) -> dict[str, tuple[Region, Region]]:
-    """Two regions of each kind, at opposite corners of ``region.png``."""
-    import PIL.Image
-
-    _image(folder, "region.png", (256, 192), seed=100)
-    masks = []
-    for name, corners in (("mask-a.png", (16, 16, 96, 96)), ("mask-b.png", (144, 80, 240, 176))):
-        mask = PIL.Image.new("L", (256, 192))
-        mask.paste(255, corners)
-        mask.save(folder / name)
-        masks.append(Mask(ImageFile(folder, name, upright=False)))
-    return {
-        "box": (Box(16, 16, 96, 96), Box(144, 80, 240, 176)),
-        "point": (Point(40, 40), Point(200, 128)),
-        "points": (
-            Points((Point(40, 40), Point(72, 64))),
-            Points((Point(200, 128), Point(168, 152)), negative=(Point(40, 40),)),
-        ),
-        "mask": (masks[0], masks[1]),
-    }
-
-
-def _named(item: Item) -> str:
-    text = item.text if len(item.text) <= 40 else item.text[:40] + "…"
-    return f"text {text!r}" + (f", image {item.image.path}" if item.image is not None else "")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from evalkit.cli import options
+
+if TYPE_CHECKING:
+    from evalkit.check import Finding
 
 EPILOG = """\b
 Examples:
@@ -16,13 +21,15 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.argument("model")
 @options.device
+@options.batch_tokens
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def command(model: str, device: str, as_json: bool) -> int:
+def command(model: str, device: str, batch_tokens: int, as_json: bool) -> int:
     """Does this embedder behave?
 
-    Shapes, finite values, unit length, the same vector alone and in batches of several sizes and orders,
-    determinism, whether a region changes the vector, and whether it does better than chance at finding
-    an item among others. Exits with 1 where one of them fails.
+    Shapes, finite values, unit length, determinism, the same vector alone and in batches of all sizes up to
+    the largest that a run makes, whether text, image, crop, orientation and region reach the vector, with
+    instructions and without, on both sides, and whether it does better than chance at finding an item among
+    others. Exits with 1 where one of them fails; what follows from a failure is skipped.
     """
     import dataclasses
     import json
@@ -33,12 +40,17 @@ def command(model: str, device: str, as_json: bool) -> int:
     from evalkit.terminal import one_line
 
     loaded = load_embedder(parse_model(model), device)
-    findings = check(loaded.embedder)
+    findings = check(loaded.embedder, batch_tokens)
     failed = [finding for finding in findings if finding.passed is False]
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
     else:
-        says = {True: "ok", False: "FAILED", None: "n/a"}
-        click.echo(aligned([["check", "", "found"], *([f.name, says[f.passed], f.detail] for f in findings)]))
+        click.echo(aligned([["check", "", "found"], *([f.name, _says(f), f.detail] for f in findings)]))
         click.echo(f"{one_line(loaded.info.name)}: {len(failed)} of {len(findings)} checks failed")
     return 1 if failed else 0
+
+
+def _says(finding: Finding) -> str:
+    if finding.passed is None:
+        return "skipped" if finding.detail.startswith("skipped") else "n/a"
+    return "ok" if finding.passed else "FAILED"
