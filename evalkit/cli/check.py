@@ -25,18 +25,17 @@ def command(model: str, device: str, as_json: bool) -> int:
     an item among others. Exits with 1 where one of them fails.
     """
     import dataclasses
-    import json
 
     from evalkit.check import check
     from evalkit.cli.tables import aligned
     from evalkit.embedders.registry import load_embedder, parse_model
-    from evalkit.terminal import one_line
+    from evalkit.terminal import json_text, one_line
 
     loaded = load_embedder(parse_model(model), device)
     findings = check(loaded.embedder)
     failed = [finding for finding in findings if finding.passed is False]
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
+        click.echo(json_text([dataclasses.asdict(finding) for finding in findings], indent=2))
     else:
         says = {True: "ok", False: "FAILED", None: "n/a"}
         click.echo(aligned([["check", "", "found"], *([f.name, says[f.passed], f.detail] for f in findings)]))
