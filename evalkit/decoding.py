@@ -1,7 +1,9 @@
 """Image files to pixels: 8-bit RGB, in bounded work and memory.
 
 * only raster formats that Pillow decodes by itself are opened (no EPS, whose decoder runs a program);
-* images of more than ``MAX_PIXELS`` pixels are refused before they are decoded;
+* images of more than ``MAX_PIXELS`` pixels are refused before they are decoded, and so are those whose decoding is
+  more work than their size says (JPEGs of hundreds of scans, PPM in plain text);
+* few large images are decoded at once, whatever the number of threads;
 * 16-bit grey is scaled to 8 bits (Pillow's own ``convert`` would clip it to white), CMYK, palette and
   grey become RGB, transparency is dropped as the official loaders do with ``convert("RGB")``; samples
   whose white is not known (floating point, 32-bit TIFF) are refused;
@@ -13,7 +15,9 @@
 from __future__ import annotations
 
 import io
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Condition
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import ImageError
@@ -22,6 +26,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image, Transpose
 
 MAX_PIXELS = 89_478_485  # Pillow's own warning level; Pillow holds RGB in 4 bytes a pixel: 341 MiB
+SCANNED = 20 * MAX_PIXELS
+"""Pixels that a JPEG's scans may go over together: each scan of a progressive one goes over the whole image again."""
+WRITTEN_OUT = 32 << 20
+"""Bytes of a PPM in plain text, which Pillow reads in Python, a second for 8 MB."""
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")  # JPEG includes the MPO of cameras
 
 
@@ -40,12 +48,14 @@ def decode(data: bytes, *, name: str, upright: bool) -> Image:
         if reason := _not_to_be_had(image):
             raise ImageError(f"image {name} has {reason}: convert it to RGB of 8 bits")
         try:
-            image.load()
-            turn = _turn(image) if upright else None
-            image.info = {}  # the old name of transparency, and the orientation that was just looked up
-            plain = _eight_bits(image, name) if image.mode.startswith("I") else image
-            rgb = plain.convert("RGB")
-            return rgb if turn is None else rgb.transpose(turn)
+            with _turns_of_large_ones(image.width * image.height):
+                image.load()
+                turn = _turn(image) if upright else None
+                image.info = {}  # the old name of transparency, and the orientation that was just looked up
+                plain = _eight_bits(image, name) if image.mode.startswith("I") else image
+                # Pillow would copy what is RGB already, and hold it twice.
+                rgb = plain._new(plain.im) if plain.mode == "RGB" else plain.convert("RGB")
+                return rgb if turn is None else rgb.transpose(turn)
         except ImageError:
             raise
         except Exception as error:
@@ -69,7 +79,41 @@ def opened(data: bytes, name: str) -> Image:
             f"image {name} has {image.width} x {image.height} pixels, more than the limit of {MAX_PIXELS:,}: "
             "scale it down or leave its row out"
         )
+    if work := _work(image, data):
+        raise ImageError(f"image {name} {work}")
     return image
+
+
+def _work(image: Image, data: bytes) -> str | None:
+    """What makes the image more work than its size says, and the way out; ``None`` where nothing does."""
+    if image.format in ("JPEG", "MPO"):
+        scans = data.count(b"\xff\xda")  # in what they hold a 0 follows each 255
+        if scans > 3 and scans * image.width * image.height > SCANNED:
+            return (
+                f"has {scans} scans over {image.width} x {image.height} pixels, more work than the limit of "
+                f"{SCANNED:,} pixels: save it anew or leave its row out"
+            )
+    if image.format == "PPM" and data[:2] in (b"P1", b"P2", b"P3") and len(data) > WRITTEN_OUT:
+        return f"is PPM of {len(data):,} bytes in plain text, more than the limit of {WRITTEN_OUT:,}: save it as PNG"
+    return None
+
+
+@contextmanager
+def _turns_of_large_ones(pixels: int) -> Iterator[None]:
+    """Wait until all the pixels that are decoded at once stay below a limit, or this image is alone."""
+    global _decoding
+    with _fewer:
+        _fewer.wait_for(lambda: not _decoding or _decoding + pixels <= MAX_PIXELS)
+        _decoding += pixels
+    try:
+        yield
+    finally:
+        with _fewer:
+            _decoding -= pixels
+            _fewer.notify_all()
+
+
+_fewer, _decoding = Condition(), 0
 
 
 def _broken(name: str, error: Exception) -> ImageError:
@@ -145,9 +189,10 @@ def _eight_bits(image: Image, name: str) -> Image:
     import numpy as np
     import PIL.Image
 
-    grey = np.asarray(image).astype(np.int64)
+    grey = np.asarray(image)
     if grey.min() < 0 or grey.max() > 65535:
         raise ImageError(
             f"image {name} has samples outside 16 bits ({grey.min()} to {grey.max()}): convert it to 8 bits"
         )
-    return PIL.Image.fromarray(((grey + 128) // 257).astype(np.uint8), mode=None)
+    eighth = ((np.arange(65536) + 128) // 257).astype(np.uint8)
+    return PIL.Image.fromarray(eighth[grey], mode=None)

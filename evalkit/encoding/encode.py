@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.embedders.base import CountsImages
 from evalkit.embedders.registry import LoadedEmbedder
-from evalkit.encoding.batches import BATCH_TOKENS, Entry, estimator, plan
+from evalkit.encoding.batches import BATCH_PIXELS, BATCH_TOKENS, Entry, estimator, plan
 from evalkit.encoding.store import VectorStore
 from evalkit.errors import EmbedderError, EvalkitError, ImageError, RegionError
 from evalkit.images import Identity, ImageFacts, ImageFile
@@ -216,8 +216,11 @@ class Encoder:
         ahead: deque[dict[Identity, Future[Image]]] = deque()
         try:
             for place, batch in enumerate(batches):
-                for later in batches[place + len(ahead) : place + _AHEAD + 1]:
-                    ahead.append(self.images.decode_all(later))
+                for number in range(place + len(ahead), min(place + _AHEAD + 1, len(batches))):
+                    # One at least, and no more than a batch may hold: few images may be a great deal.
+                    if ahead and sum(map(_pixels_of, batches[place : number + 1])) > BATCH_PIXELS:
+                        break
+                    ahead.append(self.images.decode_all(batches[number]))
                 yield batch, _with_pixels(batch, ahead.popleft())
         finally:
             for futures in ahead:
@@ -318,6 +321,11 @@ def _pixels(image: ImageFile, item: Item) -> Image:
         return image.rgb()
     except ImageError as error:
         raise ImageError(f"{error} (item {describe(item)})", image) from error
+
+
+def _pixels_of(entries: Sequence[Entry]) -> int:
+    images = {entry.picture: entry.image for entry in entries if entry.image is not None}
+    return sum(image.width * image.height for image in images.values())
 
 
 def _with_pixels(entries: Sequence[Entry], decoded: dict[Identity, Future[Image]]) -> list[Item]:
