@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import weakref
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import IO
@@ -22,6 +23,42 @@ from evalkit.images import MAX_BYTES
 _MARK = "\0"  # no path has one
 
 
+class _Kept:
+    """Bytes one after the other, in a file without a name that goes with this object."""
+
+    @cached_property
+    def _file(self) -> IO[bytes]:
+        try:
+            file = tempfile.TemporaryFile(prefix="evalkit-")  # noqa: SIM115  (closed below)
+        except OSError as error:
+            raise DataError(
+                f"no temporary file can be made: {error.strerror or error} (TMPDIR names a folder)"
+            ) from error
+        weakref.finalize(self, file.close)
+        return file
+
+    def append(self, data: bytes) -> int:
+        """Where the bytes begin.
+
+        Raises:
+            DataError: the temporary folder is full, or there is none.
+        """
+        try:
+            start = self._file.seek(0, os.SEEK_END)
+            self._file.write(data)
+            self._file.flush()
+        except OSError as error:
+            raise DataError(
+                f"the images of the rows cannot be kept in {tempfile.gettempdir()}: {error.strerror or error} "
+                "(name a folder with room in TMPDIR)"
+            ) from error
+        return start
+
+    def read(self, size: int, start: int) -> bytes:
+        """So many bytes from there on. Threads share the file, not its place."""
+        return os.pread(self._file.fileno(), size, start)
+
+
 @dataclass(frozen=True, slots=True)
 class HeldImage:
     """The bytes of one image, in a file of evalkit's own.
@@ -33,7 +70,7 @@ class HeldImage:
 
     digest: str
     size: int
-    _file: IO[bytes] = field(compare=False, repr=False)
+    _kept: _Kept = field(compare=False, repr=False)
     _start: int = field(compare=False, repr=False)
 
     def read(self) -> bytes:
@@ -47,7 +84,7 @@ class HeldImage:
                 f"an image in the rows has {self.size:,} bytes, more than the limit of {MAX_BYTES:,}: leave its row out"
             )
         try:
-            data = os.pread(self._file.fileno(), self.size, self._start)  # threads share the file, not its place
+            data = self._kept.read(self.size, self._start)
         except OSError as error:
             raise ImageError(f"an image of the rows cannot be read back: {error.strerror or error}") from error
         if len(data) != self.size:
@@ -71,6 +108,7 @@ class EmbeddedImages:
     def __init__(self) -> None:
         self._images: dict[str, HeldImage] = {}
         self._digests: dict[str, set[str]] = {}  # by path
+        self._kept = _Kept()
 
     def marked(self, chunk: pa.Array) -> pa.Array:
         """The cells as strings: a path where there are no bytes, else a mark that :meth:`names` knows.
@@ -115,30 +153,9 @@ class EmbeddedImages:
             return path or None
         digest = hashlib.sha256(data).hexdigest()
         if digest not in self._images:
-            self._images[digest] = HeldImage(digest, len(data), self._file, self._write(data))
+            self._images[digest] = HeldImage(digest, len(data), self._kept, self._kept.append(data))
         self._digests.setdefault(path, set()).add(digest)
         return _mark_of(digest, path)
-
-    def _write(self, data: bytes) -> int:
-        try:
-            start = self._file.seek(0, os.SEEK_END)
-            self._file.write(data)
-            self._file.flush()
-        except OSError as error:
-            raise DataError(
-                f"the images of the rows cannot be kept in {tempfile.gettempdir()}: {error.strerror or error} "
-                "(name a folder with room in TMPDIR)"
-            ) from error
-        return start
-
-    @cached_property
-    def _file(self) -> IO[bytes]:
-        try:
-            return tempfile.TemporaryFile(prefix="evalkit-")
-        except OSError as error:
-            raise DataError(
-                f"no temporary file can be made: {error.strerror or error} (TMPDIR names a folder)"
-            ) from error
 
 
 def _mark_of(digest: str, path: str) -> str:
