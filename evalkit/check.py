@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 from evalkit import check_batches, check_contents, check_items
 from evalkit.check_calls import (
     BATCH,
-    BATCH_TOLERANCE,
     CHANGE,
     FILE,
     ITEMS_ALONE,
@@ -34,7 +33,7 @@ from evalkit.check_calls import (
     on_both_sides,
 )
 from evalkit.check_items import MODALITIES, REGIONS
-from evalkit.embedders.base import Costed, Embedder, EmbedderInfo
+from evalkit.embedders.base import BATCH_TOLERANCE, LENGTH_TOLERANCE, Costed, Embedder, EmbedderInfo
 
 if TYPE_CHECKING:
     from evalkit.items import Item, Side
@@ -262,8 +261,6 @@ class _Checks:
     def _accepted(self, modality: str, label: str) -> tuple[bool, str]:
         """What a run says of the vectors, in the run's words."""
         import numpy as np
-
-        from evalkit.encoding.encode import LENGTH_TOLERANCE
 
         if said := self._refused.get((modality, label)):
             return False, said[0]

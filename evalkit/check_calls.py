@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from evalkit.embedders.base import Embedder, EmbedderInfo
+from evalkit.embedders.base import BATCH_TOLERANCE, Embedder, EmbedderInfo
 from evalkit.errors import EmbedderError
 from evalkit.items import Item, Mask, Side
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from evalkit.images import ImageFacts, ImageFile
 
-BATCH_TOLERANCE = 1e-3
-"""Greatest 1 - cosine between a vector alone and in a batch; bfloat16 models stay some times below it."""
 REPEAT_TOLERANCE = 1e-6
 """Greatest 1 - cosine between two equal calls: nothing but the order of sums may differ."""
 CHANGE = 1e-6
@@ -95,7 +93,7 @@ class Calls:
         """
         import numpy as np
 
-        from evalkit.encoding.encode import checked
+        from evalkit.encoding.contract import checked
 
         given = self._given(items)
         handed = list(given)

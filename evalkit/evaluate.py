@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit import __version__
+from evalkit.checkedregions import with_checked_regions
 from evalkit.device import device_name
 from evalkit.embedders.registry import LoadedEmbedder, ModelSpec, load_embedder
 from evalkit.encoding.batches import BATCH_TOKENS
@@ -226,7 +227,9 @@ def _evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, setting
     task = load_task(card, folder, settings)
     clock.lap("load_s")
     prompting = prompting_of(task, encoder.loaded, settings.prompting)
-    given = task if prompting is None else prompted_task(task, prompting, encoder.images)
+    with rows_named(task):
+        checked = with_checked_regions(task, encoder.images, settings.bad_regions)
+    given = checked if prompting is None else prompted_task(checked, prompting, encoder.images)
     require_modalities(given, encoder.loaded)
     encoder.progress.expect(len(given.queries) + len(given.candidates))
     queries, candidates = encode_task(given, encoder)
@@ -243,7 +246,7 @@ def _evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, setting
     clock.batches(made.budgets)
     trusted = encoder.trust_store and stats.reused > 0
     warnings = [
-        *task.warnings,
+        *checked.warnings,
         *([] if task.complete else [f"{len(task.queries)} of {card.queries} queries: no part of any average"]),
         *filter(None, [mixed(made.under, made.known)]),
         *([f"memory ran out: {made.shrunk} vectors were made in smaller batches"] if made.shrunk else []),
@@ -350,7 +353,7 @@ def prompted_task(task: Task, prompting: str, images: ImageIndex) -> Task:
         except ItemError as error:
             raise type(error)(f"{error} (item {describe(item)})", item) from error
 
-    with _rows_named(task):
+    with rows_named(task):
         images.gather(item for items in (task.queries, task.candidates) for item in items if item.region is not None)
         queries, candidates = ([given(item) for item in items] for items in (task.queries, task.candidates))
     return dataclasses.replace(task, queries=queries, candidates=candidates)
@@ -362,12 +365,12 @@ def encode_task(task: Task, encoder: Encoder) -> tuple[NDArray[np.float32], NDAr
     Raises:
         ItemError: an image or a region that cannot be used, with its row.
     """
-    with _rows_named(task):
+    with rows_named(task):
         return encoder.encode(task.queries, "query"), encoder.encode(task.candidates, "candidate")
 
 
 @contextmanager
-def _rows_named(task: Task) -> Iterator[None]:
+def rows_named(task: Task) -> Iterator[None]:
     """Errors about items of the task say which row."""
     try:
         yield
@@ -404,7 +407,8 @@ def require_modalities(task: Task, loaded: LoadedEmbedder) -> None:
 def open_run(loaded: LoadedEmbedder, runs: Path, settings: Settings, device: str) -> RunFolder:
     """The folder of this embedder with these settings, new or as an earlier command left it."""
     info = loaded.info
-    identity = [__version__, loaded.fingerprint, info.name, settings.model_dump()]
+    usual = {"bad_regions"} if settings.bad_regions == "refuse" else None  # as before there was this setting
+    identity = [__version__, loaded.fingerprint, info.name, settings.model_dump(exclude=usual)]
     run_id = hashlib.sha256(json_bytes(identity)).hexdigest()[:12]
     manifest = Manifest(
         run_id=run_id,

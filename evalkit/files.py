@@ -66,14 +66,14 @@ def read_file(path: Path | str, largest: int = LARGEST) -> bytes:
 
 
 def read_text(path: Path | str) -> str:
-    """The content of a text file, UTF-8.
+    """The content of a text file, UTF-8, without the byte-order mark that some editors put before it.
 
     Raises:
         OSError: as :func:`read_file`, with less room.
         UnicodeDecodeError: it is no UTF-8.
     """
     # Line ends as pathlib's read_text has them.
-    return read_file(path, LARGEST_TEXT).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    return read_file(path, LARGEST_TEXT).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_given(path: Path | str, seconds: float = 5.0) -> bytes:

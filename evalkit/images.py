@@ -1,38 +1,36 @@
-"""Image files: where they may lie, what they hold, and their pixels as 8-bit RGB.
+"""Images by reference: where they may lie, what they hold, and which part of their pixels is meant.
 
-The policy, in one place:
+The policy, in one place; what becomes of the pixels is :mod:`evalkit.decoding`'s:
 
-* a path is relative to an images folder and cannot leave it, neither by ``..`` nor by a link;
-* only raster formats that Pillow decodes by itself are opened (no EPS, whose decoder runs a program);
-* images of more than ``MAX_PIXELS`` pixels are refused before they are decoded;
-* 16-bit grey is scaled to 8 bits (Pillow's own ``convert`` would clip it to white), CMYK, palette and
-  grey become RGB, transparency is dropped as the official loaders do with ``convert("RGB")``; samples
-  whose white is not known (floating point, 32-bit TIFF) are refused;
+* a path is relative to an images folder and cannot leave it by ``..``; a link may lead into any of the images
+  folders, and elsewhere only where the user says so;
 * the camera's orientation (EXIF) is applied where ``upright`` is set. An item with a region leaves it
-  unset, because the region counts pixels of the stored image. (A TIFF is always upright: Pillow turns it
-  while it decodes.)
+  unset, because the region counts pixels of the stored image;
 * an image may be cut; then the cut is the image to all that look at it, for its pixels and for its size;
-* what comes out is pixels and nothing else, so that no later step applies an orientation a second time.
+* an image may be held in a data set's own file, as the hub's Image feature has it: then no folder is looked into.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import stat
+import unicodedata
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
+from evalkit.decoding import FORMATS as FORMATS
+from evalkit.decoding import MAX_PIXELS as MAX_PIXELS
+from evalkit.decoding import decode as decode
+from evalkit.decoding import opened
 from evalkit.errors import ImageError
+from evalkit.folders import ImageFolders, posix, refusal
 
 if TYPE_CHECKING:
-    from PIL.Image import Image, Transpose
+    from PIL.Image import Image
 
-MAX_PIXELS = 89_478_485  # Pillow's own warning level; Pillow holds RGB in 4 bytes a pixel: 341 MiB
 MAX_BYTES = 1 << 30  # no image within the pixel limit is as large
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")  # JPEG includes the MPO of cameras
 
 Crop = tuple[int, int, int, int]  # left, top, right, bottom in stored pixels, half open
 Identity = tuple[str, bool, tuple[int, ...]]  # digest of the file, whether it is turned upright, how it is cut
@@ -53,18 +51,38 @@ class ImageFacts:
     height: int
 
 
+class Held(Protocol):
+    """The bytes of an image that is no file of its own: of a cell of a parquet file. Equal where they are."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the bytes, hexadecimal."""
+        ...
+
+    def read(self) -> bytes:
+        """The bytes.
+
+        Raises:
+            ImageError: they cannot be read any more, or are too many.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ImageFile:
     """An image by reference: a path below a folder, and which part of it.
 
     Attributes:
         root: the images folder.
-        path: POSIX path below ``root``, as the data set has it.
+        path: POSIX path below ``root``, as the data set has it; of a held image what it is called.
         upright: apply the orientation that the camera recorded (EXIF).
         crop: the part that is the image, or none where all of it is. It counts stored pixels, so an image is
             either cut or turned upright.
         pixels: decoded pixels where they are at hand already; not part of the identity.
         digest: SHA-256 of the file where it is known already; not part of the identity.
+        folders: all images folders, ``root`` among them: where links may lead, and where a near name is looked for.
+            ``root`` alone where it is ``None``.
+        held: its bytes, where it is no file.
     """
 
     root: Path
@@ -73,6 +91,8 @@ class ImageFile:
     crop: Crop | None = None
     pixels: Image | None = field(default=None, compare=False, repr=False)
     digest: str | None = field(default=None, compare=False, repr=False)
+    folders: ImageFolders | None = field(default=None, compare=False, repr=False)
+    held: Held | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.crop is None:
@@ -96,27 +116,46 @@ class ImageFile:
         """
         return (self.sha256(), self.upright, self.crop or ())
 
+    @classmethod
+    def below(cls, folders: ImageFolders, path: str, *, upright: bool = True, held: Held | None = None) -> ImageFile:
+        r"""An image of a data set: in the first of the folders that has it, ``\`` read as ``/``.
+
+        Args:
+            folders: the images folders.
+            path: as the data set has it.
+            upright: apply the orientation that the camera recorded.
+            held: its bytes, where the data set holds them itself.
+        """
+        path = posix(path)
+        if held is not None:
+            return cls(folders.folders[0], path, upright, digest=held.digest, held=held)
+        return cls(folders.holding(path), path, upright, folders=folders)
+
     def location(self) -> Path:
-        """The file's place on disk.
+        """The file's place on disk; of a held image, where its file would lie.
 
         Raises:
-            ImageError: the path is absolute, climbs out of ``root`` or is a link that leads out of it.
+            ImageError: the path is absolute, climbs out of ``root`` or is a link that leads out of the folders.
         """
-        pure = PurePosixPath(self.path)
-        if pure.is_absolute() or ".." in pure.parts or "\\" in self.path or "\0" in self.path or not pure.parts:
+        if self.held is not None:
+            return self.root / self.path
+        reason = refusal(self.path)
+        if reason is not None:
             raise ImageError(
-                f"image path {self.path!r} leaves the images folder {self.root}: refused "
+                f"image path {self.path!r} {reason} the images folder {self.root}: refused "
                 "(image paths are relative to it, with / and without ..)"
             )
-        place = self.root / self.path
+        place, folders = self.root / self.path, self._folders
         try:
-            real, root = os.path.realpath(place), os.path.realpath(self.root)
+            real = os.path.realpath(place)
+            allowed = folders.allow(real)
         except (OSError, ValueError) as error:  # characters that no path has
             raise ImageError(f"image {self.path!r} cannot be looked up in {self.root}: {error}") from error
-        if os.path.commonpath((real, root)) != root:
+        if not allowed:
             raise ImageError(
-                f"image {self.path!r} is a link that leads out of the images folder {self.root}: refused "
-                "(pass the folder that it leads to with --images)"
+                f"image {self.path!r} is a link that leads out of the images folder {self.root}: refused (it leads to "
+                f"{real}: name its folder, {os.path.dirname(real)}, with one more --images, or let links lead "
+                "anywhere with --follow-links)"
             )
         return place
 
@@ -126,6 +165,8 @@ class ImageFile:
         Raises:
             ImageError: the file is missing or cannot be read, or its path is refused.
         """
+        if self.held is not None:
+            return self.held.read()
         place = self.location()
         try:
             status = place.stat()
@@ -138,11 +179,26 @@ class ImageFile:
                 )
             return place.read_bytes()
         except FileNotFoundError:
-            raise ImageError(f"image {place} is missing (images are looked for below --images)") from None
+            raise ImageError(self._missing(place)) from None
         except OSError as error:
             raise ImageError(
                 f"image {place} cannot be read: {error.strerror or error}: mend it or leave its row out"
             ) from error
+
+    def _missing(self, place: Path) -> str:
+        folders = self._folders
+        near = folders.near(self.path)
+        if near is None:
+            others = [str(folder) for folder in folders.folders if folder != self.root]
+            below = f"--images, here {self.root} and {', '.join(others)}" if others else "--images"
+            return f"image {place} is missing (images are looked for below {below})"
+        same = unicodedata.normalize("NFC", near) == unicodedata.normalize("NFC", self.path)
+        how = ", the same letters in another Unicode form" if same else ""
+        return f"image {place} is missing, but {near!r} lies there{how}: rename it, or mend the row"
+
+    @property
+    def _folders(self) -> ImageFolders:
+        return self.folders if self.folders is not None else ImageFolders((self.root,))
 
     def facts(self) -> ImageFacts:
         """Digest and size; reads the file, decodes only its header.
@@ -152,7 +208,7 @@ class ImageFile:
                 is smaller than what is to be cut out of it.
         """
         data = self.read()
-        with _opened(data, self.path) as image:
+        with opened(data, self.path) as image:
             width, height = image.size
         return self.cut_facts(ImageFacts(hashlib.sha256(data).hexdigest(), width, height))
 
@@ -202,113 +258,3 @@ class ImageFile:
                 "(left, top, right, bottom)",
                 self,
             )
-
-
-def decode(data: bytes, *, name: str, upright: bool) -> Image:
-    """Decode an image file to 8-bit RGB.
-
-    Args:
-        data: the file's bytes.
-        name: what to call the image in an error.
-        upright: apply the EXIF orientation.
-
-    Raises:
-        ImageError: unknown format, truncated, too large, or sample values of unknown range.
-    """
-    with _opened(data, name) as image:
-        if reason := _not_to_be_had(image):
-            raise ImageError(f"image {name} has {reason}: convert it to RGB of 8 bits")
-        try:
-            image.load()
-            turn = _turn(image) if upright else None
-            image.info = {}  # the old name of transparency, and the orientation that was just looked up
-            plain = _eight_bits(image, name) if image.mode.startswith("I") else image
-            rgb = plain.convert("RGB")
-            return rgb if turn is None else rgb.transpose(turn)
-        except ImageError:
-            raise
-        except Exception as error:
-            raise _broken(name, error) from error
-
-
-def _opened(data: bytes, name: str) -> Image:
-    import PIL.Image
-
-    try:
-        image = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
-    except PIL.UnidentifiedImageError:
-        raise ImageError(
-            f"image {name} ({len(data)} bytes) is not one of {', '.join(FORMATS)}, or is broken: "
-            "convert it or fetch it again"
-        ) from None
-    except Exception as error:
-        raise _broken(name, error) from error
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageError(
-            f"image {name} has {image.width} x {image.height} pixels, more than the limit of {MAX_PIXELS:,}: "
-            "scale it down or leave its row out"
-        )
-    return image
-
-
-def _broken(name: str, error: Exception) -> ImageError:
-    """What Pillow raised (its decoders raise all sorts of things) in the user's words."""
-    import PIL.Image
-
-    if isinstance(error, PIL.Image.DecompressionBombError | PIL.Image.DecompressionBombWarning):
-        return ImageError(f"image {name} is too large: {error} Scale it down or leave its row out")
-    if isinstance(error, MemoryError):
-        return ImageError(f"image {name} does not fit into memory: scale it down or leave its row out")
-    return ImageError(f"image {name} is truncated or broken: {error}. Fetch it again or leave its row out")
-
-
-def _not_to_be_had(image: Image) -> str | None:
-    """What keeps Pillow from turning the image into RGB rightly, if anything does."""
-    from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
-
-    if image.mode == "F":
-        return "floating-point samples of unknown range"
-    if not isinstance(image, TiffImageFile):
-        return None
-    if image.mode == "I":
-        return "signed or 32-bit samples of unknown range"
-    if image.mode == "LAB":
-        return "colours in Lab"
-    bits, photometric = image.tag_v2.get(BITSPERSAMPLE), image.tag_v2.get(PHOTOMETRIC_INTERPRETATION)
-    if image.mode.startswith("I;16") and (bits, photometric) != ((16,), 1):
-        return "grey of 12 bits or with white as 0"  # which Pillow hands out as if it were neither
-    return None
-
-
-def _turn(image: Image) -> Transpose | None:
-    """What makes the image upright, by the orientation that the camera recorded.
-
-    ``ImageOps.exif_transpose`` writes the remaining EXIF block anew, and fails where a camera wrote values
-    into it that Pillow can read but not write.
-    """
-    from PIL.ExifTags import Base
-    from PIL.Image import Transpose
-
-    turns = {
-        2: Transpose.FLIP_LEFT_RIGHT,
-        3: Transpose.ROTATE_180,
-        4: Transpose.FLIP_TOP_BOTTOM,
-        5: Transpose.TRANSPOSE,
-        6: Transpose.ROTATE_270,
-        7: Transpose.TRANSVERSE,
-        8: Transpose.ROTATE_90,
-    }
-    return turns.get(image.getexif().get(Base.Orientation, 1))
-
-
-def _eight_bits(image: Image, name: str) -> Image:
-    """Grey of 16 bits to 8 bits, by the ratio of the two white points."""
-    import numpy as np
-    import PIL.Image
-
-    grey = np.asarray(image).astype(np.int64)
-    if grey.min() < 0 or grey.max() > 65535:
-        raise ImageError(
-            f"image {name} has samples outside 16 bits ({grey.min()} to {grey.max()}): convert it to 8 bits"
-        )
-    return PIL.Image.fromarray(((grey + 128) // 257).astype(np.uint8), mode=None)

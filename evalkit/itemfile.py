@@ -9,6 +9,7 @@ is given. Coordinates are pixels of the stored image.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from evalkit.errors import UsageError
 from evalkit.files import read_text
+from evalkit.folders import ImageFolders
 from evalkit.images import ImageFile
 from evalkit.items import Box, Item, Mask, Point, Points, Region, Side
 
@@ -72,7 +74,7 @@ class _Row(BaseModel):
             raise ValueError(f"{regions[0]} is given without an image")
         return self
 
-    def region(self, root: Path) -> Region | None:
+    def region(self, folders: ImageFolders) -> Region | None:
         """The region.
 
         Raises:
@@ -89,19 +91,24 @@ class _Row(BaseModel):
                 tuple(Point(*place) for place in self.negative_points or ()),
             )
         # The pixels of a mask are those of the stored image, so no orientation is applied.
-        return Mask(ImageFile(root, self.mask, upright=False)) if self.mask is not None else None
+        return Mask(ImageFile.below(folders, self.mask, upright=False)) if self.mask is not None else None
 
 
-def read_items(path: Path, images: Path | None = None, *, digests: bool = False) -> list[ItemRow]:
+def read_items(
+    path: Path, images: Path | Sequence[Path] | None = None, *, digests: bool = False, follow_links: bool = False
+) -> list[ItemRow]:
     """Read an item file.
 
-    Blank lines are skipped. An id may come again only with the very same item. Image files are not opened.
+    Blank lines and a byte-order mark are skipped. An id may come again only with the very same item. Image files
+    are not opened.
 
     Args:
         path: the file.
-        images: folder that image paths are relative to; the file's own folder where it is ``None``.
+        images: folder that image paths are relative to, or several, of which the first counts that has the path; the
+            file's own folder where it is ``None``.
         digests: accept rows that have ``image_sha256`` in place of ``image``. Their items have no image, so
             only what looks vectors up, and encodes nothing, may ask for them.
+        follow_links: links of images may lead anywhere; otherwise into the images folders.
 
     Returns:
         Rows in the file's order.
@@ -115,13 +122,14 @@ def read_items(path: Path, images: Path | None = None, *, digests: bool = False)
         raise UsageError(f"item file {path} is missing") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"item file {path} cannot be read as UTF-8 text: {error}") from error
-    root = path.parent if images is None else images
+    named = (path.parent,) if images is None else (images,) if isinstance(images, Path) else tuple(images)
+    folders = ImageFolders.of(named, follow_links=follow_links)
     rows: dict[str, ItemRow] = {}
     result = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        row = _row(path, number, line, root, digests)
+        row = _row(path, number, line, folders, digests)
         first = rows.setdefault(row.id, row)
         if (first.side, first.item, first.image_sha256) != (row.side, row.item, row.image_sha256):
             raise UsageError(
@@ -134,10 +142,10 @@ def read_items(path: Path, images: Path | None = None, *, digests: bool = False)
     return result
 
 
-def _row(path: Path, number: int, line: str, root: Path, digests: bool) -> ItemRow:
+def _row(path: Path, number: int, line: str, folders: ImageFolders, digests: bool) -> ItemRow:
     try:
         row = _Row.model_validate_json(line)
-        region = row.region(root)
+        region = row.region(folders)
     except ValidationError as error:
         raise UsageError(f"{path}, line {number}: {_explained(error)}") from None
     except ValueError as error:
@@ -147,7 +155,7 @@ def _row(path: Path, number: int, line: str, root: Path, digests: bool) -> ItemR
             f"{path}, line {number}: id {row.id!r} has an image_sha256 but no image: give the image's path"
         )
     # A region counts pixels of the stored image; an image alone is turned as its camera recorded.
-    image = ImageFile(root, row.image, upright=region is None) if row.image is not None else None
+    image = ImageFile.below(folders, row.image, upright=region is None) if row.image is not None else None
     item = Item(row.prompt, text=row.text, instruction=row.instruction, image=image, region=region)
     return ItemRow(row.id, row.side, item, number, row.image_sha256)
 
@@ -171,7 +179,8 @@ def item_json(item: Item, id: str, side: Side, image_path: str | None = None) ->
     """An item as the object that one line holds; what :func:`read_items` reads back.
 
     ``id``, ``side``, ``prompt``, ``text`` and ``instruction`` are always there; ``image`` and the region only
-    where the item has them. Whole-number coordinates stay whole.
+    where the item has them. Whole-number coordinates stay whole. An image that the rows hold
+    themselves is ``image_sha256``.
 
     Args:
         item: the item.
@@ -186,7 +195,9 @@ def item_json(item: Item, id: str, side: Side, image_path: str | None = None) ->
         "text": item.text,
         "instruction": item.instruction,
     }
-    if item.image is not None:
+    if item.image is not None and item.image.held is not None:
+        row["image_sha256"] = item.image.held.digest  # there is no file to name
+    elif item.image is not None:
         row["image"] = item.image.path if image_path is None else image_path
     if isinstance(item.region, Box):
         row["box"] = list(item.region.corners)

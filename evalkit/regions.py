@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 from evalkit.images import ImageFacts
-from evalkit.items import Box, Mask, Point, Region
+from evalkit.items import Box, Mask, Point, Points, Region
 
 
 def fault(region: Region, image: ImageFacts, mask: ImageFacts | None = None) -> str | None:
@@ -40,3 +43,57 @@ def fault(region: Region, image: ImageFacts, mask: ImageFacts | None = None) -> 
         if not (0 <= point.x < image.width and 0 <= point.y < image.height):
             return f"point [{point.x}, {point.y}] lies outside its image of {size}"
     return None
+
+
+def kept(region: Region, image: ImageFacts) -> Region:
+    """What a region with a :func:`fault` is taken for where its row is to be scored all the same.
+
+    A box without area that touches its image is the pixel (or the line of them) that it touches; one outside its
+    image says nothing of where to look, and is the whole image. A point outside is the nearest pixel. A mask of
+    another size is left as it is: nothing says which pixels it means.
+
+    Args:
+        region: in pixels of the stored image.
+        image: facts of that image.
+    """
+    if isinstance(region, Box):
+        across, down = _touched(region.x0, region.x1, image.width), _touched(region.y0, region.y1, image.height)
+        if across is None or down is None:
+            return Box(0, 0, image.width, image.height)
+        return Box(across[0], down[0], across[1], down[1])
+    if isinstance(region, Point):
+        return Point(_on(region.x, image.width), _on(region.y, image.height))
+    if isinstance(region, Points):
+        return Points(
+            tuple(Point(_on(point.x, image.width), _on(point.y, image.height)) for point in region.positive),
+            tuple(Point(_on(point.x, image.width), _on(point.y, image.height)) for point in region.negative),
+        )
+    return region
+
+
+def look_normalised(regions: Iterable[Region]) -> bool:
+    """Whether all coordinates lie from 0 to 1, as those do that count fractions of an image in place of its pixels."""
+    places = [place for region in regions for place in _coordinates(region)]
+    return bool(places) and all(0 <= place <= 1 for place in places)
+
+
+def _touched(start: float, end: float, size: int) -> tuple[float, float] | None:
+    """The extent of a box along one side of its image: at least a pixel, or ``None`` where it is off the image."""
+    if end > start:
+        return (start, end) if end > 0 and start < size else None
+    pixel = math.floor(start)
+    return (pixel, pixel + 1) if 0 <= pixel < size else None
+
+
+def _on(place: float, size: int) -> float:
+    return place if 0 <= place < size else 0 if place < 0 else size - 1
+
+
+def _coordinates(region: Region) -> tuple[float, ...]:
+    if isinstance(region, Box):
+        return region.corners
+    if isinstance(region, Point):
+        return (region.x, region.y)
+    if isinstance(region, Points):
+        return tuple(place for point in (*region.positive, *region.negative) for place in (point.x, point.y))
+    return ()

@@ -170,6 +170,8 @@ class Settings(Written):
     """What vectors were kept as."""
     prompting: Prompting | None = None
     """How regions were to reach the model; null: by its own input where it takes them, else as text."""
+    bad_regions: Literal["refuse", "keep"] = "refuse"
+    """What was done with a region without area or outside its image: refused, or taken for what is nearest to it."""
 
 
 class Environment(Written):

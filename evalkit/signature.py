@@ -62,6 +62,7 @@ def signature(
         "exif": settings.exif,
         "dedup": "official" if settings.official_dedup else "content",
         "vectors": settings.vectors,
+        **({"regions": "bad kept"} if prompting is not None and settings.bad_regions == "keep" else {}),
         "evalkit": __version__,
     }
     return "|".join(f"{key}:{value}" for key, value in parts.items())

@@ -11,7 +11,7 @@ import fnmatch
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evalkit.errors import DataError, UsageError
+from evalkit.folders import ImageFolders
+from evalkit.images import Held, ImageFile
 from evalkit.items import Item
 
 if TYPE_CHECKING:
@@ -97,26 +99,58 @@ class TaskCard(BaseModel):
 
 @dataclass(frozen=True)
 class DataFolder:
-    """Where data lies: rows below ``root``, images below ``images``."""
+    """Where data lies: rows below ``root``, images below ``images``, or else below one of ``more``.
+
+    Attributes:
+        root: the data folder.
+        images: the first images folder.
+        more: further ones, looked into in this order.
+        follow_links: links of images may lead anywhere; otherwise into the images folders.
+    """
 
     root: Path
     images: Path
+    more: tuple[Path, ...] = ()
+    follow_links: bool = False
 
     @classmethod
-    def at(cls, root: Path, images: Path | None = None) -> DataFolder:
-        """``images`` defaults to ``root/images``, then ``root/../images``.
+    def at(cls, root: Path, images: Path | Sequence[Path] | None = None, *, follow_links: bool = False) -> DataFolder:
+        """With the images folders that are named, in this order, and last ``root/images``, or else ``root/../images``.
+
+        Args:
+            root: the data folder.
+            images: one folder, any number of them, or none.
+            follow_links: links of images may lead anywhere.
 
         Raises:
             UsageError: a folder that was named does not exist.
         """
         if not root.is_dir():
             raise UsageError(f"data folder {root} does not exist")
-        if images is not None:
-            if not images.is_dir():
-                raise UsageError(f"images folder {images} does not exist")
-            return cls(root, images)
-        beside = root.resolve().parent / "images"
-        return cls(root, beside if beside.is_dir() and not (root / "images").is_dir() else root / "images")
+        named = () if images is None else (images,) if isinstance(images, Path) else tuple(images)
+        for folder in named:
+            if not folder.is_dir():
+                raise UsageError(f"images folder {folder} does not exist")
+        beside, own = root.resolve().parent / "images", root / "images"
+        usual = beside if beside.is_dir() and not own.is_dir() else own
+        if not named:
+            return cls(root, usual, follow_links=follow_links)
+        return cls(root, named[0], (*named[1:], *([usual] if usual.is_dir() else [])), follow_links)
+
+    @cached_property
+    def folders(self) -> ImageFolders:
+        """All images folders."""
+        return ImageFolders.of((self.images, *self.more), follow_links=self.follow_links)
+
+    def image(self, path: str, *, upright: bool = True, held: Held | None = None) -> ImageFile:
+        """An image of the rows, below the first images folder that has it.
+
+        Args:
+            path: as the rows have it.
+            upright: apply the orientation that the camera recorded.
+            held: its bytes, where the rows hold them themselves.
+        """
+        return ImageFile.below(self.folders, path, upright=upright, held=held)
 
 
 @dataclass(frozen=True)

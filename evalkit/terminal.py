@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from typing import Any
 
 
 def percent(value: float | None) -> str:
@@ -33,3 +35,17 @@ def one_line(text: str) -> str:
     """
     line = printable(" ".join(text.split()))
     return re.sub(r"##(?=\w*\[)", "## ", re.sub(r"^:(?=:)", ": ", line))
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A value as JSON to print: the letters of all writings as they are, and what steers a terminal escaped.
+
+    Raises:
+        ValueError: a number that JSON does not have.
+    """
+    return escaped_json(json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False))
+
+
+def escaped_json(text: str) -> str:
+    """JSON with every character escaped that is none to be seen; it parses to the same. Line ends stay."""
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)

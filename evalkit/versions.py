@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -29,6 +30,7 @@ def in_version(text: bytes, schema: str, version: int, migrations: Migrations) -
         VersionError: the file is of a newer version, or of an older one that there is no migration from; or an object
             in it has a key twice, of which readers take one or the other.
     """
+    text = text.removeprefix(codecs.BOM_UTF8)  # some editors put it before what they save
     try:
         data = json.loads(text, object_pairs_hook=_once)
     except VersionError:

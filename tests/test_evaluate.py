@@ -135,6 +135,8 @@ def rows_of(name: str) -> Columns:
     for row in range(ROWS):
         for column in {"tgt_text", "tgt_img_path"} & columns.keys():
             columns[column][row] = columns[column][row][: 2 + row * row % 5]
+    if "bbox" in columns:  # on the images, which are small
+        columns["bbox"] = [[1.0, row % 3 + 0.5, 4.0, 2.25] for row in range(ROWS)]
     return columns
 
 
@@ -429,7 +431,8 @@ def half(data: Path, tmp_path: Path) -> Path:
         ("../../outside.png", "image path '../../outside.png' leaves the images folder"),
         ("/etc/hostname", "image path '…/hostname' leaves the images folder"),
         ("WebQA/../../secret.png", "leaves the images folder"),
-        ("WebQA\\c1.jpg", "leaves the images folder"),
+        ("C:\\WebQA\\c1.jpg", "has a backslash or a drive, as on Windows, and names no place in the images folder"),
+        ("WebQA\\..\\..\\secret.png", "leaves the images folder"),
         ("WebQA/link.png", "is a link that leads out of the images folder"),
         ("WebQA/missing.png", "missing.png is missing"),
         ("WebQA/" + "x" * 300 + ".png", "cannot be read: File name too long"),
@@ -598,6 +601,7 @@ from evalkit.embedders.baselines import Random
 
 class Boxer(Random):
     def __init__(self):
+        super().__init__()
         self.info = EmbedderInfo(name="boxer", dimension=64, regions=frozenset({"box"}))
 """
 
@@ -610,18 +614,31 @@ class Boxer(Random):
     ],
 )
 def test_a_box_that_is_not_on_its_image_is_named_with_its_row(box, says, tmp_path):
-    """To an embedder that takes boxes; to others it is no more than words in the prompt."""
+    """To an embedder that takes boxes, and to others, to which it is no more than words in the prompt."""
     name = "SCaR/RefCOCOg"
     columns = golden(name) | {"bbox": [[0.0, 0.0, 9.5, 2.0], box, [1.0, 1.0, 2.0, 2.0]]}
     write(tmp_path / "data", name, columns)
     draw_images(tmp_path / "data", columns)
     (tmp_path / "boxer.py").write_text(BOXER)
-    assert run(tmp_path / "boxer", f"{tmp_path / 'boxer.py'}:Boxer", tasks=name, data=tmp_path / "data") == 4
-    error = tasks_of(tmp_path / "boxer")[name]["error"]
-    assert error["type"] == "RegionError"
-    assert error["message"].startswith(says)
-    assert error["message"].endswith(", query of DATA/SCaR_eval_RefCOCOg.parquet, row 1")
-    assert run(tmp_path / "random", "random", tasks=name, data=tmp_path / "data") == 0
+    found = []
+    ways = [(f"{tmp_path / 'boxer.py'}:Boxer", "native"), *(("random", mode) for mode in ("text", "none", "crop"))]
+    for model, mode in ways:
+        out, more = tmp_path / mode, ["--prompting", mode]
+        assert run(out, model, tasks=name, data=tmp_path / "data", more=more) == 4
+        error = tasks_of(out)[name]["error"]
+        assert error["type"] == "RegionError"
+        assert error["message"].startswith(says)
+        assert error["message"].endswith(", query of DATA/SCaR_eval_RefCOCOg.parquet, row 1")
+        found.append(error)
+        (timing,) = out.glob("*/*/timing.json")
+        assert json.loads(timing.read_text())["tasks"][name]["embedded"] == 0  # it was found out before
+        # With the option that the message names there is a number, and it says what was done.
+        kept = tmp_path / f"{mode}-kept"
+        assert run(kept, model, tasks=name, data=tmp_path / "data", more=[*more, "--bad-regions", "keep"]) == 0
+        task = tasks_of(kept)[name]
+        assert any(warning.startswith("1 of 3 regions hold no pixel of their image") for warning in task["warnings"])
+        assert "|regions:bad kept|" in task["signature"]
+    assert found == [found[0]] * 4
 
 
 def test_a_mask_and_a_candidate_are_found_in_their_rows(tmp_path):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.terminal import one_line, percent, printable
+from evalkit.terminal import escaped_json, json_text, one_line, percent, printable
 
 
 @given(st.text())
@@ -47,3 +49,17 @@ def test_what_a_ci_system_would_do_is_broken(text, shown):
 
 def test_percent():
     assert [percent(v) for v in (0.0, 0.12345, 1.0, None)] == ["0.0", "12.3", "100.0", "–"]
+
+
+@given(st.dictionaries(st.text(), st.text() | st.lists(st.text())), st.sampled_from([None, 2]))
+def test_json_to_print_parses_to_the_same_and_steers_no_terminal(value, indent):
+    shown = json_text(value, indent)
+    assert all(c.isprintable() or c == "\n" for c in shown)
+    assert json.loads(shown) == value
+    assert escaped_json(shown) == shown
+
+
+def test_json_to_print_keeps_letters_and_escapes_the_rest():
+    assert json_text(["猫é", "\x1b[31m\x9b\u202e\u2066\x7f\U000e0001"]) == (
+        '["猫é", "\\u001b[31m\\u009b\\u202e\\u2066\\u007f\\udb40\\udc01"]'
+    )

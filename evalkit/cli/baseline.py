@@ -66,13 +66,12 @@ def show(folder: Path, as_json: bool) -> None:
     """Show the numbers of a baseline, as evalkit run printed them."""
     from evalkit.baseline import history as read
     from evalkit.cli.tables import run_summary
-    from evalkit.results import json_bytes
     from evalkit.task import all_cards
-    from evalkit.terminal import one_line
+    from evalkit.terminal import json_text, one_line
 
     baseline = read(folder)
     if as_json:
-        click.echo(json_bytes(baseline.run.model_dump(mode="json", by_alias=True)).decode(), nl=False)
+        click.echo(json_text(baseline.run.model_dump(mode="json", by_alias=True), indent=2))
         return
     click.echo(run_summary(folder, baseline.run, all_cards(), {}).rpartition("\n")[0].lstrip("\n"))
     last = baseline.history[-1]
@@ -86,10 +85,10 @@ def history(folder: Path, as_json: bool) -> None:
     """List what was accepted when and why, the last one first."""
     from evalkit.baseline import history as read
     from evalkit.cli.verdicts import baseline_table
-    from evalkit.results import json_bytes
+    from evalkit.terminal import json_text
 
     baseline = read(folder)
     if as_json:
-        click.echo(json_bytes([one.model_dump(mode="json") for one in baseline.history]).decode(), nl=False)
+        click.echo(json_text([one.model_dump(mode="json") for one in baseline.history], indent=2))
     else:
         click.echo(baseline_table(baseline))

@@ -32,18 +32,17 @@ def command(model: str, device: str, batch_tokens: int, as_json: bool) -> int:
     others. Exits with 1 where one of them fails; what follows from a failure is skipped.
     """
     import dataclasses
-    import json
 
     from evalkit.check import check
     from evalkit.cli.tables import aligned
     from evalkit.embedders.registry import load_embedder, parse_model
-    from evalkit.terminal import one_line
+    from evalkit.terminal import json_text, one_line
 
     loaded = load_embedder(parse_model(model), device)
     findings = check(loaded.embedder, batch_tokens)
     failed = [finding for finding in findings if finding.passed is False]
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
+        click.echo(json_text([dataclasses.asdict(finding) for finding in findings], indent=2))
     else:
         click.echo(aligned([["check", "", "found"], *([f.name, _says(f), f.detail] for f in findings)]))
         click.echo(f"{one_line(loaded.info.name)}: {len(failed)} of {len(findings)} checks failed")

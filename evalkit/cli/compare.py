@@ -35,7 +35,6 @@ def command(
     verdicts make no difference to it (evalkit gate).
     """
     import dataclasses
-    import json
     from datetime import date
 
     from evalkit.cli.verdicts import flips_table, gate_table
@@ -44,6 +43,7 @@ def command(
     from evalkit.gate import judge
     from evalkit.gateconfig import origin, read_config
     from evalkit.sides import read_side
+    from evalkit.terminal import escaped_json, json_text
     from evalkit.verdicts.record import gate_json
 
     chosen = read_config(config, {"allow": allow or None})
@@ -51,11 +51,11 @@ def command(
     if explain is not None:
         found = flips(*sides, explain, chosen.allow)
         if as_json:
-            click.echo(json.dumps([dataclasses.asdict(flip) for flip in found], indent=2, ensure_ascii=False))
+            click.echo(json_text([dataclasses.asdict(flip) for flip in found], indent=2))
         else:
             click.echo(flips_table(explain, found, limit))
         return 0
     comparison = compare(*sides, alpha=chosen.alpha, allow=chosen.allow, alpha_from=origin("alpha", config))
     gate = judge(comparison, chosen, today=date.today())
-    click.echo(gate_json(gate).decode() if as_json else gate_table(gate, answer=False), nl=not as_json)
+    click.echo(escaped_json(gate_json(gate).decode()) if as_json else gate_table(gate, answer=False), nl=not as_json)
     return 0 if comparison.compared else 3

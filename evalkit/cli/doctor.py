@@ -14,13 +14,13 @@ Example:
 def command(as_json: bool) -> int:
     """What is installed, which device, which FAISS. Exits with 1 if something is wrong."""
     import dataclasses
-    import json
 
     from evalkit.doctor import diagnose
+    from evalkit.terminal import json_text
 
     found = diagnose()
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(found), indent=2))
+        click.echo(json_text(dataclasses.asdict(found), indent=2))
     else:
         width = max(map(len, found.facts))
         for name, value in found.facts.items():

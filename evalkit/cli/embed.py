@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -27,20 +28,34 @@ An item is one JSON object a line:
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="NPZ file with ids and vectors.")
 @click.option(
     "--images",
+    multiple=True,
     type=click.Path(path_type=Path),
-    help="Folder that image paths are relative to.  [default: that of the input]",
+    help="Folder that image paths are relative to; may be given again: the first that has a path is taken.  [default: "
+    "that of the input]",
 )
+@options.follow_links
+@options.bad_regions
 @options.device
 @options.batch_tokens
 @options.quiet
 def command(
-    model: str, source: Path, output: Path, images: Path | None, device: str, batch_tokens: int, quiet: bool
+    model: str,
+    source: Path,
+    output: Path,
+    images: tuple[Path, ...],
+    follow_links: bool,
+    bad_regions: Literal["refuse", "keep"],
+    device: str,
+    batch_tokens: int,
+    quiet: bool,
 ) -> None:
     """Embed the items of a JSON-lines file into an NPZ file: ids, and vectors in the order of the lines."""
     import io
+    from dataclasses import replace
 
     import numpy as np
 
+    from evalkit.checkedregions import checked_regions
     from evalkit.embedders.registry import load_embedder, parse_model
     from evalkit.encoding.encode import Encoder
     from evalkit.encoding.imageindex import ImageIndex
@@ -50,25 +65,34 @@ def command(
     from evalkit.itemfile import read_items
     from evalkit.items import Side, concerns
     from evalkit.progress import Progress
+    from evalkit.terminal import one_line
 
-    rows = read_items(source, images)
+    def with_line(error: ItemError) -> ItemError:
+        line = next((row.line for row in rows if concerns(error, row.item)), None)
+        return error if line is None else type(error)(f"{source}, line {line}: {error}")
+
+    rows, index = read_items(source, images or None, follow_links=follow_links), ImageIndex()
+    try:
+        checked = checked_regions([row.item for row in rows], index, bad_regions)
+    except ItemError as error:
+        raise with_line(error) from error
+    for warning in checked.warnings:
+        click.echo(f"warning: {one_line(warning)}", err=True)
+    rows = [replace(row, item=item) for row, item in zip(rows, checked.items, strict=True)]
     loaded = load_embedder(parse_model(model), device)
     vectors = np.empty((len(rows), loaded.info.dimension), dtype=np.float32)
     progress = Progress(quiet=quiet)
     sides: tuple[Side, Side] = ("query", "candidate")
     with VectorStore(None) as store, progress.run(loaded.info.name, 1), progress.task(source.name):
         progress.expect(len(rows))
-        encoder = Encoder(loaded, store, ImageIndex(), batch_tokens, progress=progress)
+        encoder = Encoder(loaded, store, index, batch_tokens, progress=progress)
         for side in sides:
             places = [place for place, row in enumerate(rows) if row.side == side]
             try:
                 if places:
                     vectors[places] = encoder.encode([rows[place].item for place in places], side)
             except ItemError as error:
-                line = next((rows[place].line for place in places if concerns(error, rows[place].item)), None)
-                if line is None:
-                    raise
-                raise type(error)(f"{source}, line {line}: {error}") from error
+                raise with_line(error) from error
     buffer = io.BytesIO()
     np.savez(buffer, ids=np.array([row.id for row in rows]), vectors=vectors)
     write_atomically(output, buffer.getvalue())

@@ -17,15 +17,14 @@ def command(as_json: bool) -> None:
 
     Besides these, --model takes FILE.py:Class and package.module:Class.
     """
-    import json
-
     from evalkit import tiny
     from evalkit.cli.tables import aligned
     from evalkit.embedders.registry import NAMED, describe_families, names
+    from evalkit.terminal import json_text
 
     found = describe_families()
     if as_json:
-        click.echo(json.dumps({"families": found, "names": names()}, indent=2))
+        click.echo(json_text({"families": found, "names": names()}, indent=2))
         return
     rows = [["write", "what", "options"]]
     rows += [[f["write"], f["what"], ", ".join(f["options"]) or "–"] for f in found]

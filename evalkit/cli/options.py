@@ -24,8 +24,22 @@ data = click.option(
 )
 images = click.option(
     "--images",
+    multiple=True,
     type=click.Path(path_type=Path),
-    help="Folder with their images.  [default: DATA/images, then DATA/../images]",
+    help="Folder with their images; may be given again: the first that has a path is taken. Last DATA/images is looked "
+    "into, or else DATA/../images.",
+)
+follow_links = click.option(
+    "--follow-links",
+    is_flag=True,
+    help="Links of images may lead anywhere, and not into the images folders alone: for data that you trust.",
+)
+bad_regions = click.option(
+    "--bad-regions",
+    type=click.Choice(["refuse", "keep"]),
+    default="refuse",
+    show_default=True,
+    help="Boxes without area, boxes and points outside their image: fail, or score the rows all the same.",
 )
 official_dedup = click.option(
     "--official-dedup",

@@ -26,6 +26,7 @@ Examples:
     "--data", type=click.Path(path_type=Path), help="Folder of the data, for texts and images on pages of samples."
 )
 @options.images
+@options.follow_links
 @click.option(
     "--media",
     type=click.Choice(["none", "thumbnails", "full"]),
@@ -61,7 +62,8 @@ def command(
     out: Path,
     markdown_file: Path | None,
     data: Path | None,
-    images: Path | None,
+    images: tuple[Path, ...],
+    follow_links: bool,
     media: Literal["none", "thumbnails", "full"],
     samples: int,
     published: bool,
@@ -81,9 +83,9 @@ def command(
     from evalkit.task import DataFolder
     from evalkit.terminal import one_line
 
-    if images is not None and data is None:
+    if images and data is None:
         raise UsageError("--images without --data: name the folder with the parquet files, too")
-    folder = DataFolder.at(data, images) if data is not None else None
+    folder = DataFolder.at(data, images, follow_links=follow_links) if data is not None else None
     choices = Choices(folder, media, samples, published, more)
     done = report(runs, out, markdown_file, choices, Progress(quiet=quiet))
     for warning in done.warnings:

@@ -38,6 +38,7 @@ The same command again goes on where it stopped; nothing is embedded twice."""
 )
 @options.data
 @options.images
+@options.follow_links
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="RUNS folder.")
 @click.option(
     "--limit",
@@ -76,12 +77,14 @@ The same command again goes on where it stopped; nothing is embedded twice."""
     help="How regions reach the model: its own input; the words that name them alone; the image cut to them; or not "
     "at all, e.g. --prompting none.  [default: native where the model takes them, else text]",
 )
+@options.bad_regions
 @options.quiet
 def command(
     models: tuple[str, ...],
     selectors: tuple[str, ...],
     data: Path,
-    images: Path | None,
+    images: tuple[Path, ...],
+    follow_links: bool,
     out: Path,
     limit: int | None,
     device: str,
@@ -93,6 +96,7 @@ def command(
     official_dedup: bool,
     exif: str,
     prompting: str | None,
+    bad_regions: str,
     quiet: bool,
 ) -> int:
     """Evaluate models on tasks and write a run for each model: RUNS/<model>/<run id>.
@@ -112,7 +116,7 @@ def command(
     from evalkit.terminal import one_line
 
     cards = select_tasks(selectors)
-    folder = DataFolder.at(data, images)
+    folder = DataFolder.at(data, images, follow_links=follow_links)
     specs = [parse_model(text) for text in dict.fromkeys(models)]
     if device != "auto":  # to find out what auto stands for, torch would have to be loaded
         pick_device(device)
@@ -123,6 +127,7 @@ def command(
             "exif": exif,
             "vectors": vectors,
             "prompting": prompting,
+            "bad_regions": bad_regions,
         }
     )
     exit_code = 0

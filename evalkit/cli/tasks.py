@@ -20,14 +20,13 @@ def command(selectors: tuple[str, ...], as_json: bool) -> None:
     SELECTOR: a suite (mmeb, scar, miniature, example), 'all', a group (mmeb/classification, mmeb/vqa,
     mmeb/retrieval, mmeb/grounding, mmeb/ind, mmeb/ood), a task, or a glob.
     """
-    import json
-
     from evalkit.cli.tables import aligned
     from evalkit.task import all_cards, select_tasks
+    from evalkit.terminal import json_text
 
     cards = select_tasks(selectors) if selectors else all_cards()
     if as_json:
-        click.echo(json.dumps([card.model_dump(mode="json") for card in cards], indent=2, ensure_ascii=False))
+        click.echo(json_text([card.model_dump(mode="json") for card in cards], indent=2))
         return
     if len(cards) == 1 and selectors:
         for name, value in cards[0].model_dump(mode="json").items():

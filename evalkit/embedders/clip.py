@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from evalkit.images import ImageFacts, ImageFile
 
-CODE_VERSION = "1"  # raise it when this module begins to give other vectors for the same checkpoint
+CODE_VERSION = "2"  # raise it when this module begins to give other vectors for the same checkpoint
 MODEL_TYPES = ("clip", "siglip")
 _YES_NO = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 # Parameters of the loss: no vector depends on them, and some conversions leave them out.
@@ -290,6 +290,7 @@ class Clip:
             padding_side="right",
             truncation=True,
             max_length=self._shape.text_length,
+            split_special_tokens=True,  # ``<|endoftext|>`` among the data's words is text, and not where to pool
             return_tensors="pt",
         ).to(self._device)
         # SigLIP was trained without a mask: it attends to its padding, and pools at the last position.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.embedders.base import CountsImages
 from evalkit.embedders.registry import LoadedEmbedder
-from evalkit.encoding.batches import Entry, estimator
+from evalkit.encoding.batches import BATCH_PIXELS, Entry, estimator
 from evalkit.encoding.contract import checked, describe
 from evalkit.encoding.imageindex import ImageIndex
 from evalkit.encoding.memory import Room, free_memory, out_of_memory
@@ -108,8 +108,11 @@ class Forward:
         ahead: deque[dict[Identity, Future[Image]]] = deque()
         try:
             for place, batch in enumerate(batches):
-                for later in batches[place + len(ahead) : place + _AHEAD + 1]:
-                    ahead.append(self.images.decode_all(later))
+                for number in range(place + len(ahead), min(place + _AHEAD + 1, len(batches))):
+                    # One at least, and no more than a batch may hold: few images may be a great deal.
+                    if ahead and sum(map(_pixels_of, batches[place : number + 1])) > BATCH_PIXELS:
+                        break
+                    ahead.append(self.images.decode_all(batches[number]))
                 yield batch, _with_pixels(batch, ahead.popleft())
         finally:
             for futures in ahead:
@@ -151,6 +154,11 @@ class Forward:
             self.stats.embedder_seconds += time.monotonic() - began
             given = sum(item.image is not None for item in items)
             self.stats.images_encoded += given if counting is None else int(counting.images_encoded) - before
+
+
+def _pixels_of(entries: Sequence[Entry]) -> int:
+    images = {entry.picture: entry.image for entry in entries if entry.image is not None}
+    return sum(image.width * image.height for image in images.values())
 
 
 def _with_pixels(entries: Sequence[Entry], decoded: dict[Identity, Future[Image]]) -> list[Item]:

@@ -25,8 +25,12 @@ class ImageIndex:
         self._facts: dict[ImageFile, ImageFacts] = {}  # of whole images
         self._threads = ThreadPoolExecutor(min(16, os.cpu_count() or 1), "evalkit-images")
 
-    def gather(self, items: Iterable[Item]) -> None:
+    def gather(self, items: Iterable[Item], *, unread_allowed: bool = False) -> None:
         """Read the facts of all images and masks of the items.
+
+        Args:
+            items: any.
+            unread_allowed: leave out what cannot be read; :meth:`knows` says which that was.
 
         Raises:
             ImageError: the first of them that cannot be read, with the item that it belongs to.
@@ -38,9 +42,15 @@ class ImageIndex:
                     new.setdefault(image.whole, (image, item))
         for whole, facts in zip(new, self._threads.map(_facts_or_error, new), strict=True):
             if isinstance(facts, ImageError):
+                if unread_allowed:
+                    continue
                 image, item = new[whole]
                 raise ImageError(f"{facts} (item {describe(item)})", image) from facts
             self._facts[whole] = facts
+
+    def knows(self, image: ImageFile) -> bool:
+        """Whether an image was gathered, itself or another part of it."""
+        return image.whole in self._facts
 
     def facts(self, image: ImageFile) -> ImageFacts:
         """Facts of an image that was gathered, itself or another part of it."""

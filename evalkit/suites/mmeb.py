@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evalkit.errors import DataError
-from evalkit.images import ImageFile
 from evalkit.items import IMAGE_MARK, Item
 from evalkit.suites import CardSuite, rows
+from evalkit.suites.copies import check_rows, check_shards
 from evalkit.task import Task
 
 if TYPE_CHECKING:
@@ -55,21 +55,23 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
     files = rows.find(folder.root, (f"{subset}/test-*.parquet", f"mmeb/{subset}/test-*.parquet"))
     # The official loaders of tasks with text candidates read no candidate images.
     unread = {"tgt_img_path"} if card.family in TEXT_CANDIDATES else set()
-    data = rows.read(files, [column for column in _V2 if column not in unread], options.limit)
+    check_shards(files)
+    columns = [column for column in _V2 if column not in unread]
+    data = rows.read(files, columns, options.limit, ("qry_img_path", "tgt_img_path"))
     data.require(*(column for column in _V1 if column not in unread))
     layout_v2 = data.has("qry_inst", "tgt_inst")
     if not layout_v2 and (data.has("qry_inst") or data.has("tgt_inst")):
         data.require("qry_inst", "tgt_inst")
 
-    warnings: list[str] = []
+    warnings = list(rows.surplus(len(data), card.queries))
     asked = _query_texts(card, data, layout_v2, warnings)
-    paths = data.strings("qry_img_path")
+    paths = data.paths("qry_img_path")
     queries = [
-        _query(card, text, path, folder, options, data.where(row))
+        _query(card, text, path, folder, options, data, row)
         for row, (text, path) in enumerate(zip(asked, paths, strict=True))
     ]
     texts = data.lists("tgt_text")
-    images = texts if card.family in TEXT_CANDIDATES else data.lists("tgt_img_path", null_is_blank=True)
+    images = texts if card.family in TEXT_CANDIDATES else data.path_lists("tgt_img_path")
     unequal = np.flatnonzero(texts.lengths != images.lengths)
     if unequal.size:
         row = int(unequal[0])
@@ -93,6 +95,7 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
     starts = np.cumsum(texts.lengths) - texts.lengths
     labels = [names[number] for number in flat[starts]]
     pools = rows.split_rows(flat, texts.lengths)
+    warnings += check_rows(data.places, zip(paths, (text.content for text in asked), labels, pools, strict=True))
     contents = zip(paths, (text.content for text in asked), labels, strict=True)
     return Task(
         card=card,
@@ -137,12 +140,14 @@ def _split_v1(text: str, instruction: str) -> _Text:
     return _Text(mark + space + instruction, content.removeprefix(" "))
 
 
-def _query(card: TaskCard, text: _Text, path: str, folder: DataFolder, options: LoadOptions, where: str) -> Item:
+def _query(
+    card: TaskCard, text: _Text, path: str, folder: DataFolder, options: LoadOptions, data: rows.Rows, row: int
+) -> Item:
     image = None
     if card.family != "image_t2i":  # the official loader gives text-to-image queries no image, whatever the row has
         if not path:
-            raise DataError(f"{where}: qry_img_path is empty, and {card.family} queries have an image")
-        image = ImageFile(folder.images, path, options.upright)
+            raise DataError(f"{data.where(row)}: qry_img_path is empty, and {card.family} queries have an image")
+        image = folder.image(path, upright=options.upright, held=data.held.get(path))
     return Item(_query_prompt(card, text), text.content, text.plain_instruction, image)
 
 
@@ -236,7 +241,7 @@ class _Candidates:
         return part
 
     def _item(self, part: _Text, instruction: str, has_caption: bool, path: str) -> Item:
-        image = ImageFile(self.folder.images, path, self.options.upright)
+        image = self.folder.image(path, upright=self.options.upright, held=self.data.held.get(path))
         if part.verbatim:
             plain = part.content.replace(_RAW_MARK, "").strip()
             return Item(part.content.replace(_RAW_MARK, IMAGE_MARK), plain, "", image)

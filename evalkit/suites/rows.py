@@ -1,9 +1,10 @@
-"""Parquet files to columns: found, memory-mapped, checked, and with every distinct string held once."""
+"""Rows of parquet files by column: checked, and with every distinct string held once."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from evalkit.errors import DataError
-from evalkit.files import open_file
+from evalkit.folders import posix
+from evalkit.suites.parquet import Columns, read_columns
+from evalkit.suites.parquet import find as find
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from evalkit.images import Held
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,13 @@ class Places:
     files: tuple[Path, ...]
     starts: tuple[int, ...]
 
+    def file_of(self, row: int) -> int:
+        """The number of the file that a row is in."""
+        return max(i for i, start in enumerate(self.starts) if start <= row)
+
     def where(self, row: int) -> str:
         """File and row, for an error."""
-        number = max(i for i, start in enumerate(self.starts) if start <= row)
+        number = self.file_of(row)
         return f"{self.files[number]}, row {row - self.starts[number]}"
 
 
@@ -57,38 +65,49 @@ class Rows(Places):
     """The rows of a task's parquet files, in order.
 
     Attributes:
-        columns: names of all columns of the files, those that were not read included.
-        table: the columns that were read.
+        read: the columns that were read.
+        wanted: names of the columns that a task is made of, for an error.
     """
 
-    columns: tuple[str, ...]
-    table: pa.Table
+    read: Columns
+    wanted: tuple[str, ...]
 
     def __len__(self) -> int:
-        return int(self.table.num_rows)
+        return self.read.count
 
     def has(self, *columns: str) -> bool:
         """Whether all these columns are there."""
-        return all(column in self.table.column_names for column in columns)
+        return all(column in self.read.chunks for column in columns)
 
     @property
     def places(self) -> Places:
         """Where the rows are, alone."""
         return Places(self.files, self.starts)
 
+    @property
+    def held(self) -> Mapping[str, Held]:
+        """The bytes of images that the rows hold themselves, by the names that :meth:`paths` gives them."""
+        return self.read.held
+
     def require(self, *columns: str) -> None:
         """Raise DataError where a column is missing, naming those that are there."""
-        missing = [column for column in columns if column not in self.table.column_names]
+        missing = [column for column in columns if not self.has(column)]
         if missing:
+            wanted = f"; wanted are {', '.join(self.wanted)}" if not self.read.chunks else ""
             raise DataError(
                 f"{self.files[0]}: column {', '.join(missing)} is missing; "
-                f"there are {', '.join(self.columns) or 'none'}"
+                f"there are {', '.join(self.read.present) or 'none'}{wanted}"
             )
 
     def strings(self, column: str) -> list[str]:
         """A column of strings; null reads as the empty string."""
         self.require(column)
-        return [value or "" for value in self._cast(column, pa.string()).to_pylist()]
+        found: list[str] = []
+        for start, chunk in self._chunks(column):
+            self._check_kind(column, chunk.type, pa.string())
+            self._check_text(column, start, chunk)
+            found += [value or "" for value in chunk.to_pylist()]
+        return found
 
     def lists(self, column: str, *, null_is_blank: bool = False) -> StringLists:
         """A column of lists of strings.
@@ -97,19 +116,40 @@ class Rows(Places):
             DataError: a null list, or a null element unless ``null_is_blank``; with file and row.
         """
         self.require(column)
-        array = self._cast(column, pa.list_(pa.string())).combine_chunks()
-        if array.null_count:
-            raise DataError(f"{self.where(pc.is_null(array).index(True).as_py())}: {column} is null, not a list")
-        lengths = np.asarray(pc.list_value_length(array), dtype=np.int64)
-        flat = pc.list_flatten(array)
-        if flat.null_count:
-            if not null_is_blank:
-                position = pc.is_null(flat).index(True).as_py()
-                row = int(np.searchsorted(np.cumsum(lengths), position, side="right"))
-                raise DataError(f"{self.where(row)}: {column} holds a null among its {lengths[row]} entries")
-            flat = pc.fill_null(flat, "")
-        encoded = flat.dictionary_encode()
-        return StringLists(np.asarray(encoded.indices, dtype=np.int64), lengths, encoded.dictionary.to_pylist())
+        numbers: dict[str, int] = {}
+        codes: list[NDArray[np.int64]] = []
+        lengths: list[NDArray[np.int64]] = []
+        for start, chunk in self._chunks(column):
+            self._check_kind(column, chunk.type, pa.list_(pa.string()))
+            self._check_text(column, start, chunk)
+            if chunk.null_count:
+                row = start + pc.is_null(chunk).index(True).as_py()
+                raise DataError(f"{self.where(row)}: {column} is null, not a list")
+            lengths.append(np.asarray(pc.list_value_length(chunk), dtype=np.int64))
+            flat = _coded(pc.list_flatten(chunk))
+            if flat.null_count:
+                if not null_is_blank:
+                    position = pc.is_null(flat).index(True).as_py()
+                    row = int(np.searchsorted(np.cumsum(lengths[-1]), position, side="right"))
+                    raise DataError(
+                        f"{self.where(start + row)}: {column} holds a null among its {lengths[-1][row]} entries"
+                    )
+                flat = _coded(pc.fill_null(flat.cast(flat.type.value_type), ""))
+            codes.append(_numbered(flat, numbers))
+        return _by_first_appearance(np.concatenate(codes), np.concatenate(lengths), list(numbers))
+
+    def paths(self, column: str) -> list[str]:
+        """A column that names images, or holds them: paths with ``/``; blank where there is none."""
+        return [self._path(value) for value in self.strings(column)]
+
+    def path_lists(self, column: str) -> StringLists:
+        """A column of lists that name images, or hold them; paths as :meth:`paths` has them.
+
+        Raises:
+            DataError: a null list, with file and row.
+        """
+        found = self.lists(column, null_is_blank=True)
+        return dataclasses.replace(found, values=[self._path(value) for value in found.values])
 
     def numbers(self, column: str, length: int) -> list[list[float]]:
         """A column of lists of ``length`` numbers each; integers stay Python integers.
@@ -118,7 +158,7 @@ class Rows(Places):
             DataError: another length, a null or something that is no number; with file and row.
         """
         self.require(column)
-        values: list[list[float]] = self.table.column(column).to_pylist()
+        values: list[list[float]] = [value for _, chunk in self._chunks(column) for value in chunk.to_pylist()]
         for row, value in enumerate(values):
             if (
                 not isinstance(value, list)
@@ -128,78 +168,74 @@ class Rows(Places):
                 raise DataError(f"{self.where(row)}: {column} is {value!r}, not {length} numbers")
         return values
 
-    def _cast(self, column: str, kind: pa.DataType) -> pa.ChunkedArray:
-        data = self.table.column(column)
+    def _chunks(self, column: str) -> Iterator[tuple[int, pa.Array]]:
+        start = 0
+        for chunk in self.read.chunks[column]:
+            yield start, chunk
+            start += len(chunk)
+
+    def _path(self, value: str) -> str:
+        return self.read.names.get(value) or posix(value)
+
+    def _check_kind(self, column: str, found: pa.DataType, kind: pa.DataType) -> None:
+        # A number would be cast to its digits in silence.
+        if not (_is_text_list if pa.types.is_list(kind) else _is_text)(found):
+            raise DataError(f"{self.files[0]}: column {column} is of type {found}, not {kind}")
+
+    def _check_text(self, column: str, start: int, chunk: pa.Array) -> None:
         try:
-            # A number would be cast to its digits in silence.
-            if not (_is_text_list if pa.types.is_list(kind) else _is_text)(data.type):
-                raise pa.ArrowTypeError
-            text = data.cast(kind)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
-            raise DataError(f"{self.files[0]}: column {column} is of type {data.type}, not {kind}") from None
-        try:
-            text.validate(full=True)  # parquet files are not checked for UTF-8 when they are read
+            chunk.validate(full=True)  # parquet files are not checked for UTF-8 when they are read
         except pa.ArrowInvalid as error:
-            row = next((row for row in range(len(self)) if not _is_utf8(text.slice(row, 1))), 0)
-            raise DataError(f"{self.where(row)}: {column} is not UTF-8 text: {error}") from None
-        return text
+            row = next((row for row in range(len(chunk)) if not _is_utf8(chunk.slice(row, 1))), 0)
+            what = "is not UTF-8 text" if "UTF8" in str(error) else "is damaged (fetch the file again)"
+            raise DataError(f"{self.where(start + row)}: {column} {what}: {error}") from None
 
 
-def find(root: Path, patterns: Iterable[str]) -> tuple[Path, ...]:
-    """The files that the first matching pattern finds, sorted.
+def read(files: Sequence[Path], columns: Sequence[str], limit: int | None, pictures: Sequence[str] = ()) -> Rows:
+    """Read those of the columns that the files have.
 
     Args:
-        root: the data folder.
-        patterns: globs below it, the preferred one first.
-
-    Raises:
-        DataError: none finds a file; names all that was looked for.
-    """
-    patterns = tuple(patterns)
-    for pattern in patterns:
-        files = tuple(sorted(root.glob(pattern)))
-        if files:
-            return files
-    places = " or ".join(str(root / pattern) for pattern in patterns)
-    raise DataError(f"no file {places} (put the rows there, or name another folder with --data)")
-
-
-def read(files: Sequence[Path], columns: Iterable[str], limit: int | None) -> Rows:
-    """Read those of the columns that the files have, memory-mapped.
+        files: read one after the other.
+        columns: what is wanted.
+        limit: rows; nothing is read beyond it.
+        pictures: of the columns, those that name images, or hold them.
 
     Raises:
         DataError: a file that is not whole parquet, or files whose columns differ.
     """
-    tables: list[pa.Table] = []
-    present: tuple[str, ...] = ()
-    starts = [0]
-    wanted = set(columns)
-    for file in files:
-        try:
-            open_file(file).close()  # a pipe would be waited for without end
-            with pq.ParquetFile(file, memory_map=True) as parquet:
-                present = tuple(parquet.schema_arrow.names)
-                if twice := sorted({name for name in present if present.count(name) > 1} & wanted):
-                    raise DataError(f"{file} has two columns called {twice[0]}: leave one of them out")
-                tables.append(parquet.read([name for name in present if name in wanted]))
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            if isinstance(error, OSError) and error.errno:  # Arrow raises OSError for a broken file, too
-                raise DataError(f"{file} cannot be read: {error.strerror}") from None
-            what = " ".join(str(error).split())
-            raise DataError(f"{file} is not a whole parquet file: {what} (fetch it again)") from None
-        names, first = tables[-1].column_names, tables[0].column_names
-        if set(names) != set(first):
-            raise DataError(f"{file} has the columns {', '.join(names)}, but {files[0]} has {', '.join(first)}")
-        starts.append(starts[-1] + tables[-1].num_rows)
-    try:
-        table = pa.concat_tables(tables, promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise DataError(f"{files[0]} and {len(files) - 1} more have columns of different types: {error}") from None
-    if limit is not None:
-        table = table.slice(0, limit)
-    if table.num_rows == 0:
-        raise DataError(f"{files[0]} has no rows")
-    return Rows(tuple(files), tuple(starts[:-1]), present, table)
+    found = read_columns(files, columns, pictures, limit)
+    return Rows(found.files, found.starts, found, tuple(columns))
+
+
+def _coded(flat: pa.Array) -> pa.DictionaryArray:
+    """Strings as a dictionary of them."""
+    if pa.types.is_dictionary(flat.type):
+        return flat
+    if not (pa.types.is_string(flat.type) or pa.types.is_large_string(flat.type)):  # a view, or nothing but nulls
+        flat = flat.cast(pa.large_string())
+    return flat.dictionary_encode()
+
+
+def _numbered(flat: pa.DictionaryArray, numbers: dict[str, int]) -> NDArray[np.int64]:
+    """The strings as numbers, which those that are new among ``numbers`` get; none is null."""
+    indices = np.asarray(flat.indices, dtype=np.int64)
+    used, places = np.unique(indices, return_inverse=True)  # a dictionary may hold what no row has
+    words = flat.dictionary.take(pa.array(used)).to_pylist()
+    return np.array([numbers.setdefault(word, len(numbers)) for word in words], dtype=np.int64)[places]
+
+
+def _by_first_appearance(codes: NDArray[np.int64], lengths: NDArray[np.int64], values: list[str]) -> StringLists:
+    """Numbers in the order in which the strings come, however the files keep them."""
+    used, first, places = np.unique(codes, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return StringLists(np.argsort(order)[places], lengths, [values[number] for number in used[order].tolist()])
+
+
+def surplus(rows: int, promised: int) -> tuple[str, ...]:
+    """The warning where there are more rows than a card promises."""
+    if rows <= promised:
+        return ()
+    return (f"{rows} rows, the card has {promised}: more than the task's own queries are counted",)
 
 
 def sample_ids(contents: Iterable[Sequence[object]], pool: Callable[[int], Iterable[str]]) -> list[str]:
@@ -257,9 +293,9 @@ def _is_text_list(kind: pa.DataType) -> bool:
     return listed and _is_text(kind.value_type)
 
 
-def _is_utf8(data: pa.ChunkedArray) -> bool:
+def _is_utf8(data: pa.Array) -> bool:
     try:
         data.to_pylist()
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, pa.ArrowException):
         return False
     return True

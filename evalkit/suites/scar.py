@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evalkit.errors import DataError
-from evalkit.images import ImageFile
 from evalkit.items import IMAGE_MARK, Box, Item
 from evalkit.suites import CardSuite, rows
 from evalkit.task import Task
 
 if TYPE_CHECKING:
+    from evalkit.images import ImageFile
     from evalkit.task import DataFolder, LoadOptions, TaskCard
 
 SUITE = CardSuite("scar")
@@ -41,9 +41,9 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
         for name in (f"SCaR_eval_{subset}.parquet", f"SCAR_{subset}_val_filtered.parquet")
         for place in ("", "scar/")
     ]
-    data = rows.read(rows.find(folder.root, patterns), _COLUMNS, options.limit)
+    data = rows.read(rows.find(folder.root, patterns), _COLUMNS, options.limit, ("qry_image_path",))
     data.require(*_COLUMNS[:4])
-    questions, paths = data.strings("qry_text"), data.strings("qry_image_path")
+    questions, paths = data.strings("qry_text"), data.paths("qry_image_path")
     boxes = [_box(value, data.where(row)) for row, value in enumerate(data.numbers("bbox", 4))]
     captions = data.lists("tgt_text")
     empty = np.flatnonzero(captions.lengths == 0)
@@ -56,7 +56,7 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
     for row, (question, path, box) in enumerate(zip(questions, paths, boxes, strict=True)):
         if not path:
             raise DataError(f"{data.where(row)}: qry_image_path is empty")
-        queries.append(_query(question, ImageFile(folder.images, path, upright=False), box))
+        queries.append(_query(question, folder.image(path, upright=False, held=data.held.get(path)), box))
     flat = captions.codes.astype(np.int32)
     starts = np.cumsum(captions.lengths) - captions.lengths
     labels = [captions.values[number] for number in flat[starts]]
@@ -72,6 +72,7 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
         relevant=rows.relevant_rows(flat, captions.lengths, np.arange(len(captions.values))),
         labels=labels,
         options=options,
+        warnings=rows.surplus(len(data), card.queries),
         where=data.places.where,
     )
 

@@ -265,6 +265,26 @@ def test_clip_does_not_hide_the_end_token(clip: Clip, clip_folder: Path) -> None
     assert np.abs(clip.encode(text_items(["the red dog", "cat"]), "query") - hidden).max() > 0.01
 
 
+@pytest.mark.parametrize("family", ["clip", "siglip"])
+def test_what_looks_like_a_special_token_is_text(family: str, request: pytest.FixtureRequest) -> None:
+    """The end token in the middle of a text would cut it off there, or be what is pooled."""
+    embedder: Clip = request.getfixturevalue(family)
+    tokenizer = embedder._parts.tokenizer
+    for token in sorted(set(tokenizer.all_special_tokens)):
+        for written in (token, token.upper()):
+            texts = [f"a photo {written} of the dog", f"a photo {written} of the cat", "a photo of the dog"]
+            if embedder._parts.clean(texts[0]) == embedder._parts.clean(texts[0].replace(written, written[1:-1])):
+                continue  # SigLIP's cleaning takes the brackets away
+            said = tokenizer([embedder._parts.clean(text) for text in texts], split_special_tokens=True)["input_ids"]
+            ordinary = tokenizer("a photo of the dog")["input_ids"]
+            assert said[2] == ordinary
+            special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id if family == "siglip" else None}
+            assert [i for i in said[0] if i in special] == [i for i in ordinary if i in special]
+            vectors = embedder.encode(text_items(texts), "query")
+            assert np.abs(vectors[0] - vectors[1]).max() > 1e-5
+            assert np.abs(vectors[0] - vectors[2]).max() > 1e-4
+
+
 def test_an_end_token_that_the_model_would_miss_is_refused(clip_folder: Path, tmp_path: Path) -> None:
     """transformers would pool such a model at its first token, which is the same for every text."""
     copy = Path(shutil.copytree(clip_folder, tmp_path / "copy"))

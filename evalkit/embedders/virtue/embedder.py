@@ -20,6 +20,7 @@ from evalkit.embedders.virtue.adapters import base_of
 from evalkit.embedders.virtue.language import LanguageStream, Vocabulary, read_config
 from evalkit.embedders.virtue.pictures import RESOLUTIONS, Pictures
 from evalkit.embedders.virtue.segmentation import Segmentation, SegmentationStream
+from evalkit.items import IMAGE_MARK
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from evalkit.images import Identity, ImageFacts, ImageFile
     from evalkit.items import Item, Side
 
-CODE_VERSION = "1"  # raise it when this package begins to give other vectors for the same checkpoint
+CODE_VERSION = "2"  # raise it when this package begins to give other vectors for the same checkpoint
 KEPT_BYTES = 256 << 20
 """Bytes of image features that outlive their batch; VIRTUE-2B has 6 MB an image of 1225 tokens in bfloat16."""
 
@@ -154,7 +155,11 @@ class _Qwen2VlEmbedder:
         return {"attention": str(self._language.config._attn_implementation)} | torch_facts()
 
     def _read_texts(self, items: Sequence[Item]) -> torch.Tensor:
-        return self._language.read([self._vocabulary.ids(item.prompt, None) for item in items])
+        # A text that begins with the mark itself has it in its prompt, too.
+        marked = [not item.text.startswith(IMAGE_MARK) for item in items]
+        prompts = [item.prompt for item in items]
+        ids = self._vocabulary.ids
+        return self._language.read([ids(p, None, marked=mark) for p, mark in zip(prompts, marked, strict=True)])
 
     def _read_pictured(self, items: Sequence[Item]) -> torch.Tensor:
         seen = self._look([item.image for item in items if item.image is not None])

@@ -59,30 +59,40 @@ class Vocabulary:
                 f"has image_token_id {image_token}: {way_out}"
             )
         self._image_token, self._empty = image_token, int(found[1])
+        self._special = frozenset(
+            number for number, token in self._tokenizer.added_tokens_decoder.items() if token.special
+        ) | {image_token}
 
-    def ids(self, prompt: str, image_tokens: int | None) -> list[int]:
+    def ids(self, prompt: str, image_tokens: int | None, *, marked: bool = True) -> list[int]:
         """Token ids of a prompt; at least one.
 
         A text that tokenises to nothing is the one token ``<|endoftext|>``: the released code means to put it
         there, and fails. A text without an image is cut off at the tokenizer's ``model_max_length``; where it
         begins with the mark all the same (queries of WebQA and EDIS do), the model reads the mark as a word.
 
+        The mark is the one special token of a prompt. What looks like one in the data's own words
+        (``<|image_pad|>``, ``<|endoftext|>``) is text like any other.
+
         Args:
             prompt: with ``<image>`` where the image goes; a second one is the data's own text.
             image_tokens: of the image; ``None`` where there is none.
+            marked: whether ``<image>`` at the head of a text without an image is the protocol's mark, and not text.
 
         Raises:
-            EmbedderError: a prompt with an image that has no mark for it, or the model's own mark besides.
+            EmbedderError: a prompt with an image that has no mark for it.
         """
-        marked = prompt.replace(IMAGE_MARK, IMAGE_TOKEN, 1)
-        if image_tokens is None:
-            text = marked if prompt.startswith(IMAGE_MARK) else prompt
-            return list(self._tokenizer(text, truncation=True)["input_ids"]) or [self._empty]
-        if IMAGE_MARK not in prompt:
+        alone = image_tokens is None
+        if not alone and IMAGE_MARK not in prompt:
             raise EmbedderError(f"prompt {prompt!r} does not say where its image goes: write {IMAGE_MARK} into it")
-        ids = self._tokenizer(marked)["input_ids"]
-        if ids.count(self._image_token) != 1:
-            raise EmbedderError(f"prompt {prompt!r} has {IMAGE_TOKEN} in it, which is the model's own mark: reword it")
+        has_mark = marked and prompt.startswith(IMAGE_MARK) if alone else True
+        words = prompt.split(IMAGE_MARK, 1) if has_mark else [prompt]
+        ids = list(self._tokenizer(IMAGE_TOKEN.join(words), truncation=alone)["input_ids"])
+        if [token for token in ids if token in self._special] != [self._image_token] * has_mark:
+            before, *after = (self._tokenizer(part, split_special_tokens=True)["input_ids"] for part in words)
+            ids = [*before, *(token for part in after for token in (self._image_token, *part))]
+            ids = ids[: self._tokenizer.model_max_length] if alone else ids
+        if image_tokens is None:
+            return ids or [self._empty]
         place = ids.index(self._image_token)
         return [*ids[:place], *([self._image_token] * image_tokens), *ids[place + 1 :]]
 

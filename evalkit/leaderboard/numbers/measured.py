@@ -150,6 +150,7 @@ def _choices(manifest: Manifest) -> list[str]:
         *(["camera orientation ignored"] if settings.exif == "ignore" else []),
         *(["vectors kept as float16"] if settings.vectors == "float16" else []),
         *([f"regions by {settings.prompting} asked for"] if settings.prompting else []),
+        *(["regions off their images kept"] if settings.bad_regions == "keep" else []),
     ]
 
 

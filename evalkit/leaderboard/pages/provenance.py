@@ -30,6 +30,8 @@ def command(run: Manifest, cards: Collection[TaskCard]) -> str:
         parts.append("--official-dedup")
     if settings.exif != "apply":
         parts += ["--exif", settings.exif]
+    if settings.bad_regions != "refuse":
+        parts += ["--bad-regions", settings.bad_regions]
     if settings.vectors != "float32":
         parts += ["--vectors", settings.vectors]
     return shown(shlex.join(parts))

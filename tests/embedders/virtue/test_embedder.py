@@ -151,16 +151,20 @@ def test_texts_and_images_in_one_call_are_embedded_apart(virtue: Virtue, images:
 
 
 def test_a_text_of_no_token_has_the_vector_of_the_end_of_text(virtue: Virtue) -> None:
-    empty, end = virtue.encode([Item("", text=""), Item("<|endoftext|>", text="x")], "candidate")
+    empty, said = virtue.encode([Item("", text=""), Item("<|endoftext|>", text="x")], "candidate")
     assert np.linalg.norm(empty) == pytest.approx(1)
-    np.testing.assert_allclose(empty, end, atol=1e-6, rtol=0)
+    assert virtue._vocabulary.ids("", None) == virtue._vocabulary._tokenizer("<|endoftext|>")["input_ids"]
+    assert np.abs(empty - said).max() > 1e-4  # where it is the data's own text, it is text
 
 
 def test_a_prompt_must_say_where_its_image_goes(virtue: Virtue, images: list[ImageFile]) -> None:
     with pytest.raises(EmbedderError, match="'no mark' does not say where its image goes: write <image> into it"):
         virtue.encode([Item("no mark", image=images[0])], "query")
-    with pytest.raises(EmbedderError, match="is the model's own mark"):
-        virtue.encode([about(images[0], text="<|image_pad|>")], "query")
+    # The model's own mark is no mark, but the data's own text.
+    with pytest.raises(EmbedderError, match="does not say where its image goes"):
+        virtue.encode([Item("<|image_pad|>", image=images[0])], "query")
+    own, none = virtue.encode([about(images[0], text="<|image_pad|>"), about(images[0], text="")], "query")
+    assert np.abs(own - none).max() > 1e-4
     # A second mark is the data's own text.
     twice, once = virtue.encode([about(images[0], text="an <image> tag"), about(images[0], text="an tag")], "query")
     assert np.abs(twice - once).max() > 1e-4

@@ -83,4 +83,27 @@ def test_token_ids_are_the_released_ones() -> None:
     # A query of WebQA or EDIS: the mark without an image is one token, as the released code leaves it.
     assert vocabulary.ids("<image>\nFind", None)[0] == image_token
     assert image_token not in vocabulary.ids("about the <image> tag", None)
-    assert vocabulary.ids(f"{IMAGE_TOKEN}\nFind", None) == vocabulary.ids("<image>\nFind", None)
+    # The model's own mark is text like any other: only evalkit puts it there.
+    assert image_token not in vocabulary.ids(f"{IMAGE_TOKEN}\nFind", None)
+    # And so is the protocol's mark where it is not the protocol that put it there.
+    assert image_token not in vocabulary.ids("<image>\nFind", None, marked=False)
+
+
+SPECIAL = tuple(token["content"] for token in json.loads((VIRTUE / "tokenizer.json").read_text())["added_tokens"])
+
+
+@pytest.mark.parametrize("token", SPECIAL)
+def test_what_looks_like_a_special_token_in_the_words_of_the_data_is_text(token: str) -> None:
+    """The same tokens with an image and without, and none of them special but the one mark of the image."""
+    vocabulary = Vocabulary(resolve(str(VIRTUE)), 293)
+    special = set(vocabulary._tokenizer.added_tokens_decoder)
+    text = f" What does {token} mean? {token}{token}\n"
+    words = vocabulary.ids(text, None)
+    assert not special & set(words)
+    assert vocabulary._tokenizer.decode(words) == text
+    pictured = vocabulary.ids("<image>" + text, 3)
+    assert pictured == [293] * 3 + words
+    assert vocabulary.ids("<image>" + text, None) == [293, *words]
+    # Without it nothing differs from what the tokenizer makes of the whole, with the mark in its place.
+    plain = "What does\n\nthis  mean?  <image> \t <|image|> <|imag"
+    assert vocabulary.ids("<image>" + plain, 1) == vocabulary._tokenizer("<|image_pad|>" + plain)["input_ids"]

@@ -1,0 +1,198 @@
+"""Image files to pixels: 8-bit RGB, in bounded work and memory.
+
+* only raster formats that Pillow decodes by itself are opened (no EPS, whose decoder runs a program);
+* images of more than ``MAX_PIXELS`` pixels are refused before they are decoded, and so are those whose decoding is
+  more work than their size says (JPEGs of hundreds of scans, PPM in plain text);
+* few large images are decoded at once, whatever the number of threads;
+* 16-bit grey is scaled to 8 bits (Pillow's own ``convert`` would clip it to white), CMYK, palette and
+  grey become RGB, transparency is dropped as the official loaders do with ``convert("RGB")``; samples
+  whose white is not known (floating point, 32-bit TIFF) are refused;
+* the camera's orientation (EXIF) is applied where it is asked for and can be read. (A TIFF is always upright:
+  Pillow turns it while it decodes.)
+* what comes out is pixels and nothing else, so that no later step applies an orientation a second time.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Condition
+from typing import TYPE_CHECKING, Any
+
+from evalkit.errors import ImageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image, Transpose
+
+MAX_PIXELS = 89_478_485  # Pillow's own warning level; Pillow holds RGB in 4 bytes a pixel: 341 MiB
+SCANNED = 20 * MAX_PIXELS
+"""Pixels that a JPEG's scans may go over together: each scan of a progressive one goes over the whole image again."""
+WRITTEN_OUT = 32 << 20
+"""Bytes of a PPM in plain text, which Pillow reads in Python, a second for 8 MB."""
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")  # JPEG includes the MPO of cameras
+
+
+def decode(data: bytes, *, name: str, upright: bool) -> Image:
+    """Decode an image file to 8-bit RGB.
+
+    Args:
+        data: the file's bytes.
+        name: what to call the image in an error.
+        upright: apply the EXIF orientation.
+
+    Raises:
+        ImageError: unknown format, truncated, too large, or sample values of unknown range.
+    """
+    with opened(data, name) as image:
+        if reason := _not_to_be_had(image):
+            raise ImageError(f"image {name} has {reason}: convert it to RGB of 8 bits")
+        try:
+            with _turns_of_large_ones(image.width * image.height):
+                image.load()
+                turn = _turn(image) if upright else None
+                image.info = {}  # the old name of transparency, and the orientation that was just looked up
+                plain = _eight_bits(image, name) if image.mode.startswith("I") else image
+                # Pillow would copy what is RGB already, and hold it twice.
+                rgb = plain._new(plain.im) if plain.mode == "RGB" else plain.convert("RGB")
+                return rgb if turn is None else rgb.transpose(turn)
+        except ImageError:
+            raise
+        except Exception as error:
+            raise _broken(name, error) from error
+
+
+def opened(data: bytes, name: str) -> Image:
+    import PIL.Image
+
+    try:
+        image = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
+    except PIL.UnidentifiedImageError:
+        raise ImageError(
+            f"image {name} ({len(data)} bytes) is not one of {', '.join(FORMATS)}, or is broken: "
+            "convert it or fetch it again"
+        ) from None
+    except Exception as error:
+        raise _broken(name, error) from error
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError(
+            f"image {name} has {image.width} x {image.height} pixels, more than the limit of {MAX_PIXELS:,}: "
+            "scale it down or leave its row out"
+        )
+    if work := _work(image, data):
+        raise ImageError(f"image {name} {work}")
+    return image
+
+
+def _work(image: Image, data: bytes) -> str | None:
+    """What makes the image more work than its size says, and the way out; ``None`` where nothing does."""
+    if image.format in ("JPEG", "MPO"):
+        scans = data.count(b"\xff\xda")  # in what they hold a 0 follows each 255
+        if scans > 3 and scans * image.width * image.height > SCANNED:
+            return (
+                f"has {scans} scans over {image.width} x {image.height} pixels, more work than the limit of "
+                f"{SCANNED:,} pixels: save it anew or leave its row out"
+            )
+    if image.format == "PPM" and data[:2] in (b"P1", b"P2", b"P3") and len(data) > WRITTEN_OUT:
+        return f"is PPM of {len(data):,} bytes in plain text, more than the limit of {WRITTEN_OUT:,}: save it as PNG"
+    return None
+
+
+@contextmanager
+def _turns_of_large_ones(pixels: int) -> Iterator[None]:
+    """Wait until all the pixels that are decoded at once stay below a limit, or this image is alone."""
+    global _decoding
+    with _fewer:
+        _fewer.wait_for(lambda: not _decoding or _decoding + pixels <= MAX_PIXELS)
+        _decoding += pixels
+    try:
+        yield
+    finally:
+        with _fewer:
+            _decoding -= pixels
+            _fewer.notify_all()
+
+
+_fewer, _decoding = Condition(), 0
+
+
+def _broken(name: str, error: Exception) -> ImageError:
+    """What Pillow raised (its decoders raise all sorts of things) in the user's words."""
+    import PIL.Image
+
+    if isinstance(error, PIL.Image.DecompressionBombError | PIL.Image.DecompressionBombWarning):
+        return ImageError(f"image {name} is too large: {error} Scale it down or leave its row out")
+    if isinstance(error, MemoryError):
+        return ImageError(f"image {name} does not fit into memory: scale it down or leave its row out")
+    return ImageError(f"image {name} is truncated or broken: {error}. Fetch it again or leave its row out")
+
+
+def _not_to_be_had(image: Image) -> str | None:
+    """What keeps Pillow from turning the image into RGB rightly, if anything does."""
+    from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
+
+    if image.mode == "F":
+        return "floating-point samples of unknown range"
+    if not isinstance(image, TiffImageFile):
+        return None
+    if image.mode == "I":
+        return "signed or 32-bit samples of unknown range"
+    if image.mode == "LAB":
+        return "colours in Lab"
+    bits, photometric = image.tag_v2.get(BITSPERSAMPLE), image.tag_v2.get(PHOTOMETRIC_INTERPRETATION)
+    if image.mode.startswith("I;16") and (bits, photometric) != ((16,), 1):
+        return "grey of 12 bits or with white as 0"  # which Pillow hands out as if it were neither
+    return None
+
+
+def _turn(image: Image) -> Transpose | None:
+    """What makes the image upright, by the orientation that the camera recorded, if it is one that can be read.
+
+    ``ImageOps.exif_transpose`` writes the remaining EXIF block anew, and fails where a camera wrote values
+    into it that Pillow can read but not write.
+    """
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    recorded = _orientation(image)
+    try:
+        return turns.get(recorded)
+    except (TypeError, ValueError, ArithmeticError):  # a value that has no hash
+        return None
+
+
+def _orientation(image: Image) -> Any:
+    """What EXIF says, or XMP where EXIF says nothing; ``None`` where neither can be read. The pixels are whole."""
+    import PIL.Image
+    from PIL.ExifTags import Base
+
+    # Parsers of damaged blocks raise all sorts of things.
+    with suppress(Exception):
+        return image.getexif().get(Base.Orientation)
+    with suppress(Exception):  # broken XMP fails the reading of EXIF, which may be whole
+        exif = PIL.Image.Exif()
+        exif.load(image.info["exif"])
+        return exif.get(Base.Orientation)
+    return None
+
+
+def _eight_bits(image: Image, name: str) -> Image:
+    """Grey of 16 bits to 8 bits, by the ratio of the two white points."""
+    import numpy as np
+    import PIL.Image
+
+    grey = np.asarray(image)
+    if grey.min() < 0 or grey.max() > 65535:
+        raise ImageError(
+            f"image {name} has samples outside 16 bits ({grey.min()} to {grey.max()}): convert it to 8 bits"
+        )
+    eighth = ((np.arange(65536) + 128) // 257).astype(np.uint8)
+    return PIL.Image.fromarray(eighth[grey], mode=None)

@@ -1,0 +1,162 @@
+"""Images that a parquet file holds itself, as the hub's Image feature has them: ``{"bytes": …, "path": …}``.
+
+Their bytes are moved, each distinct image once, into a file that has no name and goes with the last of them: one
+process's memory would not hold a data set's, and a parquet file is no place to look single cells up in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import weakref
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import IO
+
+import pyarrow as pa
+
+from evalkit.errors import DataError, ImageError
+from evalkit.folders import posix
+from evalkit.images import MAX_BYTES
+
+_MARK = "\0"  # no path has one
+
+
+class _Kept:
+    """Bytes one after the other, in a file without a name that goes with this object."""
+
+    @cached_property
+    def _file(self) -> IO[bytes]:
+        try:
+            file = tempfile.TemporaryFile(prefix="evalkit-")  # noqa: SIM115  (closed below)
+        except OSError as error:
+            raise DataError(
+                f"no temporary file can be made: {error.strerror or error} (TMPDIR names a folder)"
+            ) from error
+        weakref.finalize(self, file.close)
+        return file
+
+    def append(self, data: bytes) -> int:
+        """Where the bytes begin.
+
+        Raises:
+            DataError: the temporary folder is full, or there is none.
+        """
+        try:
+            start = self._file.seek(0, os.SEEK_END)
+            self._file.write(data)
+            self._file.flush()
+        except OSError as error:
+            raise DataError(
+                f"the images of the rows cannot be kept in {tempfile.gettempdir()}: {error.strerror or error} "
+                "(name a folder with room in TMPDIR)"
+            ) from error
+        return start
+
+    def read(self, size: int, start: int) -> bytes:
+        """So many bytes from there on. Threads share the file, not its place."""
+        return os.pread(self._file.fileno(), size, start)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldImage:
+    """The bytes of one image, in a file of evalkit's own.
+
+    Attributes:
+        digest: SHA-256, hexadecimal.
+        size: bytes.
+    """
+
+    digest: str
+    size: int
+    _kept: _Kept = field(compare=False, repr=False)
+    _start: int = field(compare=False, repr=False)
+
+    def read(self) -> bytes:
+        """The bytes.
+
+        Raises:
+            ImageError: they are more than an image may have, or the disk gives them back no more.
+        """
+        if self.size > MAX_BYTES:
+            raise ImageError(
+                f"an image in the rows has {self.size:,} bytes, more than the limit of {MAX_BYTES:,}: leave its row out"
+            )
+        try:
+            data = self._kept.read(self.size, self._start)
+        except OSError as error:
+            raise ImageError(f"an image of the rows cannot be read back: {error.strerror or error}") from error
+        if len(data) != self.size:
+            raise ImageError("an image of the rows cannot be read back: the temporary file was cut")
+        return data
+
+
+def holds_images(kind: pa.DataType) -> bool:
+    """Whether cells of this type hold images: structs of ``bytes`` (and ``path``), or lists of them."""
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        kind = kind.value_type
+    if not pa.types.is_struct(kind) or kind.get_field_index("bytes") < 0:
+        return False
+    held = kind.field("bytes").type
+    return bool(pa.types.is_binary(held) or pa.types.is_large_binary(held) or pa.types.is_null(held))
+
+
+class EmbeddedImages:
+    """Collects the images of a task's files."""
+
+    def __init__(self) -> None:
+        self._images: dict[str, HeldImage] = {}
+        self._digests: dict[str, set[str]] = {}  # by path
+        self._kept = _Kept()
+
+    def marked(self, chunk: pa.Array) -> pa.Array:
+        """The cells as strings: a path where there are no bytes, else a mark that :meth:`names` knows.
+
+        Args:
+            chunk: as :func:`holds_images` has them.
+
+        Returns:
+            Strings, or lists of strings, null where the cell is.
+
+        Raises:
+            DataError: the temporary folder is full.
+        """
+        values = chunk.to_pylist()
+        if pa.types.is_struct(chunk.type):
+            return pa.array([self._mark(value) for value in values], pa.string())
+        lists = [None if cell is None else [self._mark(value) for value in cell] for cell in values]
+        return pa.array(lists, pa.list_(pa.string()))
+
+    def names(self) -> dict[str, str]:
+        """What each mark stands for: the image's path, with its digest where it has none or others share it.
+
+        The same image has the same name in whatever order the rows come.
+        """
+        names = {}
+        for path, digests in self._digests.items():
+            for digest in digests:
+                alone = path if path and len(digests) == 1 else f"{path}#{digest[:16]}".removeprefix("#")
+                names[_mark_of(digest, path)] = alone
+        return names
+
+    def held(self) -> dict[str, HeldImage]:
+        """The images by their names."""
+        return {name: self._images[mark.split(_MARK)[1]] for mark, name in self.names().items()}
+
+    def _mark(self, value: dict[str, object] | None) -> str | None:
+        if value is None:
+            return None
+        data, path = value.get("bytes"), value.get("path")
+        path = posix(path) if isinstance(path, str) else ""
+        if not isinstance(data, bytes):
+            return path or None
+        digest = hashlib.sha256(data).hexdigest()
+        if digest not in self._images:
+            self._images[digest] = HeldImage(digest, len(data), self._kept, self._kept.append(data))
+        self._digests.setdefault(path, set()).add(digest)
+        return _mark_of(digest, path)
+
+
+def _mark_of(digest: str, path: str) -> str:
+    return f"{_MARK}{digest}{_MARK}{path}"
