@@ -37,7 +37,7 @@ from builders import (
 
 from evalkit.environment import without_places
 from evalkit.errors import ImageError, RegionError
-from evalkit.evaluate import row_of
+from evalkit.given import row_of
 from evalkit.images import ImageFile
 from evalkit.items import Mask
 from evalkit.task import DataFolder

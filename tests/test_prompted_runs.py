@@ -21,7 +21,8 @@ from evalkit.encoding.encode import Encoder
 from evalkit.encoding.imageindex import ImageIndex
 from evalkit.encoding.store import VectorStore
 from evalkit.errors import ImageError, ItemError, RegionError, UsageError
-from evalkit.evaluate import encode_task, prompted_task, prompting_of
+from evalkit.evaluate import encode_task
+from evalkit.given import prompted_task, prompting_of
 from evalkit.images import ImageFile
 from evalkit.items import Box, Mask, Point, Region
 from evalkit.prompting import MODES

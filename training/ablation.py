@@ -19,7 +19,8 @@ from evalkit import prompting
 from evalkit.embedders.registry import load_embedder, parse_model
 from evalkit.encoding.encode import Encoder
 from evalkit.encoding.store import VectorStore
-from evalkit.evaluate import encode_task, prompted_task
+from evalkit.evaluate import encode_task
+from evalkit.given import prompted_task
 from evalkit.items import Item, Mask
 from evalkit.metrics import precision_at_1
 from evalkit.miniature import SUITE

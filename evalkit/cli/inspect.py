@@ -46,7 +46,7 @@ def command(
     from evalkit.checkedregions import with_checked_regions
     from evalkit.encoding.imageindex import ImageIndex
     from evalkit.errors import UsageError
-    from evalkit.evaluate import rows_named
+    from evalkit.given import rows_named
     from evalkit.itemfile import item_json
     from evalkit.items import Item, Side
     from evalkit.task import DataFolder, LoadOptions, select_tasks, suites

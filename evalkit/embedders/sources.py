@@ -21,7 +21,9 @@ from types import ModuleType
 from typing import Any
 
 import evalkit
-from evalkit.errors import EmbedderError
+from evalkit.embedders.checkpoint import file_digest
+from evalkit.errors import EmbedderError, UsageError
+from evalkit.files import LARGEST_TEXT, read_file
 
 
 def digest_sources(factory: Callable[..., Any], brought: Iterable[ModuleType] = ()) -> str:
@@ -34,7 +36,8 @@ def digest_sources(factory: Callable[..., Any], brought: Iterable[ModuleType] = 
         brought: modules that loading it has imported, by whatever way.
 
     Raises:
-        EmbedderError: it has no source file, or one cannot be read.
+        EmbedderError: it has no source file.
+        UsageError: one cannot be read.
     """
     classes = inspect.getmro(factory) if inspect.isclass(factory) else (factory,)
     first = _file_of(factory)
@@ -55,7 +58,7 @@ def digest_sources(factory: Callable[..., Any], brought: Iterable[ModuleType] = 
             _collect(module.__name__, module.__name__, file, own, found)
     total = hashlib.sha256()
     for name in sorted(found):
-        total.update(f"{name}\0{_digest(found[name])}\n".encode())
+        total.update(f"{name}\0{file_digest(found[name])}\n".encode())
     return total.hexdigest()
 
 
@@ -63,13 +66,13 @@ def digest_content(place: Path) -> str:
     """SHA-256, hexadecimal, of a file, or of all files below a folder with their names.
 
     Raises:
-        EmbedderError: something of it cannot be read.
+        UsageError: something of it cannot be read.
     """
     if not place.is_dir():
-        return _digest(place)
+        return file_digest(place)
     total = hashlib.sha256()
     for name, file in sorted(_below(place, place, set())):
-        total.update(f"{_digest(file)}  {name}\n".encode("utf-8", "surrogateescape"))
+        total.update(f"{file_digest(file)}  {name}\n".encode("utf-8", "surrogateescape"))
     return total.hexdigest()
 
 
@@ -233,7 +236,7 @@ def _below(folder: Path, root: Path, seen: set[Path]) -> Iterator[tuple[str, Pat
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
-        raise EmbedderError(f"{folder} cannot be read: {error.strerror or error}") from error
+        raise UsageError(f"{folder} cannot be read: {error.strerror or error}") from error
     for entry in entries:
         if entry.is_dir():
             yield from _below(entry, root, seen)
@@ -241,16 +244,8 @@ def _below(folder: Path, root: Path, seen: set[Path]) -> Iterator[tuple[str, Pat
             yield entry.relative_to(root).as_posix(), entry
 
 
-def _digest(file: Path) -> str:
-    try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise EmbedderError(f"{file} cannot be read: {error.strerror or error}") from error
-
-
 def _read(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        return read_file(file, LARGEST_TEXT)
     except OSError as error:
-        raise EmbedderError(f"{file} cannot be read: {error.strerror or error}") from error
+        raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error

@@ -110,7 +110,7 @@ class TaskFiles:
 
 
 def _load(card: TaskCard, data: DataFolder, settings: Settings) -> Rows | str:
-    from evalkit.evaluate import load_task
+    from evalkit.given import load_task
 
     try:
         return Rows.of(load_task(card, data, settings))
