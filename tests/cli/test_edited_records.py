@@ -77,6 +77,7 @@ FIELDS: list[Any] = [
     pytest.param([("tasks.0.metrics.hit_at_5.value", 0.99)], "metrics.hit_at_5.", id="another metric"),
     pytest.param([(f"{P1}.n", 63)], "n is 63, and n_queries is 64", id="n"),
     pytest.param([("tasks.0.n_queries", 63)], "n_queries", id="n_queries"),
+    pytest.param([("tasks.0.n_candidates", 3)], "n_candidates is 3, and by ", id="n_candidates"),
     pytest.param([("tasks.0.status", "failed")], "status is failed, and there are metrics", id="failed with numbers"),
     pytest.param(
         [("tasks.0.status", "failed"), ("tasks.0.metrics", None), ("tasks.0.complete", False)],
