@@ -17,7 +17,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -136,9 +136,16 @@ def accept(run: Path, folder: Path, reason: str, *, on: date, force: bool = Fals
         history = (*_before(folder), accepted)
         baseline = Baseline(history=history, run=manifest, samples_sha256=digest)
         beside = inside(folder, f"samples.{digest}.parquet")
+        known = os.path.lexists(beside)  # of the same run, whose acceptance was cut off
         write_atomically(beside, samples)
-        _flush(folder)  # the rename of the samples comes to the disk before that of the file that names them
-        write_atomically(inside(folder, BASELINE), json_bytes(baseline.model_dump(mode="json", by_alias=True)))
+        try:
+            _flush(folder)  # the rename of the samples comes to the disk before that of the file that names them
+            write_atomically(inside(folder, BASELINE), json_bytes(baseline.model_dump(mode="json", by_alias=True)))
+        except WriteError:
+            if not known:
+                with suppress(OSError):
+                    beside.unlink()
+            raise
         _flush(folder)
         try:
             beside.replace(inside(folder, SAMPLES))

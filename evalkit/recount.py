@@ -52,6 +52,10 @@ def recounted(record: Path, result: TaskResult, found: PerQuery, images: Images)
         )
     if result.n_queries is not None and result.n_queries != len(found):
         raise _differs(record, result, found.path, "n_queries", result.n_queries, len(found))
+    if result.n_candidates is not None and found.has("pool"):
+        largest = int(found.numbers("pool").max())
+        if result.n_candidates < largest:
+            raise _differs(record, result, found.path, "n_candidates", result.n_candidates, f"at least {largest}")
     if result.metrics is None:
         return
     p1 = result.metrics.get("precision_at_1")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.errors import ResultsError
-from evalkit.files import write_atomically
+from evalkit.errors import ResultsError, WriteError
+from evalkit.files import inside, leads_out, open_file, read_file, read_given, read_text, write_atomically
 
 
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -153,3 +153,82 @@ def test_what_is_no_file_is_not_replaced(tmp_path):
     with pytest.raises(ResultsError, match="it is there and not a file"):
         write_atomically(tmp_path / "pipe", b"new")
     assert not (tmp_path / "pipe").is_file()
+
+
+# --- reading -----------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_read_whole_and_a_link_to_one(tmp_path):
+    (tmp_path / "file").write_bytes(b"\0one\r\n\xff")
+    (tmp_path / "link").symlink_to("file")
+    for name in ("file", "link"):
+        assert read_file(tmp_path / name) == read_given(tmp_path / name) == b"\0one\r\n\xff"
+    (tmp_path / "text").write_bytes("é\r\nb\rc\n".encode())
+    assert read_text(tmp_path / "text") == (tmp_path / "text").read_text(encoding="utf-8") == "é\nb\nc\n"
+    assert read_file("/proc/self/stat")  # which says that it has no bytes
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda path: os.mkfifo(path), "it is no file but a pipe"),
+        (lambda path: path.mkdir(), "it is no file but a folder"),
+        (lambda path: path.symlink_to("/dev/zero"), "it is no file but a device"),
+        (lambda path: path.write_bytes(bytes(3 << 20)), "it has 3 MiB, and such a file has at most 2"),
+        (lambda path: None, "No such file or directory"),
+    ],
+)
+def test_what_is_no_file_or_too_large_is_not_read(make, says, tmp_path):
+    make(tmp_path / "x")
+    before = os.listdir("/proc/self/fd")
+    for read in (open_file, read_file):
+        with pytest.raises(OSError, match=says) as raised:
+            read(tmp_path / "x", 2 << 20)
+        assert raised.value.filename == str(tmp_path / "x")
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_file_that_grows_is_read_to_its_limit(tmp_path):
+    with pytest.raises(OSError, match="it has more than"):
+        read_file("/proc/self/maps", 10)  # which says that it has no bytes
+
+
+def test_a_pipe_that_is_given_is_read_while_somebody_writes(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match=r"a pipe that nobody writes to for 0\.1 s"):
+        read_given(tmp_path / "pipe", seconds=0.1)
+    script = "import sys, time\nwith open(sys.argv[1], 'wb') as file:\n"
+    script += "    for _ in range(3): file.write(b'x' * 1000); file.flush(); time.sleep(0.05)"
+    with subprocess.Popen([sys.executable, "-c", script, tmp_path / "pipe"]):
+        assert read_given(tmp_path / "pipe", seconds=60) == b"x" * 3000
+    with subprocess.Popen([sys.executable, "-c", "print('x' * (3 << 20))"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        with pytest.raises(OSError, match="a pipe that more than 1 MiB comes out of"):
+            read_given(f"/dev/fd/{process.stdout.fileno()}")
+
+
+def test_what_lies_in_a_folder_of_evalkit_s_is_no_link(tmp_path):
+    (tmp_path / "real/samples").mkdir(parents=True)
+    (tmp_path / "run").symlink_to("real")  # the folder itself may be one
+    assert inside(tmp_path / "run", "samples/a/b.parquet") == tmp_path / "run/samples/a/b.parquet"
+    (tmp_path / "run/samples/a").symlink_to(tmp_path)
+    (tmp_path / "run/run.json").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "run/pipe")
+    for name, says in (
+        ("samples/a/b.parquet", r"samples/a is a link, and nothing is written through one there: take it away"),
+        ("run.json", r"run\.json is a link"),
+        ("pipe", r"pipe cannot be written: it is there and not a file"),
+    ):
+        with pytest.raises(WriteError, match=says):
+            inside(tmp_path / "run", name)
+
+
+def test_where_links_lead(tmp_path):
+    (tmp_path / "run/samples").mkdir(parents=True)
+    (tmp_path / "run/a").touch()
+    (tmp_path / "out").touch()
+    for name, place, out in (("in", "a", False), ("up", "../out", True), ("gone", "nowhere", False)):
+        (tmp_path / "run" / name).symlink_to(place)
+        assert leads_out(tmp_path / "run", tmp_path / "run" / name) is out
+    (tmp_path / "link").symlink_to("run")
+    assert not leads_out(tmp_path / "link", tmp_path / "link/in")

@@ -77,6 +77,7 @@ FIELDS: list[Any] = [
     pytest.param([("tasks.0.metrics.hit_at_5.value", 0.99)], "metrics.hit_at_5.", id="another metric"),
     pytest.param([(f"{P1}.n", 63)], "n is 63, and n_queries is 64", id="n"),
     pytest.param([("tasks.0.n_queries", 63)], "n_queries", id="n_queries"),
+    pytest.param([("tasks.0.n_candidates", 3)], "n_candidates is 3, and by ", id="n_candidates"),
     pytest.param([("tasks.0.status", "failed")], "status is failed, and there are metrics", id="failed with numbers"),
     pytest.param(
         [("tasks.0.status", "failed"), ("tasks.0.metrics", None), ("tasks.0.complete", False)],
@@ -203,7 +204,7 @@ SAMPLES: list[Any] = [
     pytest.param(column("right", first(2)), "right of query .* is 2, more than the pool has right", id="right"),
     pytest.param(column("relevant", first(999)), "relevant of query .* is 999", id="relevant"),
     pytest.param(column("pool", first(1)), "of query", id="pool"),
-    pytest.param(column("pool", lambda p: [one + 8 for one in p]), "metrics.*chance is .*, and by ", id="all pools"),
+    pytest.param(column("pool", lambda p: [one + 8 for one in p]), "n_candidates is 8, and by ", id="all pools"),
     pytest.param(column("margin", first(lambda m: -m)), "margin of query .* its sign", id="sign of a margin"),
     pytest.param(column("margin", first(None)), "margin of query .* is None", id="no margin"),
     pytest.param(column("label_score", first(lambda s: s - 0.5)), "label_score of query", id="score of the label"),
