@@ -28,7 +28,7 @@ class CheckedRegions:
         warnings: what a reader of their number should know.
     """
 
-    items: tuple[Item, ...]
+    items: Sequence[Item]
     warnings: tuple[str, ...] = ()
 
 
@@ -76,7 +76,8 @@ def checked_regions(
             f"the coordinates of all {len(regioned)} regions lie between 0 and 1: they look normalised, but count as "
             "pixels of the stored image"
         )
-    return CheckedRegions(tuple(given.get(item, item) for item in items), tuple(warnings))
+    # A task may have a million candidates, and none of them a region.
+    return CheckedRegions([given.get(item, item) for item in items] if given else items, tuple(warnings))
 
 
 def with_checked_regions(task: Task, images: ImageIndex, bad: BadRegions, *, without_images: bool = False) -> Task:
@@ -86,7 +87,10 @@ def with_checked_regions(task: Task, images: ImageIndex, bad: BadRegions, *, wit
         RegionError: as there.
         ImageError: as there.
     """
-    checked = checked_regions((*task.queries, *task.candidates), images, bad, without_images=without_images)
+    items = [*task.queries, *task.candidates]
+    checked = checked_regions(items, images, bad, without_images=without_images)
+    if checked.items is items and not checked.warnings:
+        return task
     return replace(
         task,
         queries=checked.items[: len(task.queries)],

@@ -191,3 +191,17 @@ def test_digests_stand_for_images_where_asked(tmp_path: Path) -> None:
     file = write(tmp_path / "items.jsonl", {"id": "1", "prompt": "a", "image_sha256": digest, "box": [1, 2, 3, 4]})
     [row] = read_items(file, digests=True)
     assert (row.image_sha256, row.item.image, row.item.region) == (digest, None, Box(1, 2, 3, 4))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
+    path = tmp_path / "items.jsonl"
+    path.write_bytes('\ufeff{"id": "a", "prompt": "\ufeffx"}\n{"id": "b", "prompt": "y"}\n'.encode())
+    assert [row.item.prompt for row in read_items(path)] == ["\ufeffx", "y"]  # in a text it stays
+
+
+def test_paths_written_on_windows(tmp_path):
+    path = tmp_path / "items.jsonl"
+    lines = [{"id": "a", "prompt": "<image>", "image": "images\\a.jpg", "mask": "masks\\m.png"}]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    (row,) = read_items(path)
+    assert [image.path for image in row.item.images] == ["images/a.jpg", "masks/m.png"]

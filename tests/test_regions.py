@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evalkit.images import ImageFacts, ImageFile
 from evalkit.items import Box, Mask, Point, Points, region_kind
-from evalkit.regions import fault
+from evalkit.regions import fault, kept, look_normalised
 
 MASK = Mask(ImageFile(Path("images"), "m.png", upright=False))
 sizes = st.integers(1, 5)
@@ -81,3 +81,59 @@ def test_points_without_a_positive_one_are_no_region():
 def test_kinds_are_those_that_embedders_declare():
     regions = [Box(0, 0, 1, 1), Point(0, 0), Points((Point(0, 0),)), MASK]
     assert [region_kind(region) for region in regions] == ["box", "point", "points", "mask"]
+
+
+# --- keeping -----------------------------------------------------------------------------------------
+
+boxes = corners.map(lambda v: Box(*v)) | st.tuples(*[st.floats(-3, 8)] * 4).map(
+    lambda v: Box(min(v[0], v[2]), min(v[1], v[3]), max(v[0], v[2]), max(v[1], v[3]))
+)
+
+
+@given(image=images, box=boxes)
+def test_a_box_that_is_kept_lies_on_its_image(image, box):
+    found = kept(box, image)
+    assert fault(found, image) is None
+    if fault(box, image) is None:
+        assert found == box
+
+
+@given(image=images, box=corners)
+def test_a_box_without_area_is_the_pixels_that_it_touches(image, box):
+    """Those that a box holds which is a pixel larger where it has no extent; where there is none, all of them."""
+    x0, y0, x1, y1 = box
+    grown = set(itertools.product(range(x0, max(x1, x0 + 1)), range(y0, max(y1, y0 + 1)))) & pixels(image)
+    found = kept(Box(*box), image)
+    held = set(itertools.product(range(int(found.x0), int(found.x1)), range(int(found.y0), int(found.y1))))
+    assert held & pixels(image) == (grown or pixels(image))
+
+
+@given(image=images, some=st.lists(points, min_size=1, max_size=3), others=st.lists(points, max_size=2))
+def test_points_that_are_kept_are_the_nearest_ones(image, some, others):
+    found = kept(Points(tuple(some), tuple(others)), image)
+    assert fault(found, image) is None
+    for before, after in zip([*some, *others], [*found.positive, *found.negative], strict=True):
+        assert kept(before, image) == after
+        for one, other, size in ((before.x, after.x, image.width), (before.y, after.y, image.height)):
+            assert other == one or abs(one - other) <= min(abs(one - place) for place in range(size))
+
+
+def test_a_mask_of_another_size_stays_one():
+    assert kept(MASK, ImageFacts("", 200, 100)) is MASK
+
+
+@pytest.mark.parametrize(
+    ("regions", "normalised"),
+    [
+        ([Box(0.1, 0.1, 0.4, 0.4)], True),
+        ([Box(0, 0, 1, 1), Box(0.5, 0, 1, 1)], True),
+        ([Box(0.1, 0.1, 0.4, 0.4), Box(0, 0, 2, 1)], False),
+        ([Box(0.1, 0.1, 0.4, 0.4), Point(0.5, 0.5), Points((Point(1, 0),))], True),
+        ([Point(0.5, 1.5)], False),
+        ([Points((Point(0, 0),), (Point(9, 0),))], False),
+        ([MASK], False),
+        ([], False),
+    ],
+)
+def test_fractions_are_told_from_pixels_by_all_of_a_task(regions, normalised):
+    assert look_normalised(regions) is normalised

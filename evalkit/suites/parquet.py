@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from evalkit.errors import DataError
 from evalkit.files import open_file
 from evalkit.suites.embedded import EmbeddedImages, holds_images
+from evalkit.suites.textlists import TextLists, holds_text_lists
 
 if TYPE_CHECKING:
     from evalkit.images import Held
@@ -29,8 +30,8 @@ class Columns:
         files: where from.
         starts: the number of the first row of each file.
         present: names of all columns of the files, those that were not read included.
-        chunks: the columns that were read, each a row of arrays one after the other. Of lists of strings only the
-            distinct strings of a row group are held, as a dictionary.
+        chunks: the columns that were read, each a row of arrays one after the other; of lists of texts one, with the
+            distinct texts as its dictionary.
         count: number of rows.
         names: what the marks in ``chunks`` stand for that were put in place of images.
         held: the bytes of images that the files hold themselves, by these names.
@@ -78,6 +79,7 @@ def read_columns(files: Sequence[Path], columns: Iterable[str], pictures: Iterab
     """
     wanted, images = set(columns), EmbeddedImages()
     chunks: dict[str, list[pa.Array]] = {}
+    lists: dict[str, TextLists] = {}
     starts, schemas, present = [0], list[pa.Schema](), tuple[str, ...]()
     for file in files:
         try:
@@ -100,8 +102,13 @@ def read_columns(files: Sequence[Path], columns: Iterable[str], pictures: Iterab
                     rows += table.num_rows
                     for name in names:
                         parts = table.column(name).chunks
-                        kept = (images.marked(part) for part in parts) if name in embedded else parts
-                        chunks.setdefault(name, []).extend(kept)
+                        if name in embedded:
+                            parts = [images.marked(part) for part in parts]
+                        for part in parts:
+                            if holds_text_lists(part.type):
+                                lists.setdefault(name, TextLists()).add(part)
+                            else:
+                                chunks.setdefault(name, []).append(part)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             if isinstance(error, OSError) and error.errno:  # Arrow raises OSError for a broken file, too
                 raise DataError(f"{file} cannot be read: {error.strerror}") from None
@@ -112,6 +119,8 @@ def read_columns(files: Sequence[Path], columns: Iterable[str], pictures: Iterab
         pa.unify_schemas(schemas, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise DataError(f"{files[0]} and {len(files) - 1} more have columns of different types: {error}") from None
+    for name, collected in lists.items():
+        chunks.setdefault(name, []).append(collected.whole())
     count = starts[-1] if limit is None else min(starts[-1], limit)
     if count <= 0:
         raise DataError(f"{files[0]} has no rows")
@@ -168,11 +177,6 @@ def _rows_at_once(schema: pa.Schema, embedded: set[str]) -> int | None:
 
 def _string_lists(parquet: Any, schema: pa.Schema) -> list[str]:
     """Paths of the columns that hold the strings of lists, as parquet counts them."""
-    listed = {
-        field.name
-        for field in schema
-        if (pa.types.is_list(field.type) or pa.types.is_large_list(field.type))
-        and (pa.types.is_string(field.type.value_type) or pa.types.is_large_string(field.type.value_type))
-    }
+    listed = {field.name for field in schema if holds_text_lists(field.type)}
     paths = (parquet.schema.column(number).path for number in range(len(parquet.schema)))
     return [path for path in paths if path.split(".")[0] in listed]

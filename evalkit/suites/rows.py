@@ -127,14 +127,12 @@ class Rows(Places):
                 raise DataError(f"{self.where(row)}: {column} is null, not a list")
             lengths.append(np.asarray(pc.list_value_length(chunk), dtype=np.int64))
             flat = _coded(pc.list_flatten(chunk))
-            if flat.null_count:
-                if not null_is_blank:
-                    position = pc.is_null(flat).index(True).as_py()
-                    row = int(np.searchsorted(np.cumsum(lengths[-1]), position, side="right"))
-                    raise DataError(
-                        f"{self.where(start + row)}: {column} holds a null among its {lengths[-1][row]} entries"
-                    )
-                flat = _coded(pc.fill_null(flat.cast(flat.type.value_type), ""))
+            if flat.null_count and not null_is_blank:
+                position = pc.is_null(flat).index(True).as_py()
+                row = int(np.searchsorted(np.cumsum(lengths[-1]), position, side="right"))
+                raise DataError(
+                    f"{self.where(start + row)}: {column} holds a null among its {lengths[-1][row]} entries"
+                )
             codes.append(_numbered(flat, numbers))
         return _by_first_appearance(np.concatenate(codes), np.concatenate(lengths), list(numbers))
 
@@ -217,11 +215,11 @@ def _coded(flat: pa.Array) -> pa.DictionaryArray:
 
 
 def _numbered(flat: pa.DictionaryArray, numbers: dict[str, int]) -> NDArray[np.int64]:
-    """The strings as numbers, which those that are new among ``numbers`` get; none is null."""
-    indices = np.asarray(flat.indices, dtype=np.int64)
+    """The strings as numbers, which those that are new among ``numbers`` get; null is the empty string."""
+    indices = np.asarray(flat.indices.fill_null(-1), dtype=np.int64)
     used, places = np.unique(indices, return_inverse=True)  # a dictionary may hold what no row has
-    words = flat.dictionary.take(pa.array(used)).to_pylist()
-    return np.array([numbers.setdefault(word, len(numbers)) for word in words], dtype=np.int64)[places]
+    words = [""] * int((used < 0).sum()) + flat.dictionary.take(pa.array(used[used >= 0])).to_pylist()
+    return np.array([numbers.setdefault(word or "", len(numbers)) for word in words], dtype=np.int64)[places]
 
 
 def _by_first_appearance(codes: NDArray[np.int64], lengths: NDArray[np.int64], values: list[str]) -> StringLists:

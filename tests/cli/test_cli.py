@@ -491,3 +491,26 @@ def test_output_is_utf8_whatever_the_locale(locale, tmp_path):
     assert done.returncode == 0, done.stderr
     assert tasks_of(tmp_path / "runs")["OK-VQA"]["status"] == "done"
     assert "OK-VQA" in done.stdout
+
+
+CONTROLS = "a\x1b]0;owned\x07\x1b[31m \x9b31m \u202egnp.\u2066 \u200f \x7f é猫"
+
+
+@pytest.mark.parametrize("more", [["--json"], ["--items"], []])
+def test_inspect_prints_no_character_that_steers_a_terminal(more, tmp_path, capsys):
+    columns = golden("OK-VQA")
+    columns["qry_text"][0] = CONTROLS
+    columns["tgt_text"][0][1] = CONTROLS
+    write(tmp_path, "OK-VQA", columns)
+    (tmp_path / "images").mkdir()
+    assert command("inspect", "OK-VQA", "--data", tmp_path, *more) == 0
+    shown = capsys.readouterr().out
+    assert all(c.isprintable() or c == "\n" for c in shown)
+    if "--json" in more:
+        row = json.loads(shown.splitlines()[0])
+        assert row["query"]["text"] == CONTROLS
+        assert CONTROLS in row["names"]
+    if "--items" in more:
+        assert CONTROLS in {json.loads(line)["text"] for line in shown.splitlines()}
+    if more:
+        assert "é猫" in shown
