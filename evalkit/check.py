@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING
 
 from evalkit import check_batches, check_contents, check_items
 from evalkit.check_calls import (
-    BATCH,
     CHANGE,
-    FILE,
     ITEMS_ALONE,
     REPEAT_TOLERANCE,
     RESULTS_ALONE,
+    SHARED,
     SIDES,
     Calls,
     Fault,
@@ -142,7 +141,7 @@ class _Report:
             kind = f"raises {type(error).__name__}"
         if passed is False:
             label = "region" if name.startswith("region: ") else name.rpartition(": ")[2]
-            if kind in (BATCH, FILE):
+            if kind in SHARED:
                 label = ""  # wherever it shows
             cause = self._alike.setdefault((label, kind), name)
             if cause != name:
@@ -190,8 +189,8 @@ class _Checks:
         for modality in declared:
             self._contents(modality)
         if not self._report.has("self-retrieval"):
-            contents = [f"{modality}: {name}" for modality in declared for name in self._names(modality)]
-            self._report.tried("self-retrieval", lambda: self._self_retrieval(declared), after=contents)
+            seen = [f"{modality}: {name}" for modality in declared for name in self._seen(modality)]
+            self._report.tried("self-retrieval", lambda: self._self_retrieval(declared), after=[*base, *seen])
         for modality in set(MODALITIES) - set(declared):
             for name in self._names(modality):
                 said = f"not applicable: the embedder does not take {modality}"
@@ -200,7 +199,7 @@ class _Checks:
         for modality in declared:
             self._report.tried(
                 f"{modality}: {_END}",
-                lambda modality=modality: self._again(modality, times=1),  # type: ignore[misc]
+                lambda modality=modality: self._again(modality),  # type: ignore[misc]
                 after=base,
             )
         for name in (ITEMS_ALONE, RESULTS_ALONE):
@@ -208,11 +207,13 @@ class _Checks:
                 self._report.says(name, True, f"in {self._calls.count} calls")
 
     @staticmethod
-    def _names(modality: str) -> list[str]:
+    def _seen(modality: str) -> list[str]:
+        return [f"{part} moves the vector" for part in modality.split("+")]
+
+    def _names(self, modality: str) -> list[str]:
         """All checks of a modality, in order."""
-        seen = [f"{part} moves the vector" for part in modality.split("+")]
         twins = [] if modality == "text" else [*check_items.TWINS, _COPY]
-        return [*_BASE, *seen, "with an instruction", *twins, "largest batch", _END]
+        return [*_BASE, *self._seen(modality), "with an instruction", *twins, "largest batch", _END]
 
     @staticmethod
     def _after(modality: str, *names: str) -> list[str]:
@@ -231,7 +232,7 @@ class _Checks:
             "shape": lambda: self._shape(modality),
             "finite": lambda: self._accepted(modality, "finite"),
             "unit length": lambda: self._accepted(modality, "unit length"),
-            _TWICE: lambda: self._again(modality, times=2),
+            _TWICE: lambda: self._again(modality),
             _ALONE: lambda: on_both_sides(lambda side: self._small(modality, side)),
         }
         for place, (name, test) in enumerate(tests.items()):
@@ -270,9 +271,9 @@ class _Checks:
         off = float(np.abs(np.linalg.norm(vectors, axis=1) - 1).max())
         return True, f"lengths differ from 1 by at most {off:.1e} (allowed {LENGTH_TOLERANCE:g})"
 
-    def _again(self, modality: str, times: int) -> tuple[bool | None, str]:
-        found = check_batches.repeated(self._calls, self._items[modality], self._first[modality], times)
-        return on_both_sides(lambda side: found[side])
+    def _again(self, modality: str) -> tuple[bool | None, str]:
+        items, first = self._items[modality], self._first[modality]
+        return on_both_sides(lambda side: check_batches.repeated(self._calls, items, first[side], side))
 
     def _small(self, modality: str, side: Side) -> tuple[bool, str]:
         import numpy as np
@@ -296,14 +297,13 @@ class _Checks:
 
     def _contents(self, modality: str) -> None:
         calls, folder = self._calls, self._folder
-        parts = [f"{part} moves the vector" for part in modality.split("+")]
         for pair in check_items.pairs(self._items, modality):
             self._report.tried(
                 f"{modality}: {pair.what} moves the vector",
                 lambda pair=pair: on_both_sides(lambda side: self._told_apart(modality, pair, side)),  # type: ignore[misc]
                 after=[*self._after(modality), "self-retrieval"],
             )
-        after = self._after(modality, *parts)
+        after = self._after(modality, *self._seen(modality))
         given = check_items.instructed(folder, modality)
         self._report.tried(
             f"{modality}: with an instruction",

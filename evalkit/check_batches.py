@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from evalkit.check_calls import REPEAT_TOLERANCE, Calls, Fault, Vectors, compared, named
+from evalkit.check_calls import CALL, REPEAT_TOLERANCE, Calls, compared, named
 from evalkit.items import IMAGE_MARK, Item, Side
 
 if TYPE_CHECKING:
@@ -14,22 +14,13 @@ if TYPE_CHECKING:
 
     from evalkit.encoding.batches import Entry
 
-_CALL = "call"  # what a vector that depends on the call fails with
 
-
-def repeated(calls: Calls, items: Sequence[Item], first: Vectors, times: int = 2) -> dict[Side, tuple[bool, str]]:
-    """The same call again, several times in a row on each side, compared with the first one."""
-    found: dict[Side, tuple[bool, str]] = {}
-    for side, vectors in first.items():
-        ways = {f"call {2 + time}": calls.vectors(items, side) for time in range(times)}
-        if all((vectors == again).all() for again in ways.values()):
-            found[side] = (True, "equal bit for bit")
-            continue
-        try:
-            found[side] = (True, compared(vectors, ways, items, REPEAT_TOLERANCE, _CALL))
-        except Fault as fault:
-            found[side] = (False, fault.detail)
-    return found
+def repeated(calls: Calls, items: Sequence[Item], first: NDArray[np.float32], side: Side) -> tuple[bool, str]:
+    """The same call again, after others, compared with the first one."""
+    again = calls.vectors(items, side)
+    if (first == again).all():
+        return True, "equal bit for bit"
+    return True, compared(first, {"again": again}, items, REPEAT_TOLERANCE, CALL)
 
 
 def small(

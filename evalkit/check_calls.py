@@ -25,8 +25,9 @@ CHANGE = 1e-6
 
 SIDES: tuple[Side, Side] = ("query", "candidate")
 ITEMS_ALONE, RESULTS_ALONE = "items left alone", "results left alone"
-BATCH, FILE = "batch", "file"
-"""What a vector fails with that depends on its batch, or on the file alone, in whichever check it shows."""
+BATCH, CALL, FILE = "batch", "call", "file"
+"""What a vector fails with that depends on its batch, on the call, or on the file alone, wherever it shows."""
+SHARED = (BATCH, CALL, FILE)
 _WATCHED = 4  # results of how many calls must stay as they are
 
 Vectors = dict[Side, "NDArray[np.float32]"]
@@ -36,8 +37,8 @@ class Fault(Exception):  # noqa: N818 - the embedder's, not evalkit's
     """What an embedder did wrong in one call.
 
     Attributes:
-        label: the check that it concerns: ``shape``, ``finite``, ``unit length``, :data:`BATCH`, :data:`FILE`, or
-            what is left alone.
+        label: the check that it concerns: ``shape``, ``finite``, ``unit length``, one of :data:`SHARED`, or what
+            is left alone.
         detail: what was found.
     """
 
@@ -188,8 +189,8 @@ def on_both_sides(test: Callable[[Side], tuple[bool | None, str]]) -> tuple[bool
     """A test of each side as one: what both say is said once, and what is wrong is all that is said.
 
     Raises:
-        Fault: as the test does; of what the embedder raises, with the side. One of :data:`BATCH` or
-            :data:`FILE` waits for the other side.
+        Fault: as the test does; of what the embedder raises, with the side. One of :data:`SHARED` waits for the
+            other side.
     """
     found: dict[Side, tuple[bool | None, str]] = {}
     label = ""
@@ -197,7 +198,7 @@ def on_both_sides(test: Callable[[Side], tuple[bool | None, str]]) -> tuple[bool
         try:
             found[side] = test(side)
         except Fault as fault:
-            if fault.label not in (BATCH, FILE):
+            if fault.label not in SHARED:
                 raise
             found[side], label = (False, fault.detail), fault.label
         except (Exception, SystemExit) as error:

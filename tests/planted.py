@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,11 +17,14 @@ from evalkit.keys import content_digest
 DIMENSION = 32
 
 
+@functools.lru_cache(maxsize=10_000)
 def drawn(*parts: object) -> np.ndarray:
     """A unit vector drawn by some parts, shape (DIMENSION,)."""
     seed = int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big")
     vector = np.random.default_rng(seed).normal(size=DIMENSION)
-    return vector / np.linalg.norm(vector)
+    vector /= np.linalg.norm(vector)
+    vector.flags.writeable = False
+    return vector
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -294,6 +298,6 @@ def prompts_kept_by_text(self: Honest, items: Sequence[Item], side: Side) -> Any
     """Reads the prompt, and keeps what it made of it under the text alone."""
     rows = []
     for item in items:
-        said = self.kept.setdefault(item.text, drawn("prompt", item.prompt.split()))
+        said = self.kept.setdefault(item.text, drawn("prompt", *item.prompt.split()))
         rows.append(said + self.shown(item))
     return unit(np.stack(rows))

@@ -88,7 +88,7 @@ def test_random_passes() -> None:
 
 def prompt_reader(self: Honest, items: Sequence[Item], side: Side) -> Any:
     """The prompt alone, whatever text and instruction are; the sides apart by a little."""
-    rows = [drawn("prompt", item.prompt.split()) + self.shown(item) for item in items]
+    rows = [drawn("prompt", *item.prompt.split()) + self.shown(item) for item in items]
     return unit(np.stack(rows) + (0.01 if side == "query" else 0))
 
 

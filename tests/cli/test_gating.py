@@ -199,7 +199,9 @@ class Model(Colours):
         raise Odd
 """
     )
-    assert command("check", f"{tmp_path / 'odd.py'}:Model") == 4
+    (tmp_path / "items.jsonl").write_text('{"id": "a", "prompt": "a"}')
+    files = ("--input", tmp_path / "items.jsonl", "--output", tmp_path / "v.npz", "--quiet")
+    assert command("embed", "--model", f"{tmp_path / 'odd.py'}:Model", *files) == 4
     text = capsys.readouterr().err
     assert text.startswith("Traceback ")
     assert "\nValueError: " in text
