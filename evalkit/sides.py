@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evalkit.baseline import BASELINE, read_baseline
+from evalkit.encoding.conditions import together
 from evalkit.errors import ResultsError, UsageError
 from evalkit.files import LARGEST_TEXT, read_file
 from evalkit.results import Manifest, TaskResult, read_run
@@ -136,6 +137,12 @@ def one_run(path: Path) -> Path:
 
 def _side(path: Path, kind: Literal["run", "baseline"], manifest: Manifest, samples: Mapping[str, Samples]) -> Side:
     numbers = {result.task: _number(path, result, samples.get(result.task)) for result in manifest.tasks}
+    environment = {
+        "system": manifest.environment.system,
+        "device": manifest.environment.device,
+        "python": manifest.environment.python,
+        **manifest.environment.packages,
+    }
     facts = {
         "model": manifest.model.name,
         "revision": manifest.model.revision or "-",
@@ -145,10 +152,8 @@ def _side(path: Path, kind: Literal["run", "baseline"], manifest: Manifest, samp
         "prompting": manifest.settings.prompting or "-",
         "status": manifest.status,
         "evalkit": manifest.evalkit_version,
-        "system": manifest.environment.system,
-        "device": manifest.environment.device,
-        "python": manifest.environment.python,
-        **manifest.environment.packages,
+        # Under which the vectors were made, which an earlier command may have done; early versions do not say.
+        **(together([*manifest.conditions.values()]) or environment),
     }
     return Side(path, kind, manifest.model.name, numbers, facts)
 

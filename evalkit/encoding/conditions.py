@@ -139,10 +139,12 @@ def differing(several: Sequence[Conditions]) -> dict[str, list[str]]:
 
     A library that one of them lacks is ``-`` there.
     """
-    flat = [_flat(one) for one in several]
-    names = dict.fromkeys(name for one in flat for name in one)
-    found = {name: [one.get(name, "-") for one in flat] for name in names}
-    return {name: values for name, values in found.items() if len(set(values)) > 1}
+    return {name: values for name, values in _by_name(several).items() if len(set(values)) > 1}
+
+
+def together(several: Sequence[Conditions]) -> dict[str, str]:
+    """All of them in one, for people: by the name of a field, or of a library, its values; ``-`` where one lacks it."""
+    return {name: ", ".join(sorted(set(values))) for name, values in _by_name(several).items()}
 
 
 def mixed(made: Mapping[str, int], known: Mapping[str, Conditions]) -> str | None:
@@ -165,6 +167,12 @@ def mixed(made: Mapping[str, int], known: Mapping[str, Conditions]) -> str | Non
     if left := sum(made.values()) - told:
         said.append(f"{left} with what was not recorded")
     return f"vectors were made under {len(made)} conditions: {'; '.join(said)}"
+
+
+def _by_name(several: Sequence[Conditions]) -> dict[str, list[str]]:
+    flat = [_flat(one) for one in several]
+    names = dict.fromkeys(name for one in flat for name in one)
+    return {name: [one.get(name, "-") for one in flat] for name in names}
 
 
 def _line(value: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -19,6 +20,8 @@ import pyarrow.parquet as pq
 import pytest
 from builders import EXAMPLE, command, run
 from comparisons import copied, edited, with_scores
+
+from evalkit.encoding.conditions import Conditions
 
 Change = Callable[[Path], None]
 
@@ -135,11 +138,20 @@ def test_explain_refuses_what_cannot_be_compared(runs, capsys):
     assert command("compare", *pair, "--explain", "example/ShapeRegions", "--allow", "prompting") == 0
 
 
+def made_under(data, **changes):
+    """Let all vectors of a run have been made under other conditions."""
+    ((digest, found),) = data["conditions"].items()
+    other = Conditions(**found | changes)
+    data["conditions"] = {other.digest: dataclasses.asdict(other)}
+    for task in data["tasks"]:
+        task["made"] = {other.digest: task["made"][digest]}
+
+
 def test_settings_that_differ_are_said(runs, good, capsys):
     def other(data):
         data["model"]["options"] = {"dtype": "float16"}
         data["settings"] |= {"vectors": "float16", "prompting": "crop"}
-        data["environment"]["system"] = "Darwin arm64"
+        made_under(data, system="Darwin arm64")
         data["status"] = "running"
 
     changed_manifest(good, other)
@@ -164,6 +176,7 @@ def test_names_of_strangers_give_no_commands(runs, good, tmp_path, capsys):
     def named(data):
         data["model"]["name"] = EVIL
         data["environment"]["packages"] = {EVIL: EVIL}
+        made_under(data, packages={EVIL: EVIL})
         data["tasks"][0] |= {"task": EVIL, "samples": None}
 
     changed_manifest(good, named)

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Collection
 from urllib.parse import quote
 
+from evalkit.encoding.conditions import together
 from evalkit.leaderboard.words import MISSING, shown
 from evalkit.results import Manifest
 from evalkit.task import PUBLISHED, TaskCard, all_cards
@@ -91,8 +92,25 @@ def provenance(run: Manifest) -> tuple[tuple[str, str], ...]:
         ("Camera's orientation", "applied" if settings.exif == "apply" else "ignored"),
         ("Vectors kept as", settings.vectors),
         ("Regions asked for", settings.prompting or "native where it takes them, else text"),
-        ("Python", run.environment.python),
-        ("System", run.environment.system),
-        ("Device", run.environment.device),
+        *_conditions(run),
     ]
     return tuple((name, shown(value)) for name, value in found)
+
+
+def _conditions(run: Manifest) -> list[tuple[str, str]]:
+    """Under which the vectors were made: several values where they were not all made under the same."""
+    if not run.conditions:  # of an early version, which records the last command's alone
+        environment = run.environment
+        return [("Python", environment.python), ("System", environment.system), ("Device", environment.device)]
+    said = together([*run.conditions.values()])
+    names = {name for one in run.conditions.values() for name in one.packages}
+    libraries = ", ".join(f"{name} {said[name]}" for name in sorted(names))
+    rest = {name: value for name, value in said.items() if name not in {*names, "python", "system", "device"}}
+    computing = ", ".join(f"{name} {value}" for name, value in sorted(rest.items()))
+    found = [("Python", said["python"]), ("System", said["system"]), ("Device", said["device"])]
+    found += [("Libraries", libraries), ("Computing", computing or MISSING)]
+    mixed = [result.task for result in run.tasks if len(result.made) > 1]
+    trusted = [result.task for result in run.tasks if result.trusted_store]
+    found += [("Conditions mixed in", ", ".join(mixed))] if mixed else []
+    found += [("Store trusted unchecked in", ", ".join(trusted))] if trusted else []
+    return found
