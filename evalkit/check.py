@@ -326,11 +326,13 @@ class _Checks:
                 ),
                 after=after,
             )
+
+        def many(count: int) -> list[Item]:
+            return check_items.many(folder, modality, count)
+
         self._report.tried(
             f"{modality}: largest batch",
-            lambda: on_both_sides(
-                lambda side: check_batches.largest(calls, check_items.many(folder, modality), side, self._batch_tokens)
-            ),
+            lambda: on_both_sides(lambda side: check_batches.largest(calls, many, side, self._batch_tokens)),
             after=[*self._after(modality), "cost"],
         )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evalkit.check_calls import CALL, REPEAT_TOLERANCE, Calls, compared, named
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evalkit.encoding.batches import Entry
+
+_SAMPLE = 24  # items that tell what such items cost
+_PLANNED = 2048  # more than any batch holds
 
 
 def repeated(calls: Calls, items: Sequence[Item], first: NDArray[np.float32], side: Side) -> tuple[bool, str]:
@@ -58,7 +62,7 @@ def small(
     return True, compared(first, ways, items)
 
 
-def largest(calls: Calls, items: Sequence[Item], side: Side, batch_tokens: int) -> tuple[bool, str]:
+def largest(calls: Calls, many: Callable[[int], list[Item]], side: Side, batch_tokens: int) -> tuple[bool | None, str]:
     """The largest batch that a run would make, every row of it compared with its vector in smaller batches.
 
     Every second row is one and the same item, so that a mean over the batch is far from any vector of it. The
@@ -66,15 +70,16 @@ def largest(calls: Calls, items: Sequence[Item], side: Side, batch_tokens: int) 
 
     Args:
         calls: to the embedder.
-        items: at least some hundreds, all unlike.
+        many: makes as many items as are asked for, all unlike and of like cost.
         side: of all of them.
         batch_tokens: the budget of a batch.
     """
     import numpy as np
 
-    size = _largest_size(calls, items, batch_tokens)
+    size = _largest_size(calls, many(_SAMPLE), batch_tokens)
     if size == 1:
-        return True, f"none: one item fills a budget of {batch_tokens:,} tokens"
+        return None, f"not applicable: one item fills a budget of {batch_tokens:,} tokens"
+    items = many(size // 2 + 2)
     rows, vectors = _as_large_as_memory(calls, items, side, size)
     used = sorted(set(rows))
     order = np.random.default_rng(1).permutation(used).tolist()
@@ -121,24 +126,24 @@ def _restored(parts: Sequence[NDArray[np.float32]], order: Sequence[int]) -> NDA
     return restored
 
 
-def _largest_size(calls: Calls, items: Sequence[Item], batch_tokens: int) -> int:
+def _largest_size(calls: Calls, sample: Sequence[Item], batch_tokens: int) -> int:
     """How many of such items a run puts into one batch, by its own plan."""
     from evalkit.encoding.batches import plan
 
-    entries = [_entry(calls, item, number) for number, item in enumerate([*items, *items])]
-    return max(len(batch) for batch in plan(entries, batch_tokens))
+    entries = [_entry(calls, item) for item in sample]
+    many = [replace(entries[number % len(entries)], key=number.to_bytes(4, "big")) for number in range(_PLANNED)]
+    return max(len(batch) for batch in plan(many, batch_tokens))
 
 
-def _entry(calls: Calls, item: Item, number: int) -> Entry:
-    """As :class:`evalkit.encoding.encode.Encoder` makes it; the number stands for the key."""
+def _entry(calls: Calls, item: Item) -> Entry:
+    """As :class:`evalkit.encoding.encode.Encoder` makes it, without a key."""
     from evalkit.encoding.batches import Entry, estimator
 
     item, estimate = calls.known(item), estimator(calls.embedder)
-    key = number.to_bytes(4, "big")
     if item.image is None:
-        return Entry(key, item, None, estimate(item, None))
+        return Entry(b"", item, None, estimate(item, None))
     facts = calls.facts(item.image)
-    return Entry(key, item, facts, estimate(item, facts), estimate(Item(IMAGE_MARK, image=item.image), facts))
+    return Entry(b"", item, facts, estimate(item, facts), estimate(Item(IMAGE_MARK, image=item.image), facts))
 
 
 def _as_large_as_memory(

@@ -35,7 +35,6 @@ _TEXTS = (
 _SIZES = ((224, 224), (96, 64), (64, 640), (640, 48), (333, 500), (40, 40))  # width, height
 _FIND, _NAME = "Find the picture that shows this:", "Name the thing in the picture:"
 _RED, _BLUE = "a red cat on a chair", "a blue train, far away"
-_MANY = 300  # items of one kind at least, so that half a batch of 512 can be unlike
 _HUES = {  # those that evalkit.example.colours knows, so that it can be checked, too
     "red": (214, 39, 40),
     "yellow": (250, 222, 45),
@@ -164,23 +163,22 @@ def instructed(folder: Path, modality: str) -> Instructed:
     return Instructed(items, found, (one, verbatim, another), words)
 
 
-def many(folder: Path, modality: str) -> list[Item]:
-    """A few hundred items that cost little, all unlike, in no order of length."""
+def many(folder: Path, modality: str, count: int) -> list[Item]:
+    """Items that cost little, all unlike, in no order of length; of two counts the smaller are the first ones."""
     import numpy as np
 
     random = np.random.default_rng(7)
-    lengths = random.integers(1, 5, _MANY)
-    texts = [
-        " ".join([str(number), *(_NOUNS[place] for place in random.integers(0, len(_NOUNS), length))])
-        for number, length in enumerate(lengths.tolist())
-    ]
-    if modality == "text":
-        return [item(text) for text in texts]
     found = []
-    for number, text in enumerate(texts):
+    for number in range(count):
+        words = [str(number), *random.choice(_NOUNS, 4)[: 1 + random.integers(4)]]
+        text = "" if modality == "image" else " ".join(words)
         name = f"small/{number}.png"
-        image = ImageFile(folder, name) if (folder / name).exists() else picture(folder, name, (32, 32), 1000 + number)
-        found.append(item(text if modality == "image+text" else "", image))
+        if modality == "text":
+            found.append(item(text))
+        elif (folder / name).exists():
+            found.append(item(text, ImageFile(folder, name)))
+        else:
+            found.append(item(text, picture(folder, name, (32, 32), 1000 + number)))
     return found
 
 

@@ -55,7 +55,7 @@ def copied(folder: Path, to: Path) -> Path:
 
 
 def test_evalkit_check_passes(virtue: Virtue) -> None:
-    findings = check(virtue)
+    findings = check(virtue, batch_tokens=1024)
     assert [finding for finding in findings if finding.passed is False] == []
     assert {finding.name for finding in findings if finding.passed} >= {
         *(f"region: {kind}" for kind in ("box", "point", "points", "mask")),
