@@ -253,7 +253,7 @@ def read_cards(package: str, folder: str) -> tuple[TaskCard, ...]:
     files = (f for f in resources.files(package).joinpath(folder).iterdir() if f.name.endswith(".toml"))
     for file in files:
         try:
-            cards.append(TaskCard.model_validate(tomllib.loads(file.read_text(encoding="utf-8"))))
+            cards.append(TaskCard.model_validate(tomllib.loads(file.read_text(encoding="utf-8-sig"))))
         except (tomllib.TOMLDecodeError, ValidationError) as error:
             raise DataError(f"task card {folder}/{file.name}: {error}") from error
     return tuple(sorted(cards, key=lambda card: card.order))

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from evalkit.suites.rows import Places
 
-_SHARD = re.compile(r"^.+-(\d{5})-of-(\d{5})(-[0-9A-Za-z]+)?\.parquet$")  # as the hub's tools name them
+# As the hub's tools name them: split, shard, shards, and with the older ones a suffix of each file's own.
+_SHARD = re.compile(r"^(.+)-(\d{5})-of-(\d{5})(-[0-9A-Za-z]+)?\.parquet$")
 
 
 def check_shards(files: Sequence[Path]) -> None:
@@ -26,18 +27,19 @@ def check_shards(files: Sequence[Path]) -> None:
     Raises:
         DataError: files that belong to two sets.
     """
-    seen: dict[tuple[str, str], Path] = {}
+    sets: dict[str, dict[str, tuple[str, Path]]] = {}  # by split and shard: of how many, and the file
     for file in files:
         if (match := _SHARD.match(file.name)) is None:
             continue
-        shard, shards = match.group(1), match.group(2)
-        other = next((path for (number, of), path in seen.items() if of != shards or number == shard), None)
+        split, shard, shards = match.group(1, 2, 3)
+        seen = sets.setdefault(split, {})
+        other = next((path for number, (of, path) in seen.items() if of != shards or number == shard), None)
         if other is not None:
             raise DataError(
                 f"{file} and {other.name} beside it are of two sets of files, and each query would count twice: "
                 "keep one set and move the other away"
             )
-        seen[shard, shards] = file
+        seen[shard] = (shards, file)
 
 
 def check_rows(places: Places, rows: Iterable[tuple[str, str, str, NDArray[np.int32]]]) -> list[str]:
@@ -64,7 +66,8 @@ def check_rows(places: Places, rows: Iterable[tuple[str, str, str, NDArray[np.in
             if number == other or not few or not few <= many or (few == many and number < other):
                 continue
             said = f"all {few.total()} rows of {places.files[number]} are in {places.files[other].name}, too"
-            if all(_SHARD.match(file.name) for file in places.files):
+            named = {match and match.group(1, 3) for match in (_SHARD.match(file.name) for file in places.files)}
+            if len(named) == 1 and None not in named:
                 return [f"{said}: each counts twice"]
             raise DataError(f"{said}, and each would count twice: keep one of the files and move the other away")
     return []

@@ -105,6 +105,7 @@ def test_a_file_of_foreign_columns_says_which_it_has_and_which_are_wanted(name, 
         ("test-00000-of-00002-aaaa", "test-00001-of-00002-bbbb", "test-00000-of-00001"),
         ("test-00000-of-00001", "test-copy"),
         ("test-a", "test-b"),
+        ("test-00000-of-00001", "test-hard-00000-of-00001"),
     ],
 )
 def test_two_copies_of_the_rows_are_refused_by_name(names, tmp_path):
