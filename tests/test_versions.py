@@ -74,5 +74,5 @@ def test_runs_of_an_older_schema_are_migrated(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize("text", [b'{"a": 1, "a": 1}', b'{"x": [{"b": {"c": 1, "d": 2, "c": 3}}]}'])
 def test_a_key_that_is_there_twice_is_refused(text: bytes) -> None:
-    with pytest.raises(VersionError, match="the key '[ac]' is there twice in one object"):
+    with pytest.raises(VersionError, match=r"the key '[ac]' is there twice in one object"):
         in_version(text, "s", 1, {})
