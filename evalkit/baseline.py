@@ -10,6 +10,7 @@ between, or after a process that was killed there, finds the samples that ``base
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import io
@@ -188,7 +189,8 @@ def _alone(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise WriteError(f"{folder} cannot be written: {error.strerror or error}") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with suppress(OSError):  # not every file system has locks of folders
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     except OSError as error:
         raise WriteError(f"{folder} cannot be written: {error.strerror or error}") from error
@@ -201,6 +203,9 @@ def _flush(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # not every file system can
+            raise
     finally:
         os.close(descriptor)
 

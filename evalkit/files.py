@@ -72,30 +72,43 @@ def read_text(path: Path | str) -> str:
         OSError: as :func:`read_file`, with less room.
         UnicodeDecodeError: it is no UTF-8.
     """
-    # Line ends as pathlib's read_text has them.
-    return read_file(path, LARGEST_TEXT).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    return as_text(read_file(path, LARGEST_TEXT))
 
 
-def read_given(path: Path | str, seconds: float = 5.0) -> bytes:
-    """The content of a file, or of a pipe as a shell makes one: ``--config <(...)``.
+def as_text(data: bytes) -> str:
+    """UTF-8 as text, all line ends as ``\\n``, as pathlib reads it.
 
     Raises:
-        OSError: as :func:`read_file`; or nobody writes to the pipe for so long, or writes too much.
+        UnicodeDecodeError: it is no UTF-8.
+    """
+    return data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_given(path: Path | str, largest: int = LARGEST_TEXT, *, seconds: float = 5.0) -> bytes:
+    """The content of a file that a user names, or of a pipe as a shell makes one: ``--config <(...)``, ``/dev/stdin``.
+
+    Args:
+        path: of either.
+        largest: bytes that it may have at most.
+        seconds: a pipe that nothing comes out of for so long is not waited for.
+
+    Raises:
+        OSError: as :func:`read_file`; or nobody writes to the pipe.
     """
     if not stat.S_ISFIFO(os.stat(path).st_mode):
-        return read_file(path, LARGEST_TEXT)
+        return read_file(path, largest)
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        data, watch = b"", select.poll()
+        data, watch = bytearray(), select.poll()
         watch.register(descriptor, select.POLLIN)
-        while len(data) <= MIB:
+        while len(data) <= largest:
             if not watch.poll(1000 * seconds):
                 raise OSError(errno.ETIMEDOUT, f"it is a pipe that nobody writes to for {seconds:g} s", str(path))
             part = os.read(descriptor, MIB)
             if not part:
-                return data
+                return bytes(data)
             data += part
-        raise OSError(errno.EFBIG, "it is a pipe that more than 1 MiB comes out of", str(path))
+        raise OSError(errno.EFBIG, f"it is a pipe that more than {largest / MIB:,.0f} MiB come out of", str(path))
     finally:
         os.close(descriptor)
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evalkit.errors import UsageError
-from evalkit.files import read_given
+from evalkit.files import as_text, read_given
 
 PYPROJECT = "pyproject.toml"
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -107,7 +107,7 @@ def origin(key: str, path: Path | None, flags: Mapping[str, Any] | None = None) 
 
 def _table(file: Path, *, named: bool) -> dict[str, Any]:
     try:
-        found: Any = tomllib.loads(read_given(file).decode("utf-8-sig").replace("\r\n", "\n"))
+        found: Any = tomllib.loads(as_text(read_given(file)))
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:  # TOML's own, text that is no UTF-8, thousands of digits or brackets

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from evalkit.errors import UsageError
-from evalkit.files import read_text
+from evalkit.files import as_text, read_given
 from evalkit.folders import ImageFolders
 from evalkit.images import ImageFile
 from evalkit.items import Box, Item, Mask, Point, Points, Region, Side
@@ -117,7 +117,7 @@ def read_items(
         UsageError: the file is missing or empty, or a line is not an item; with the line's number.
     """
     try:
-        lines = read_text(path).split("\n")
+        lines = as_text(read_given(path)).split("\n")
     except FileNotFoundError:
         raise UsageError(f"item file {path} is missing") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -203,8 +203,8 @@ def test_a_pipe_that_is_given_is_read_while_somebody_writes(tmp_path):
         assert read_given(tmp_path / "pipe", seconds=60) == b"x" * 3000
     with subprocess.Popen([sys.executable, "-c", "print('x' * (3 << 20))"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        with pytest.raises(OSError, match="a pipe that more than 1 MiB comes out of"):
-            read_given(f"/dev/fd/{process.stdout.fileno()}")
+        with pytest.raises(OSError, match="a pipe that more than 1 MiB come out of"):
+            read_given(f"/dev/fd/{process.stdout.fileno()}", 1 << 20)
 
 
 def test_what_lies_in_a_folder_of_evalkit_s_is_no_link(tmp_path):

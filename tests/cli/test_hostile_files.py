@@ -121,6 +121,13 @@ def test_what_a_shell_gives_as_a_file_is_read(runs, tmp_path):
     os.close(writer)
     assert command("gate", runs / "runs", runs / "runs", "--config", f"/dev/fd/{reader}") == 0
     os.close(reader)
+    reader, writer = os.pipe()
+    os.write(writer, b'{"id": "a", "side": "query", "prompt": "x", "text": "x"}\n')
+    os.close(writer)
+    vectors = tmp_path / "v.npz"
+    assert command("embed", "--model", "random", "--input", f"/dev/fd/{reader}", "--output", vectors) == 0
+    os.close(reader)
+    assert np.load(vectors)["ids"].tolist() == ["a"]
 
 
 def test_a_file_that_is_far_too_large_is_not_read(runs, tmp_path, capsys):
