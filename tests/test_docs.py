@@ -18,6 +18,7 @@ from printed import missing
 import evalkit.cli
 from evalkit.demo import COMPARED, ENTRANTS
 from evalkit.example import DATA
+from evalkit.gateconfig import GateConfig
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -231,6 +232,11 @@ def test_what_the_gate_is_said_to_see_is_what_was_simulated() -> None:
         round(float(value)) for truth, value in found if "points on" in truth and truth[:3] in ("3 p", "0.5")
     )
     assert f"three points on one task in {one_task} % of cases, of half a point on MMEB's mean in {mean} %" in readme
+    margins, table = GateConfig(), (DOCS / "compare.md").read_text().partition("### At the margin")[2]
+    for times, text in ((1, "the margin"), (1.5, "1.5 times the margin"), (2, "twice the margin")):
+        task, mean_of_all = (f"{100 * times * margin:g}" for margin in (margins.task_min_effect, margins.min_effect))
+        row = rf"^\| {text} \| {task} \| \d+ \| \d+ \| {mean_of_all} \| \d+ \| \d+ \|$"
+        assert re.search(row, table, re.M), text
     assert (
         f"in [{['no', 'one', 'two', 'three'][round(float(five))]} nights of a hundred]" in (DOCS / "ci.md").read_text()
     )
