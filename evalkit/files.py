@@ -76,12 +76,12 @@ def read_text(path: Path | str) -> str:
 
 
 def as_text(data: bytes) -> str:
-    """UTF-8 as text, all line ends as ``\\n``, as pathlib reads it.
+    """UTF-8 as text, without a byte-order mark, all line ends as ``\\n``.
 
     Raises:
         UnicodeDecodeError: it is no UTF-8.
     """
-    return data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_given(path: Path | str, largest: int = LARGEST_TEXT, *, seconds: float = 5.0) -> bytes:
