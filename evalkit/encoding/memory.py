@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from evalkit.encoding.batches import Entry
 
-_CALM = 16  # batches in a row that fit before larger ones are tried again; twice as many after each try in vain
+_CALM = 4  # batches in a row that fit before larger ones are tried again; twice as many after each try in vain
 # What CUDA, cuBLAS, cuDNN, cuFFT, cuSOLVER and cuSPARSE, ROCm, MPS and torch on the CPU say; a handle of cuBLAS that
 # cannot be made and a convolution without an engine are out of memory by other names.
 _WORDS = re.compile(

@@ -26,8 +26,8 @@ _SHARE = 0.01  # of the reused vectors of a kind
 _AT_ONCE = 8  # of a kind in one call
 _SEED = 0
 
-Kind = tuple[Side, str, str]
-"""Side, modality, and kind of region, ``crop`` where the image is cut, blank where there is none."""
+Kind = tuple[Side, str, str, bool]
+"""Side, modality, kind of region (``crop`` where the image is cut, blank where there is none), with an instruction."""
 
 
 @dataclass
@@ -75,7 +75,7 @@ class SpotCheck:
 def kind_of(item: Item, side: Side) -> Kind:
     """What an embedder may treat apart."""
     cut = "crop" if item.image is not None and item.image.crop is not None else ""
-    return side, item.modality, cut if item.region is None else region_kind(item.region)
+    return side, item.modality, cut if item.region is None else region_kind(item.region), bool(item.instruction)
 
 
 def apart(kept: NDArray[np.float32], made: NDArray[np.float32]) -> NDArray[np.float64]:

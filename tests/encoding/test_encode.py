@@ -284,13 +284,10 @@ def test_batch_that_does_not_fit_is_halved_and_no_such_batch_is_tried_again(erro
     encoder = encoder_of(embedder, batch_tokens=16)
     got = encoder.encode(numbered(50), "query")
     assert (got == Random(dimension=DIMENSION).encode(numbered(50), "query")).all()
-    assert embedder.failed == 2  # 16 and 8; 4 fits
-    assert encoder.stats.halved == 2
+    assert 2 < embedder.failed == encoder.stats.halved <= 4  # 16 and 8; 4 fits, and after some of them 8 is tried again
     assert max(map(len, embedder.prompts)) == 4
-    encoder.encode(numbered(80), "candidate")
-    assert embedder.failed == 3  # after 16 batches that fit, 8 are tried once more
-    encoder.encode(numbered(120), "candidate")
-    assert embedder.failed == 3  # and then not before 32 have fitted
+    encoder.encode(numbered(160), "candidate")
+    assert embedder.failed <= 6  # after 4, 8, 16, 32 of them
     assert set(embedder.counts.values()) == {1, 2}  # p0 to p49 on both sides
 
 
@@ -315,8 +312,9 @@ def test_whatever_the_costs_memory_is_learnt_from_few_failures(pictures, costs, 
     embedder = OutOfMemory(room, memory_error)
     got = encoder_of(embedder, batch_tokens=budget).encode(items, "query")
     assert (got == Random(dimension=DIMENSION).encode(items, "query")).all()
-    # 1000 tokens are halved five times at most until less than 50 are left; 40 batches are tried twice as large once.
-    assert embedder.failed <= 6
+    # 1000 tokens are halved five times at most until less than 50 are left, and 40 batches are tried twice as large
+    # after 4, 8 and 16 of them.
+    assert embedder.failed <= 8
     assert set(embedder.counts.values()) == {1}
 
 
