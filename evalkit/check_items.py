@@ -152,7 +152,8 @@ def instructed(folder: Path, modality: str) -> Instructed:
 
     one, longer, another = asked(_FIND, red, image), asked(_FIND, blue, image), asked(_NAME, red, image)
     verbatim = Item(one.prompt, f"{_FIND} {red}", "", image)  # of an instruction that the card does not know
-    items, found = [one, verbatim, another, longer], [Pair("text", one, longer)]
+    # The verbatim one before the other of its prompt: a reader of texts may keep them by their prompts.
+    items, found = [verbatim, one, another, longer], [Pair("text", one, longer)]
     if image is None:
         # WebQA and EDIS have the mark in queries without an image.
         items.append(Item(f"{IMAGE_MARK} {_FIND} {_NOUNS[3]}\n", _NOUNS[3], _FIND))

@@ -99,6 +99,13 @@ def text_reader(self: Honest, items: Sequence[Item], side: Side) -> Any:
     return right(self, [dataclasses.replace(item, instruction="") for item in items], side)
 
 
+def texts_kept_by_prompt(self: Honest, items: Sequence[Item], side: Side) -> Any:
+    """Reads the text alone, and keeps what it made of it under the prompt: of one prompt there is one text."""
+    return unit(
+        np.stack([self.kept.setdefault(item.prompt, drawn("text", item.text)) + self.shown(item) for item in items])
+    )
+
+
 GOOD: dict[str, tuple[Change, dict[str, Any]]] = {
     "honest": (right, {}),
     "reads prompts": (prompt_reader, {}),
@@ -111,6 +118,7 @@ GOOD: dict[str, tuple[Change, dict[str, Any]]] = {
         cached(lambda item: (item.image and item.image.identity(), item.region)),
         {},
     ),
+    "texts kept by their prompts": (texts_kept_by_prompt, {}),
     "float16": (lambda self, items, side: right(self, items, side).astype(np.float16), {}),
     "float64": (lambda self, items, side: right(self, items, side).astype(np.float64), {}),
     "a view": (lambda self, items, side: np.repeat(right(self, items, side), 2, axis=0)[::2], {}),
