@@ -199,7 +199,7 @@ def evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, settings
         return Evaluated(TaskResult(**_facts(card), status="failed", complete=False, error=failure), error=error)
 
     line = signature(task, given, encoder.images, encoder.loaded, prompting, settings)
-    warnings = list(checked.warnings)
+    warnings = [*checked.warnings, *encoder.images.warnings((*task.queries, *task.candidates))]
     if not task.complete:
         warnings.append(f"{len(task.queries)} of {card.queries} queries: no part of any average")
     result = TaskResult(
