@@ -62,6 +62,21 @@ def decode(data: bytes, *, name: str, upright: bool) -> Image:
             raise _broken(name, error) from error
 
 
+def orientation_unread(image: Image) -> bool:
+    """Whether an image that was opened says how it was held, but not in a way that can be read.
+
+    Looks at what stands before the pixels alone; a PNG may have its EXIF behind them.
+    """
+    from PIL.ExifTags import Base
+
+    if "exif" not in image.info and "xmp" not in image.info:
+        return False
+    try:
+        return image.getexif().get(Base.Orientation, 1) not in range(1, 9)
+    except Exception:  # noqa: BLE001  (parsers of damaged blocks raise all sorts of things)
+        return True
+
+
 def opened(data: bytes, name: str) -> Image:
     import PIL.Image
 

@@ -241,6 +241,7 @@ def _evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, setting
     trusted = encoder.trust_store and stats.reused > 0
     warnings = [
         *checked.warnings,
+        *encoder.images.warnings((*task.queries, *task.candidates)),
         *([] if task.complete else [f"{len(task.queries)} of {card.queries} queries: no part of any average"]),
         *filter(None, [mixed(made.under, made.known)]),
         *([f"memory ran out: {made.shrunk} vectors were made in smaller batches"] if made.shrunk else []),

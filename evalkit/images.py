@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 from evalkit.decoding import FORMATS as FORMATS
 from evalkit.decoding import MAX_PIXELS as MAX_PIXELS
 from evalkit.decoding import decode as decode
-from evalkit.decoding import opened
+from evalkit.decoding import opened, orientation_unread
 from evalkit.errors import ImageError
 from evalkit.folders import ImageFolders, posix, refusal
 
@@ -44,11 +44,13 @@ class ImageFacts:
         digest: SHA-256 of the file's bytes, hexadecimal; of all of them, also where the image is cut.
         width: stored width in pixels, before any orientation; of a cut image the cut's.
         height: stored height in pixels, likewise.
+        orientation_unread: what the camera recorded of its orientation is damaged, and counts as nothing.
     """
 
     digest: str
     width: int
     height: int
+    orientation_unread: bool = field(default=False, compare=False)
 
 
 class Held(Protocol):
@@ -210,7 +212,8 @@ class ImageFile:
         data = self.read()
         with opened(data, self.path) as image:
             width, height = image.size
-        return self.cut_facts(ImageFacts(hashlib.sha256(data).hexdigest(), width, height))
+            unread = self.upright and orientation_unread(image)
+        return self.cut_facts(ImageFacts(hashlib.sha256(data).hexdigest(), width, height, unread))
 
     def cut_facts(self, whole: ImageFacts) -> ImageFacts:
         """Its facts, from those of the :attr:`whole` image.

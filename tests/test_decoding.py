@@ -110,10 +110,16 @@ def test_a_task_with_a_damaged_block_has_its_number(tmp_path):
     columns = golden("OK-VQA")
     draw_images(tmp_path, columns)
     file = tmp_path / "images" / columns["qry_img_path"][0]
-    file.write_bytes(with_segment(encoded(RED, "JPEG"), BAD_XMP))
+    file.write_bytes(with_segment(with_segment(encoded(RED, "JPEG"), BAD_XMP), NOT_TO_BE_READ["99"]))
     write(tmp_path, "OK-VQA", columns)
     assert run(tmp_path / "runs", "clip-tiny", tasks="OK-VQA", data=tmp_path, more=["--device", "cpu"]) == 0
-    assert tasks_of(tmp_path / "runs")["OK-VQA"]["status"] == "done"
+    task = tasks_of(tmp_path / "runs")["OK-VQA"]
+    assert task["status"] == "done"
+    said = "1 images have an orientation (EXIF) that cannot be read: they are taken as they are stored"
+    assert said in task["warnings"]
+    file.write_bytes(with_segment(encoded(RED, "JPEG"), WHOLE))
+    assert run(tmp_path / "whole", "random", tasks="OK-VQA", data=tmp_path) == 0
+    assert not any("EXIF" in warning for warning in tasks_of(tmp_path / "whole")["OK-VQA"]["warnings"])
 
 
 # --- work --------------------------------------------------------------------------------------------

@@ -56,6 +56,13 @@ class ImageIndex:
         """Facts of an image that was gathered, itself or another part of it."""
         return image.cut_facts(self._facts[image.whole])
 
+    def warnings(self, items: Iterable[Item]) -> list[str]:
+        """What a reader of a number should know of the images of its items, which were gathered."""
+        damaged = {image for image, facts in self._facts.items() if facts.orientation_unread}
+        count = len(damaged.intersection(item.image for item in items if item.image is not None)) if damaged else 0
+        said = f"{count} images have an orientation (EXIF) that cannot be read: they are taken as they are stored"
+        return [said] if count else []
+
     def known(self, item: Item) -> Item:
         """The item with its images' digests filled in."""
         image = None if item.image is None else replace(item.image, digest=self.facts(item.image).digest)
