@@ -13,7 +13,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
-import io
 import json
 import os
 import re
@@ -29,12 +28,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from evalkit.contradictions import AGAIN, contradictions
 from evalkit.errors import ResultsError, UsageError, WriteError
 from evalkit.files import LARGEST_TEXT, inside, leads_out, read_file, write_atomically
-from evalkit.perquery import MOST, PerQuery, check, reason
+from evalkit.keptsamples import parsed, require_signatures, written
+from evalkit.perquery import PerQuery, check, reason
 from evalkit.recount import recounted
 from evalkit.results import MIGRATIONS as RUN_MIGRATIONS
 from evalkit.results import SCHEMA_VERSION as RUN_VERSION
 from evalkit.results import Manifest, json_bytes, read_run
-from evalkit.runfiles import queries_of, samples_path
+from evalkit.runfiles import samples_path
 from evalkit.samples import Samples, where_shared
 from evalkit.versions import Migrations, VersionError, in_version, reason_of
 
@@ -45,7 +45,6 @@ BASELINE = "baseline.json"
 SAMPLES = "samples.parquet"
 VERSION: Literal[1] = 1
 _WITHOUT = "without samples"
-_SIGNATURES = b"evalkit.signatures"
 _OWN = re.compile(
     r"samples\.[0-9a-f]{64}\.parquet|\.(baseline\.json|samples\.[0-9a-f]{64}\.parquet|samples\.parquet)\.[0-9a-f]{12}"
 )
@@ -129,9 +128,7 @@ def accept(run: Path, folder: Path, reason: str, *, on: date, force: bool = Fals
         forced=tuple(faults),
     )
     _before(folder)  # a folder that cannot be written is said before all samples are read
-    buffer = io.BytesIO()
-    _write(_table(run, manifest), buffer)
-    samples = buffer.getvalue()
+    samples = written(run, manifest)
     digest = hashlib.sha256(samples).hexdigest()
     with _alone(folder):
         history = (*_before(folder), accepted)
@@ -174,7 +171,7 @@ def _is_left_over(folder: Path, name: str) -> bool:
     """Whether a file is what an acceptance that was cut off may leave; early versions wrote the samples first."""
     if name == SAMPLES:
         try:
-            return len(_parsed(folder / name, read_file(folder / name))) > 0
+            return len(parsed(folder / name, read_file(folder / name))) > 0
         except ResultsError:
             return False
     return bool(_OWN.fullmatch(name))
@@ -278,97 +275,12 @@ def _faults(run: Path, manifest: Manifest) -> list[str]:
     return faults if manifest.tasks else [*faults, "no tasks"]
 
 
-def _table(run: Path, manifest: Manifest) -> pa.Table:
-    """One row per query of all tasks, in their order."""
-    import pyarrow as pa
-
-    parts, signatures = [], {}
-    for result in manifest.tasks:
-        path = samples_path(run, result)
-        if path is None:
-            continue
-        found = queries_of(path, result, ("label", "top"))
-        if found.signature != result.signature:
-            raise ResultsError(f"{path} belongs to another number than {run / 'run.json'} has: run {result.task} again")
-        choices = [
-            None if not top or top[0] == label else top[0]
-            for top, label in zip(found.values("top"), found.values("label"), strict=True)
-        ]
-        images = found.clusters
-        parts.append(
-            pa.table(
-                {
-                    "task": pa.array([result.task] * len(found), pa.string()),
-                    "id": found.ids,
-                    "score": pa.array(found.scores, pa.float64()),
-                    "cluster": pa.array([None] * len(found) if images is None else images, pa.int32()),
-                    "choice": pa.array(choices, pa.string()),
-                }
-            )
-        )
-        signatures[result.task] = result.signature
-    return pa.concat_tables(parts).replace_schema_metadata({_SIGNATURES: json.dumps(signatures).encode()})
-
-
-def _write(table: pa.Table, buffer: io.BytesIO) -> None:
-    import pyarrow.parquet as pq
-
-    # Distinct ids gain nothing from a dictionary, clusters count up, and a repository keeps every version of this.
-    pq.write_table(
-        table,
-        buffer,
-        compression="zstd",
-        compression_level=19,
-        use_dictionary=["task", "score", "choice"],
-        column_encoding={"id": "PLAIN", "cluster": "DELTA_BINARY_PACKED"},
-        write_statistics=False,
-    )
-
-
 def _read_table(folder: Path, baseline: Baseline) -> tuple[Path, pa.Table]:
     """The samples that ``baseline.json`` means, and where they lie."""
     path, data = _samples(folder, baseline.samples_sha256)
-    table = _parsed(path, data)
-    try:
-        said = json.loads((table.schema.metadata or {}).get(_SIGNATURES, b"{}"))
-        said = dict(said)
-    except (ValueError, TypeError, RecursionError):
-        raise ResultsError(f"{path} has signatures that cannot be read: accept the run again") from None
-    for result in baseline.run.tasks:
-        if said.get(result.task, result.signature) != result.signature:
-            raise ResultsError(
-                f"{path} belongs to another number of {result.task} than {folder / BASELINE} has (signature): accept "
-                "the run again"
-            )
+    table = parsed(path, data)
+    require_signatures(path, table, folder / BASELINE, baseline.run)
     return path, table
-
-
-def _parsed(path: Path, data: bytes) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    wanted = {
-        "task": pa.string(),
-        "id": pa.string(),
-        "score": pa.float64(),
-        "cluster": pa.int32(),
-        "choice": pa.string(),
-    }
-    try:
-        with pq.ParquetFile(pa.BufferReader(data)) as file:
-            if file.metadata.num_rows > MOST:
-                raise ResultsError(f"{path} is no baseline's samples: it has more than {MOST} rows")
-            table = file.read()
-        table.validate(full=True)  # text that is no UTF-8 among others
-    except (OSError, pa.ArrowException) as error:
-        raise ResultsError(f"{path} cannot be read as a baseline's samples: {reason(error)}") from error
-    if sorted(zip(table.schema.names, map(str, table.schema.types), strict=True)) != sorted(
-        (name, str(kind)) for name, kind in wanted.items()
-    ):
-        raise ResultsError(f"{path} is no baseline's samples: it needs the columns {', '.join(wanted)}")
-    if not table.num_rows:
-        raise ResultsError(f"{path} is no baseline's samples: it needs rows with {', '.join(wanted)}")
-    return table
 
 
 def _samples(folder: Path, digest: str | None) -> tuple[Path, bytes]:
