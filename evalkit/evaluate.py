@@ -28,6 +28,7 @@ from evalkit.errors import (
     StoreError,
     TaskError,
 )
+from evalkit.files import inside
 from evalkit.given import load_task, prompted_task, prompting_of, require_modalities, rows_named
 from evalkit.metrics import METRICS, measure
 from evalkit.progress import Progress
@@ -137,7 +138,9 @@ def evaluate_all(
             try:
                 loaded = load_embedder(job.spec, device)
                 if kept is None:  # a command of which no model can be loaded leaves no files
-                    kept = stack.enter_context(VectorStore(store or runs / "vectors.sqlite", rebuild=rebuild_store))
+                    kept = stack.enter_context(
+                        VectorStore(store or inside(runs, "vectors.sqlite"), rebuild=rebuild_store)
+                    )
                 encoder = Encoder(
                     loaded, kept, index, batch_tokens, job.settings.vectors, progress, device, trust_store
                 )

@@ -837,3 +837,13 @@ def test_reused_vectors_and_warnings_are_printed_with_every_task(tmp_path, capsy
     assert "42 of 52 vectors reused" in said.err
     assert re.search(rf"^{SHAPES} .* 20 +42 of 52 ", said.out, re.MULTILINE)
     assert f"{SHAPES}: note: 20 of 64 queries: no part of any average" in said.out
+
+
+def test_a_store_in_a_stranger_s_runs_folder_leads_nowhere_else(tmp_path, capsys):
+    (tmp_path / "empty").write_bytes(b"")  # which SQLite would make a store of
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "vectors.sqlite").symlink_to(tmp_path / "empty")
+    assert run(tmp_path / "runs", "random", tasks=SHAPES) == 4
+    assert "vectors.sqlite is a link" in capsys.readouterr().err
+    assert (tmp_path / "empty").read_bytes() == b""
+    assert run(tmp_path / "runs", "random", tasks=SHAPES, more=["--store", tmp_path / "runs" / "vectors.sqlite"]) == 0

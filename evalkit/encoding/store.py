@@ -248,6 +248,9 @@ class VectorStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():  # SQLite would wait for a pipe
             raise StoreError(f"vector store {path} is there and no file: name another one with --store")
+        for beside in (path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm")):
+            if beside.is_symlink():  # SQLite would write to wherever it leads
+                raise StoreError(f"{beside} is a link, and nothing is written through one there: take it away")
 
     def _connected(self) -> sqlite3.Connection:
         """To read and write where that can be, else to read."""

@@ -632,3 +632,12 @@ def test_a_store_of_version_1_goes_on_as_one_of_version_2(tmp_path):
             assert store.recorded("f", "a") == 1
     with VectorStore(path, rebuild=True) as store:
         assert store.count() == 3
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
+def test_nothing_is_written_through_a_link_beside_a_store(suffix, tmp_path):
+    (tmp_path / "elsewhere").write_bytes(b"precious")
+    (tmp_path / f"v.sqlite{suffix}").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match=r"is a link, and nothing is written through one"):
+        VectorStore(tmp_path / "v.sqlite")
+    assert (tmp_path / "elsewhere").read_bytes() == b"precious"
