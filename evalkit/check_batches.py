@@ -150,17 +150,15 @@ def _as_large_as_memory(
     calls: Calls, items: Sequence[Item], side: Side, size: int
 ) -> tuple[list[int], NDArray[np.float32]]:
     """Rows of a batch, as numbers of items, and its vectors; half as many where memory runs out, as in a run."""
+    from evalkit.encoding.memory import free_memory, out_of_memory
+
     while True:
         # The last row and every second one from the first are unlike all others, so that no two neighbours are alike.
         rows = [len(items) - 1 if row % 2 and row < size - 1 else (row + 1) // 2 for row in range(size)]
         try:
             return rows, calls.vectors([items[row] for row in rows], side)
         except Exception as error:
-            if size <= 2 or not _out_of_memory(error):
+            if size <= 2 or not out_of_memory(error):
                 raise
         size //= 2
-
-
-def _out_of_memory(error: Exception) -> bool:
-    said = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in said or "alloc" in said
+        free_memory()
