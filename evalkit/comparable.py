@@ -44,6 +44,11 @@ def hindrances(base: Side, new: Side, task: str, allow: Collection[str] = ()) ->
     """What keeps a task that both sides have from being compared, in words; their samples are another question."""
     one, other = base.numbers[task], new.numbers[task]
     said = [] if one.signature is None or other.signature is None else differing(one.signature, other.signature, allow)
+    said += [
+        f"{side.path} has no signature here, so nothing says what its number is about"
+        for side, number in ((base, one), (new, other))
+        if number.signature is None and number.value is not None and side.kind != "scores"
+    ]
     if "partial" not in allow:
         said += [
             f"{side.path} is partial here"

@@ -58,7 +58,7 @@ def _of_task(result: TaskResult, fingerprint: str, card: TaskCard | None) -> Ite
             found, wanted = getattr(result, field), getattr(card, field)
             if found != wanted:
                 yield f"{field} is {found}, and its card says {wanted}"
-        if result.complete and result.n_queries != card.queries:
+        if result.complete and result.n_queries not in (None, card.queries):
             yield f"complete is true with n_queries {result.n_queries}, and its card promises {card.queries}"
     yield from _of_metrics(result)
     yield from _of_signature(result, fingerprint, known=card is not None)

@@ -22,7 +22,7 @@ def command(selectors: tuple[str, ...], as_json: bool) -> None:
     """
     from evalkit.cli.tables import aligned
     from evalkit.task import all_cards, select_tasks
-    from evalkit.terminal import json_text
+    from evalkit.terminal import json_text, printable
 
     cards = select_tasks(selectors) if selectors else all_cards()
     if as_json:
@@ -35,7 +35,7 @@ def command(selectors: tuple[str, ...], as_json: bool) -> None:
                 if isinstance(part, dict):
                     part = ", ".join(f"{k} {v}" for k, v in part.items() if v is not None)
                 text = "–" if part is None else str(part).strip().replace("\n", "\n" + " " * 23)
-                click.echo(f"{name if i == 0 else '':<22} {text}".rstrip())
+                click.echo(printable(f"{name if i == 0 else '':<22} {text}".rstrip()))
         return
     rows = [["task", "suite", "meta-task", "dist", "query", "candidate", "pool", "queries", "candidates"]]
     for card in cards:

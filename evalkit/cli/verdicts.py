@@ -46,7 +46,7 @@ def flips_table(task: str, found: Sequence[Flip], limit: int) -> str:
     for flip in found[:limit]:
         lines += [
             "",
-            f"{'lost' if flip.new_score < flip.base_score else 'won'}  {flip.id}  "
+            f"{'lost' if flip.new_score < flip.base_score else 'won'}  {one_line(flip.id)}  "
             f"P@1 {percent(flip.base_score)} to {percent(flip.new_score)}",
             *(
                 f"  {name:<6} {one_line(value)}"
