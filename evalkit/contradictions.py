@@ -13,20 +13,12 @@ from typing import TYPE_CHECKING
 from evalkit.metrics import METRICS
 from evalkit.perquery import CLOSE
 from evalkit.signature import parts
-from evalkit.stats import wilson
 from evalkit.task import TaskCard, all_cards
 
 if TYPE_CHECKING:
     from evalkit.results import Manifest, MetricResult, TaskResult
 
 AGAIN = "run it again, into another --out or with this run taken away"
-_ORDERED = (
-    ("precision_at_1", "hit_at_5"),
-    ("hit_at_5", "hit_at_10"),
-    ("precision_at_1", "hit_at_10"),
-    ("precision_at_1", "mrr"),
-)
-"""Metrics of which the first is never above the second, on any query."""
 _INTERVALS = {metric.name: metric.interval for metric in METRICS}
 
 
@@ -74,13 +66,6 @@ def _of_metrics(result: TaskResult) -> Iterator[str]:
             if first is not None and getattr(metric, field) != getattr(first[1], field):
                 wanted = f"metrics.{first[0]}.{field} is {getattr(first[1], field)}"
                 yield f"metrics.{name}.{field} is {getattr(metric, field)}, and {wanted}"
-    for lower, higher in _ORDERED:
-        if lower not in metrics or higher not in metrics:
-            continue
-        for field in ("value", "optimistic", "pessimistic", "chance"):
-            one, other = getattr(metrics[lower], field), getattr(metrics[higher], field)
-            if one > other + CLOSE:
-                yield f"metrics.{higher}.{field} is {other}, below metrics.{lower}.{field}, {one}"
 
 
 def _of_metric(name: str, metric: MetricResult, n_queries: int | None) -> Iterator[str]:
@@ -94,12 +79,10 @@ def _of_metric(name: str, metric: MetricResult, n_queries: int | None) -> Iterat
         yield f"value is {metric.value}, and pessimistic to optimistic is {metric.pessimistic} to {metric.optimistic}"
     elif not metric.n_ties and metric.optimistic - metric.pessimistic > 2 * CLOSE:
         yield f"n_ties is 0, and pessimistic {metric.pessimistic} is not optimistic {metric.optimistic}"
-    # Queries that share an image make an interval wider than Wilson's of as many that stand alone, never narrower.
-    narrow = wilson(metric.value, metric.n) if metric.interval == "wilson" else (metric.value, metric.value)
-    if metric.low > min(narrow[0], metric.value) + CLOSE:
-        yield f"low is {metric.low}, and for value {metric.value} of {metric.n} queries it is at most {narrow[0]}"
-    if metric.high < max(narrow[1], metric.value) - CLOSE:
-        yield f"high is {metric.high}, and for value {metric.value} of {metric.n} queries it is at least {narrow[1]}"
+    if metric.low > metric.value + CLOSE:
+        yield f"low is {metric.low}, above value, {metric.value}"
+    if metric.high < metric.value - CLOSE:
+        yield f"high is {metric.high}, below value, {metric.value}"
 
 
 def _of_signature(result: TaskResult, fingerprint: str, *, known: bool) -> Iterator[str]:

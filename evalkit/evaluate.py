@@ -69,7 +69,7 @@ class Ran:
     job: Job
     folder: Path
     manifest: Manifest
-    encoding: Mapping[str, EncodingStats]
+    encoding: Mapping[str, EncodingStats] = field(default_factory=dict)
 
     def failed(self, cards: Iterable[TaskCard]) -> list[TaskResult]:
         """The results of these tasks that are no numbers."""

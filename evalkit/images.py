@@ -83,7 +83,7 @@ class ImageFile:
         pixels: decoded pixels where they are at hand already; not part of the identity.
         digest: SHA-256 of the file where it is known already; not part of the identity.
         folders: all images folders, ``root`` among them: where links may lead, and where a near name is looked for.
-            ``root`` alone where it is ``None``.
+            ``root`` alone where it is ``None``, or of another root.
         held: its bytes, where it is no file.
     """
 
@@ -200,7 +200,8 @@ class ImageFile:
 
     @property
     def _folders(self) -> ImageFolders:
-        return self.folders if self.folders is not None else ImageFolders((self.root,))
+        known = self.folders
+        return known if known is not None and self.root in known.folders else ImageFolders((self.root,))
 
     def facts(self) -> ImageFacts:
         """Digest and size; reads the file, decodes only its header.

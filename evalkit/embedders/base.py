@@ -99,7 +99,7 @@ class CountsImages(Protocol):
 class Computing(Protocol):
     """An embedder that says how it computes, for the record that is kept with its vectors.
 
-    Of any other the record has the state of torch (:func:`evalkit.device.torch_facts`), where torch is loaded.
+    Of any other that imports torch the record has torch's state (:func:`evalkit.device.torch_facts`).
     """
 
     @property

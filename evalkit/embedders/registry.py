@@ -22,7 +22,7 @@ from urllib.parse import unquote
 
 from evalkit import tiny
 from evalkit.embedders.base import Embedder, EmbedderInfo
-from evalkit.embedders.sources import SourceAlone, UsersModules, digest_content, digest_sources
+from evalkit.embedders.sources import SourceAlone, UsersModules, digest_content, digest_sources, imports_torch
 from evalkit.errors import EmbedderError, UsageError
 from evalkit.task import plugins
 
@@ -63,12 +63,14 @@ class LoadedEmbedder:
         info: what it says of itself.
         fingerprint: SHA-256, hexadecimal, of all that its vectors depend on.
         family: where it comes from: a family, a file's name, or a module.
+        uses_torch: whether torch may have a part in its vectors.
     """
 
     embedder: Embedder
     info: EmbedderInfo
     fingerprint: str
     family: str
+    uses_torch: bool = True
 
     @property
     def folder(self) -> str:
@@ -199,7 +201,8 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
             raise EmbedderError(f"model {spec.text!r}: {part!r} is no name or revision: printable, without |")
     own = info.fingerprint if spec.source in known or not _is_lent(embedder, factory) else ""
     fingerprint = _fingerprint(factory, own, info, spec, users.brought)
-    return LoadedEmbedder(embedder, info, fingerprint, Path(spec.source).name)
+    torch = _says_how_it_computes(embedder) or imports_torch(factory, users.brought)
+    return LoadedEmbedder(embedder, info, fingerprint, Path(spec.source).name, torch)
 
 
 def describe_families() -> list[dict[str, Any]]:
@@ -324,6 +327,11 @@ def _place(text: str) -> Path | None:
         return place if text and (place.is_file() or place.is_dir()) else None
     except (OSError, ValueError, RuntimeError):  # too long, a NUL, no such user
         return None
+
+
+def _says_how_it_computes(embedder: Any) -> bool:
+    """Whether it has ``computing``; not asked for yet, as that may load its weights."""
+    return hasattr(type(embedder), "computing") or "computing" in getattr(embedder, "__dict__", {})
 
 
 def _is_lent(embedder: Any, factory: Callable[..., Any]) -> bool:

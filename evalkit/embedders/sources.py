@@ -10,12 +10,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
+import re
 import site
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,6 +26,9 @@ import evalkit
 from evalkit.embedders.checkpoint import file_digest
 from evalkit.errors import EmbedderError, UsageError
 from evalkit.files import LARGEST_TEXT, read_file
+
+_OURS = frozenset({"evalkit.embedders.clip", "evalkit.embedders.virtue"})
+"""What of evalkit computes with torch."""
 
 
 def digest_sources(factory: Callable[..., Any], brought: Iterable[ModuleType] = ()) -> str:
@@ -39,27 +44,29 @@ def digest_sources(factory: Callable[..., Any], brought: Iterable[ModuleType] = 
         EmbedderError: it has no source file.
         UsageError: one cannot be read.
     """
-    classes = inspect.getmro(factory) if inspect.isclass(factory) else (factory,)
-    first = _file_of(factory)
-    if first is None:
+    found = _sources(factory, brought)
+    if not found:
         raise EmbedderError(
             f"{factory!r} has no source file to digest: set info.fingerprint, so that its vectors are kept apart"
         )
-    own = str(getattr(factory, "__module__", "")).partition(".")[0]
-    found: dict[str, Path] = {}
-    for one in classes:
-        name = str(one.__module__)
-        file = first if one is factory else _file_of(one)
-        if one is factory or _is_users(name, file, own):
-            _collect("" if one is factory else name, name, file, own, found)
-    for module in brought:
-        file = _origin(module)
-        if file is not None and file != first and _is_users(module.__name__, file, own):
-            _collect(module.__name__, module.__name__, file, own, found)
     total = hashlib.sha256()
     for name in sorted(found):
         total.update(f"{name}\0{file_digest(found[name])}\n".encode())
     return total.hexdigest()
+
+
+def imports_torch(factory: Callable[..., Any], brought: Iterable[ModuleType] = ()) -> bool:
+    """Whether a class or function, or what of the user's it imports, imports torch or a package that builds on it.
+
+    Told by the sources and not by what is loaded, which another model of this process may have brought in.
+
+    Args:
+        factory: as of :func:`digest_sources`.
+        brought: likewise.
+    """
+    files = _sources(factory, brought)
+    names = {imported for name, file in files.items() for imported in _imports(file, name)}
+    return not files or any(name in _OURS or _builds_on_torch(name.partition(".")[0]) for name in names)
 
 
 def digest_content(place: Path) -> str:
@@ -121,6 +128,37 @@ class _Noted(SourceAlone):
     def exec_module(self, module: ModuleType) -> None:
         self._brought.append(module)
         super().exec_module(module)
+
+
+def _sources(factory: Callable[..., Any], brought: Iterable[ModuleType]) -> dict[str, Path]:
+    """The files of a class or function and of what it imports, by module; blank for its own; none where it has none."""
+    classes = inspect.getmro(factory) if inspect.isclass(factory) else (factory,)
+    first = _file_of(factory)
+    found: dict[str, Path] = {}
+    if first is None:
+        return found
+    own = str(getattr(factory, "__module__", "")).partition(".")[0]
+    for one in classes:
+        name = str(one.__module__)
+        file = first if one is factory else _file_of(one)
+        if one is factory or _is_users(name, file, own):
+            _collect("" if one is factory else name, name, file, own, found)
+    for module in brought:
+        file = _origin(module)
+        if file is not None and file != first and _is_users(module.__name__, file, own):
+            _collect(module.__name__, module.__name__, file, own, found)
+    return found
+
+
+@cache
+def _builds_on_torch(package: str) -> bool:
+    """Whether an installed top-level package is torch, or one whose distribution asks for it, be it as an extra."""
+    if package == "torch":
+        return True
+    if package == "evalkit" or package in sys.stdlib_module_names:
+        return False
+    asked = [line for name in packages_distributions().get(package, ()) for line in requires(name) or ()]
+    return any(re.match(r"torch\b(?![-_.])", line) for line in asked)
 
 
 def _collect(called: str, name: str, file: Path | None, own: str, found: dict[str, Path]) -> None:

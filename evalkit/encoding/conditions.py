@@ -20,7 +20,8 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from evalkit.device import device_model, torch_facts
-from evalkit.embedders.base import Computing, Embedder
+from evalkit.embedders.base import Computing
+from evalkit.embedders.registry import LoadedEmbedder
 
 UNKNOWN = "unknown"
 """Stands in place of a digest for vectors that a version of evalkit kept that did not record conditions."""
@@ -105,14 +106,16 @@ def read_batching(record: str) -> Batching:
     return TypeAdapter(Batching).validate_json(record)
 
 
-def conditions(embedder: Embedder, device: str) -> Conditions:
+def conditions(loaded: LoadedEmbedder, device: str) -> Conditions:
     """The conditions that an embedder works under, in this process and now.
 
     Args:
-        embedder: after it has embedded something: many load torch and their weights then.
+        loaded: after it has embedded something: many load torch and their weights then.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``.
     """
-    said = embedder.computing if isinstance(embedder, Computing) else torch_facts()
+    embedder = loaded.embedder
+    torch = torch_facts() if loaded.uses_torch else {}
+    said = embedder.computing if isinstance(embedder, Computing) else torch
     return Conditions(
         python=platform.python_version(),
         system=f"{platform.system()} {platform.machine()}",

@@ -208,7 +208,7 @@ class Encoder:
     def _batching(self) -> Batching:
         most = self._forward.room.most
         budget = self.batch_tokens if most is None else max(1, min(self.batch_tokens, most))
-        return Batching(conditions(self.loaded.embedder, self.device), budget, budget < self.batch_tokens)
+        return Batching(conditions(self.loaded, self.device), budget, budget < self.batch_tokens)
 
     def _known(self, numbers: Iterable[int]) -> dict[int, Batching]:
         """How vectors were made, by the numbers that the store has for it, as far as it was recorded."""

@@ -233,7 +233,7 @@ def test_the_way_out_names_the_revision(hub: Path) -> None:
         weight_files(resolve("owner/tiny"))
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "\ufeff{}"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "\ufeff[]"])
 def test_json_that_is_no_object(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content, encoding="utf-8")
     with pytest.raises(UsageError, match=r"config\.json .*: do this"):

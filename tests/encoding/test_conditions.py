@@ -13,6 +13,7 @@ import pytest
 from builders import files_of, manifest, run
 
 from evalkit.embedders.baselines import Random
+from evalkit.embedders.registry import LoadedEmbedder, load_embedder, parse_model
 from evalkit.encoding.conditions import UNKNOWN, Batching, Conditions, conditions, differing, mixed, read_batching
 
 SHAPES, SEARCH = "example/Shapes", "example/ShapeSearch"
@@ -158,11 +159,15 @@ def test_a_record_that_evalkit_did_not_write(record, tmp_path, capsys):
     assert "conditions that evalkit did not write" in capsys.readouterr().err
 
 
+def loaded(embedder: Any, uses_torch: bool) -> LoadedEmbedder:
+    return LoadedEmbedder(embedder, Random().info, "0" * 64, "tests", uses_torch)
+
+
 def test_an_embedder_says_how_it_computes():
     class Own(Random):
         computing = {"attention": "flash", "threads": 3}  # noqa: RUF012
 
-    assert conditions(Own(), "cpu").computing == {"attention": "flash", "threads": "3"}
+    assert conditions(loaded(Own(), True), "cpu").computing == {"attention": "flash", "threads": "3"}
     import torch
 
     class Unsaid:
@@ -171,5 +176,33 @@ def test_an_embedder_says_how_it_computes():
         def encode(self, items: Any, side: Any) -> Any:
             return Random().encode(items, side)
 
-    assert conditions(Unsaid(), "cpu").computing["threads"] == str(torch.get_num_threads())
-    assert conditions(Random(), "cpu").computing == {}
+    assert conditions(loaded(Unsaid(), True), "cpu").computing["threads"] == str(torch.get_num_threads())
+    assert conditions(loaded(Unsaid(), False), "cpu").computing == {}
+    assert conditions(loaded(Random(), True), "cpu").computing == {}
+
+
+@pytest.mark.parametrize(
+    ("imports", "uses"),
+    [
+        ("import torch", True),
+        ("def later():\n    from transformers import CLIPModel", True),
+        ("import sentence_transformers.util", True),
+        ("from evalkit.embedders.clip import Clip", True),
+        ("import numpy as np, json, PIL.Image", False),
+        ("from evalkit.example.colours import Colours", False),
+    ],
+)
+def test_torch_counts_where_a_class_imports_it_and_not_where_another_model_has(imports, uses, tmp_path):
+    import torch  # as another model of the process may have done
+
+    source = f"""{imports}
+from evalkit.embedders.base import EmbedderInfo
+class Mine:
+    info = EmbedderInfo(name="mine", dimension=2)
+    def encode(self, items, side):
+        return None
+"""
+    (tmp_path / "mine.py").write_text(source)
+    found = load_embedder(parse_model(f"{tmp_path}/mine.py:Mine"), "cpu")
+    assert found.uses_torch == uses
+    assert ("threads" in conditions(found, "cpu").computing) == uses == bool(uses and torch.__version__)
