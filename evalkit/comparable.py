@@ -34,7 +34,9 @@ def differing(base: str, new: str, allow: Collection[str] = ()) -> list[str]:
     by_prompting = "prompting" in allow and one.get("prompting") != other.get("prompting")
     for part, words in BLOCKING.items():
         # A mode of prompting may take words out of the prompts: then these differ as well.
-        if part in allow or (part == "prompts" and by_prompting) or one.get(part) == other.get(part):
+        if part in allow or (part == "prompts" and by_prompting):
+            continue
+        if part in one and one[part] == other.get(part):  # what neither says is not equal
             continue
         said.append(f"{words} differs: {one.get(part, 'none')} and {other.get(part, 'none')}")
     return said

@@ -26,12 +26,12 @@ def contradictions(manifest: Manifest) -> Iterator[str]:
     """What cannot be, one sentence each: task, field, value, and what it should be."""
     cards = {card.name: card for card in all_cards()}
     for result in manifest.tasks:
-        for said in _of_task(result, manifest.model.fingerprint, cards.get(result.task)):
+        for said in _of_task(result, manifest, cards.get(result.task)):
             yield f"{result.task}: {said}"
     yield from _of_averages(manifest, cards)
 
 
-def _of_task(result: TaskResult, fingerprint: str, card: TaskCard | None) -> Iterator[str]:
+def _of_task(result: TaskResult, manifest: Manifest, card: TaskCard | None) -> Iterator[str]:
     if result.status == "failed":
         numbers = ("metrics", "signature", "samples")
         for field in (field for field in numbers if getattr(result, field) is not None):
@@ -50,10 +50,10 @@ def _of_task(result: TaskResult, fingerprint: str, card: TaskCard | None) -> Ite
             found, wanted = getattr(result, field), getattr(card, field)
             if found != wanted:
                 yield f"{field} is {found}, and its card says {wanted}"
-        if result.complete and result.n_queries not in (None, card.queries):
+        if result.complete and result.n_queries != card.queries:
             yield f"complete is true with n_queries {result.n_queries}, and its card promises {card.queries}"
     yield from _of_metrics(result)
-    yield from _of_signature(result, fingerprint, known=card is not None)
+    yield from _of_signature(result, manifest, known=card is not None)
 
 
 def _of_metrics(result: TaskResult) -> Iterator[str]:
@@ -85,14 +85,21 @@ def _of_metric(name: str, metric: MetricResult, n_queries: int | None) -> Iterat
         yield f"high is {metric.high}, below value, {metric.value}"
 
 
-def _of_signature(result: TaskResult, fingerprint: str, *, known: bool) -> Iterator[str]:
+def _of_signature(result: TaskResult, manifest: Manifest, *, known: bool) -> Iterator[str]:
+    model, settings = manifest.model, manifest.settings
     said = parts(result.signature or "")
     for part, wanted in (
         ("task", f"{result.task}@{result.task_version}" if known else None),
         ("n", None if result.n_queries is None else str(result.n_queries)),
         ("prompting", result.prompting or "-"),
-        ("fingerprint", fingerprint[:12]),
+        ("embedder", model.name + (f"@{model.revision}" if model.revision else "")),
+        ("fingerprint", model.fingerprint[:12]),
+        ("exif", settings.exif),
+        ("dedup", "official" if settings.official_dedup else "content"),
+        ("vectors", settings.vectors),
     ):
+        if part == "prompting" and wanted == "-" and said.get(part) == "none":
+            continue  # so the first versions had it where a task has no regions
         if wanted is not None and said.get(part, wanted) != wanted:
             yield f"signature has {part}:{said[part]}, and the record says {wanted}"
 
@@ -117,7 +124,7 @@ def _of_averages(manifest: Manifest, cards: Mapping[str, TaskCard]) -> Iterator[
         ]
         if average.n_done != len(scores):
             yield f"{where}: n_done is {average.n_done}, and {len(scores)} of its tasks are done and complete"
-        # A suite of another package may have grown since the run; as long as all of its cards are there it is known.
+        # A suite that has grown since has to be run again: its mean is over all of its tasks.
         least = known.get(average.group, len(members))
         if average.n_tasks < least:
             yield f"{where}: n_tasks is {average.n_tasks}, and it has {least}"

@@ -43,6 +43,7 @@ from evalkit.results import (
     TaskResult,
     json_bytes,
 )
+from evalkit.runfiles import samples_of
 from evalkit.samples import images_of, samples_table
 from evalkit.signature import signature
 from evalkit.task import DataFolder, Task, TaskCard
@@ -179,7 +180,7 @@ def evaluate(
     Returns:
         The run's folder, its manifest, and by task what encoding did.
     """
-    run = open_run(encoder.loaded, runs, settings, device)
+    run = open_run(encoder.loaded, cards, runs, settings, device)
     timing = Timing(device, encoder.batch_tokens, encoder.trust_store)
     encoding: dict[str, EncodingStats] = {}
     progress = encoder.progress
@@ -304,8 +305,14 @@ def encode_task(task: Task, encoder: Encoder) -> tuple[NDArray[np.float32], NDAr
         return encoder.encode(task.queries, "query"), encoder.encode(task.candidates, "candidate")
 
 
-def open_run(loaded: LoadedEmbedder, runs: Path, settings: Settings, device: str) -> RunFolder:
-    """The folder of this embedder with these settings, new or as an earlier command left it."""
+def open_run(
+    loaded: LoadedEmbedder, cards: Sequence[TaskCard], runs: Path, settings: Settings, device: str
+) -> RunFolder:
+    """The folder of this embedder with these settings, new or as an earlier command left it.
+
+    Raises:
+        ResultsError: what it has of other tasks than these cannot be read, or is not what their samples give.
+    """
     info = loaded.info
     usual = {"bad_regions"} if settings.bad_regions == "refuse" else None  # as before there was this setting
     identity = [__version__, loaded.fingerprint, info.name, settings.model_dump(exclude=usual)]
@@ -327,7 +334,12 @@ def open_run(loaded: LoadedEmbedder, runs: Path, settings: Settings, device: str
         settings=settings,
         environment=environment(device),
     )
-    return RunFolder(runs / loaded.folder / run_id, manifest)
+    folder = runs / loaded.folder / run_id
+    run, asked = RunFolder(folder, manifest), {card.name for card in cards}
+    for result in run.manifest.tasks:  # these go on into averages
+        if result.task not in asked:
+            samples_of(folder, result)
+    return run
 
 
 def summary(result: TaskResult, encoding: EncodingStats) -> str:

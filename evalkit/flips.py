@@ -66,11 +66,16 @@ def flips(base: Side, new: Side, task: str, allow: Collection[str] = ()) -> list
         for number in numbers
         if number is not None and number.samples is not None
     ]
+    if lone := sorted(scores[0].keys() ^ scores[1].keys()):
+        raise NotComparableError(
+            f"--explain {task}: it cannot be compared: samples differ: {len(lone)} queries are on one side alone, such "
+            f"as {lone[0]}"
+        )
     try:
         rows = [_rows(side, task) for side in (base, new)]
     except ResultsError as error:
         raise UsageError(str(error)) from error
-    changed = [query for query in scores[0] if query in scores[1] and scores[0][query] != scores[1][query]]
+    changed = [query for query in scores[0] if scores[0][query] != scores[1][query]]
     found = []
     for query in changed:
         one, other = rows[0].get(query, {}), rows[1].get(query, {})

@@ -2,7 +2,7 @@
 
 Runs come from other versions, other people, broken disks. Of columns that a file has, those that hang together are read
 and held against each other, whoever asks for what; a file that contradicts itself is refused by name. Files of early
-versions lack some columns, and are checked as far as they go.
+versions lack the query's image and text; all else has been there from the first.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NUMBERS = ("score", "label_score", "margin")
 TEXTS = ("id", "label", "image", "text")
 LISTS = ("top", "top_scores")
 CHECKED = ("score", *COUNTS, "label_score", "margin", "top_scores")
-"""Columns that are read of every file that has them."""
+"""Columns that are read of every file, and that every version has written."""
 NULLABLE = ("margin", "image", "text")
 CLOSE = 1e-9
 """How far apart two numbers are that are equal but for their last bits."""
@@ -101,8 +101,8 @@ def read_per_query(path: Path, needed: Sequence[str] = (), wanted: Sequence[str]
 
     Args:
         path: of the file.
-        needed: columns that it has to have, beside id and score.
-        wanted: columns to read where it has them, as those of early versions do not.
+        needed: columns that it has to have, beside the id and :data:`CHECKED`.
+        wanted: columns to read where it has them: those of early versions have no image and no text.
 
     Raises:
         ResultsError: the file is missing, none or no parquet; lacks a column or has it twice or of another kind; has no
@@ -112,7 +112,7 @@ def read_per_query(path: Path, needed: Sequence[str] = (), wanted: Sequence[str]
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    needed = tuple(dict.fromkeys(("id", "score", *needed)))
+    needed = tuple(dict.fromkeys(("id", *CHECKED, *needed)))
     try:
         # Read at once: pyarrow would fetch the parts of a small file by threads, which takes longer.
         data = pa.BufferReader(read_file(path, LARGEST))
@@ -130,7 +130,12 @@ def read_per_query(path: Path, needed: Sequence[str] = (), wanted: Sequence[str]
             if not 0 < rows <= MOST:
                 what = "it has no rows" if not rows else f"it has {rows} rows, more than {MOST}"
                 raise _refused(path, f"{what} with {' and '.join(needed)}, so it is no run's samples")
-            table = file.read(columns, use_threads=False).select(columns)
+            coded = [name for name in columns if name in TEXTS]
+            with pq.ParquetFile(data, read_dictionary=coded) as dictionaries:
+                table = dictionaries.read(columns, use_threads=False).select(columns)
+        for name in coded:
+            if (size := _text_size(table[name])) > LARGEST:  # one long text may stand for a million rows
+                raise _refused(path, f"column {name} has {size >> 20:,} MiB of text")
         table = table.cast(pa.schema([(name, _kind(name)) for name in columns])).combine_chunks()
         table.validate(full=True)  # text that is no UTF-8 among others
     except (OSError, pa.ArrowException, UnicodeDecodeError, OverflowError) as error:
@@ -156,6 +161,19 @@ def reason(error: Exception) -> str:
     """What is wrong with a file, without its path, which the message has already."""
     said = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
     return re.sub(r"^\[errno \d+\] ", "", said.rpartition("Detail: ")[2])  # as Arrow has it
+
+
+def _text_size(column: pa.ChunkedArray) -> int:
+    """Bytes of all texts of a column, which may be held as a dictionary of them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    total = 0
+    for chunk in column.chunks:
+        lengths = pc.binary_length(chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk)
+        rows = lengths.take(chunk.indices) if pa.types.is_dictionary(chunk.type) else lengths
+        total += pc.sum(rows).as_py() or 0
+    return total
 
 
 def _refused(path: Path, what: str) -> ResultsError:

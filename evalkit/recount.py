@@ -46,7 +46,7 @@ def recounted(record: Path, result: TaskResult, found: PerQuery, images: Images)
         ResultsError: the file is of another number, or of other queries, or gives other numbers; names both files, the
             field, its value and what it should be.
     """
-    if found.signature and result.signature and found.signature != result.signature:
+    if found.signature != result.signature:
         raise ResultsError(
             f"{found.path} belongs to another number than {record} has (signature): run {result.task} again"
         )

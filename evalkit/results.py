@@ -7,10 +7,10 @@ command gives the same bytes, whether it was interrupted or not. When and how fa
 from __future__ import annotations
 
 import fcntl
-import fnmatch
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -284,6 +284,10 @@ def averages(results: Sequence[TaskResult]) -> tuple[Average, ...]:
     return tuple(found)
 
 
+_CUT_OFF = re.compile(r"\.(run\.json|timing\.json|.+\.parquet)\.[0-9a-f]{12}")
+"""Names of files that were being written when their process was killed (:func:`evalkit.files.write_atomically`)."""
+
+
 class RunFolder:
     """A run on disk that is being written.
 
@@ -301,9 +305,8 @@ class RunFolder:
         with _locked(self.folder):
             # What a killed process was writing; whoever writes here now waits for the lock. No link is followed.
             for place, _, names in os.walk(self.folder):
-                for name in names:
-                    if fnmatch.fnmatchcase(name, ".*.*.*"):
-                        (Path(place) / name).unlink(missing_ok=True)
+                for name in filter(_CUT_OFF.fullmatch, names):
+                    (Path(place) / name).unlink(missing_ok=True)
             self._update(())
 
     def record(
@@ -403,9 +406,12 @@ def find_runs(paths: Sequence[Path]) -> list[tuple[Path, Manifest]]:
     found: dict[Path, Manifest] = {}
     for path in paths:
         try:
-            here = path / "run.json"  # a pipe of that name, too: to say what it is
-            files = [here] if here.exists() and not here.is_dir() else sorted(path.glob("*/*/run.json"))
-            files = files or sorted(path.glob("*/run.json"))
+            here = path / "run.json"  # a pipe of that name, too, or a link to nowhere: to say what it is
+            if os.path.lexists(here) and not here.is_dir():
+                files = [here]
+            else:
+                folders = [folder for depth in ("*", "*/*") for folder in path.glob(depth) if folder.is_dir()]
+                files = sorted(file for file in (folder / "run.json" for folder in folders) if os.path.lexists(file))
         except OSError as error:  # a name that is too long, a folder that may not be searched
             raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
         if not files:

@@ -62,8 +62,6 @@ def samples_of(folder: Path, result: TaskResult) -> Samples | None:
     if path is None:
         return None
     found = queries_of(path, result)
-    if found.signature != result.signature:
-        raise ResultsError(f"{path} belongs to another number than {folder / 'run.json'} has: run {result.task} again")
     return Samples(found.values("id"), found.scores, found.clusters, found.signature)
 
 

@@ -39,6 +39,7 @@ def accept(run: Path, reason: str, out: Path | None, force: bool) -> None:
     """
     from datetime import date
 
+    from evalkit.baseline import BASELINE, SAMPLES
     from evalkit.baseline import accept as accept_run
     from evalkit.embedders.registry import folder_of
     from evalkit.errors import ResultsError, UsageError, WriteError
@@ -54,7 +55,7 @@ def accept(run: Path, reason: str, out: Path | None, force: bool) -> None:
         raise
     except ResultsError as error:
         raise UsageError(str(error)) from error
-    size = sum(file.stat().st_size for file in out.iterdir()) / 1024
+    size = sum((out / name).stat().st_size for name in (BASELINE, SAMPLES)) / 1024
     said = f"written to {out}: {made.history[-1].tasks} tasks of {made.run.model.name}, {size:.0f} KiB"
     click.echo(one_line(said))
 
@@ -65,11 +66,17 @@ def accept(run: Path, reason: str, out: Path | None, force: bool) -> None:
 def show(folder: Path, as_json: bool) -> None:
     """Show the numbers of a baseline, as evalkit run printed them."""
     from evalkit.baseline import history as read
+    from evalkit.baseline import read_baseline
     from evalkit.cli.tables import run_summary
+    from evalkit.errors import ResultsError, UsageError
     from evalkit.task import all_cards
     from evalkit.terminal import json_text, one_line
 
     baseline = read(folder)
+    try:
+        read_baseline(folder)
+    except ResultsError as error:
+        raise UsageError(str(error)) from error
     if as_json:
         click.echo(json_text(baseline.run.model_dump(mode="json", by_alias=True), indent=2))
         return

@@ -66,8 +66,8 @@ def command(
 
     from evalkit.cli.verdicts import gate_table
     from evalkit.compare import compare
-    from evalkit.errors import EvalkitError
-    from evalkit.files import write_atomically
+    from evalkit.errors import EvalkitError, UsageError
+    from evalkit.files import read_file, write_atomically
     from evalkit.gate import judge
     from evalkit.gateconfig import origin, read_config
     from evalkit.sides import read_side
@@ -93,6 +93,10 @@ def command(
         (markdown, lambda found: markdown_of(found).encode()),
         (gitlab, lambda found: metrics_text(found).encode()),
     )
+    for path, _ in outputs:
+        for given in (base, new, config):
+            if path is not None and given is not None and os.path.realpath(path) == os.path.realpath(given):
+                raise UsageError(f"{path} is what the gate reads, and would be written over: name another file")
     try:
         chosen = read_config(config, flags)
         sides = read_side(base), read_side(new)
@@ -102,7 +106,8 @@ def command(
         for path, _ in outputs:  # what an earlier gate said would be taken for this one's answer
             if path is not None and os.path.isfile(path):
                 with suppress(OSError):
-                    os.unlink(path)
+                    if b"evalkit" in read_file(path):  # what is somebody else's stays
+                        os.unlink(path)
         if github:
             click.echo(annotation("error", "evalkit gate", str(error)))
         raise

@@ -21,13 +21,14 @@ from dataclasses import dataclass, replace
 
 from evalkit.comparable import BLOCKING, DATA, KEEP_WORDS
 from evalkit.leaderboard.board import Apart
-from evalkit.leaderboard.numbers.counted import Counted, precision_at_1
+from evalkit.leaderboard.numbers.counted import KNOW_NOTHING, Counted, precision_at_1
 from evalkit.leaderboard.numbers.drafts import one_line
 from evalkit.results import TaskResult
 from evalkit.runfiles import samples_path
 from evalkit.signature import parts
 from evalkit.task import TaskCard
 
+UNSAID = "its signature does not say what it is about"
 CLAIMED = Apart("claimed", "its samples are not there, so the number cannot be checked")
 
 _LONGEST = 80  # characters of a part of a signature that are shown
@@ -55,7 +56,13 @@ def told_apart(runs: Sequence[Counted], cards: Sequence[TaskCard]) -> list[Count
     for card in cards:
         there = {i: numbers[i][card.name] for i in order if card.name in numbers[i]}
         keys = _keys(list(there.values()))
-        voters = [(key, own) for key, own in zip(keys, there.values(), strict=True) if own.complete and not own.claimed]
+        voters = [
+            (key, own)
+            for key, own in zip(keys, there.values(), strict=True)
+            if own.complete and not own.claimed and None not in own.asked and own.words is not None
+        ]
+        # Models that know nothing have a say where nobody else has.
+        voters = [(key, own) for key, own in voters if not own.knows_nothing] or voters
         ranked = _most((key, own.model) for key, own in voters)
         standard = [own for key, own in voters if key == ranked]
         for (i, own), key in zip(there.items(), keys, strict=True):
@@ -65,8 +72,9 @@ def told_apart(runs: Sequence[Counted], cards: Sequence[TaskCard]) -> list[Count
                 apart[card.name] = CLAIMED
             elif own.complete and key != ranked:
                 # One of the same way where there is one: its prompts would have to be equal.
-                against = next((one for one in standard if one.way == own.way), standard[0])
-                apart[card.name] = Apart("other data", unlike(against.signature, own.signature))
+                against = next((one for one in standard if one.way == own.way), next(iter(standard), None))
+                why = "" if against is None else unlike(against.signature, own.signature)
+                apart[card.name] = Apart("other data", why or UNSAID)
     return [replace(run, data=data, apart=apart) for run, (data, apart) in zip(runs, found, strict=True)]
 
 
@@ -81,7 +89,7 @@ def unlike(one: str | None, other: str | None) -> str:
     return "; ".join(
         f"{BLOCKING[part]} differs: {_cut(first.get(part, 'none'))} and {_cut(second.get(part, 'none'))}"
         for part in DATA
-        if first.get(part) != second.get(part) and (part != "prompts" or same_way)
+        if (part not in first or first[part] != second.get(part)) and (part != "prompts" or same_way)
     )
 
 
@@ -103,6 +111,7 @@ class _Number:
         model: its name.
         complete: all queries of the task.
         claimed: its samples are not there.
+        knows_nothing: of a family that does, such as random.
     """
 
     signature: str | None
@@ -112,6 +121,7 @@ class _Number:
     model: str
     complete: bool
     claimed: bool
+    knows_nothing: bool
 
     @classmethod
     def of(cls, result: TaskResult, run: Counted) -> _Number:
@@ -124,6 +134,7 @@ class _Number:
             model=run.manifest.model.name,
             complete=result.complete,
             claimed=samples_path(run.folder, result) is None,
+            knows_nothing=run.manifest.model.family in KNOW_NOTHING,
         )
 
 

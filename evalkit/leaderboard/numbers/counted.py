@@ -14,6 +14,10 @@ from evalkit.task import TaskCard
 Run = tuple[Path, Manifest]
 
 
+KNOW_NOTHING = ("random", "constant")
+"""Families that stand at the foot of every table."""
+
+
 @dataclass(frozen=True)
 class Counted:
     """A run.

@@ -12,15 +12,13 @@ from pathlib import Path
 from evalkit.files import LARGEST_TEXT, read_file
 from evalkit.leaderboard.board import Entry, Facts, Group, Score
 from evalkit.leaderboard.numbers.apart import CLAIMED
-from evalkit.leaderboard.numbers.counted import Counted, precision_at_1, regions_by
+from evalkit.leaderboard.numbers.counted import KNOW_NOTHING, Counted, precision_at_1, regions_by
 from evalkit.leaderboard.numbers.drafts import Draft, one_line, slug_of
 from evalkit.results import Manifest, TaskResult
 from evalkit.runfiles import samples_path
 from evalkit.task import TaskCard
 from evalkit.terminal import percent
 
-KNOW_NOTHING = ("random", "constant")
-"""Families that stand at the foot of every table."""
 HEADLINES = ("general", "interactive")
 OTHER_DATA = "On other data than the ranked entries (theirs is named first), so neither ranked nor compared with them"
 
