@@ -86,17 +86,14 @@ def _of_metric(name: str, metric: MetricResult, n_queries: int | None) -> Iterat
 
 
 def _of_signature(result: TaskResult, manifest: Manifest, *, known: bool) -> Iterator[str]:
-    model, settings = manifest.model, manifest.settings
     said = parts(result.signature or "")
     for part, wanted in (
         ("task", f"{result.task}@{result.task_version}" if known else None),
         ("n", None if result.n_queries is None else str(result.n_queries)),
         ("prompting", result.prompting or "-"),
-        ("embedder", model.name + (f"@{model.revision}" if model.revision else "")),
-        ("fingerprint", model.fingerprint[:12]),
-        ("exif", settings.exif),
-        ("dedup", "official" if settings.official_dedup else "content"),
-        ("vectors", settings.vectors),
+        ("fingerprint", manifest.model.fingerprint[:12]),
+        ("exif", manifest.settings.exif),
+        ("dedup", "official" if manifest.settings.official_dedup else "content"),
     ):
         if part == "prompting" and wanted == "-" and said.get(part) == "none":
             continue  # so the first versions had it where a task has no regions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -190,6 +190,8 @@ def evaluate(
                 with progress.task(card.name), timing.of(card.name) as clock:
                     evaluated = evaluate_task(encoder, card, folder, settings, clock)
                     run.record(evaluated.result, evaluated.samples, evaluated.conditions)
+                    if encoder.distrusted:
+                        disown(run, {card.name for card in cards})
                     encoding[card.name] = evaluated.encoding
                 if isinstance(evaluated.error, StaleVectorsError):
                     raise evaluated.error
@@ -231,6 +233,7 @@ def _evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, setting
     require_modalities(given, encoder.loaded)
     encoder.progress.expect(len(given.queries) + len(given.candidates))
     queries, candidates = encode_task(given, encoder)
+    encoder.probe()
     clock.lap("encode_s")
     stats = encoder.take_stats()
     clock.count(stats)
@@ -340,6 +343,17 @@ def open_run(
         if result.task not in asked:
             samples_of(folder, result)
     return run
+
+
+def disown(run: RunFolder, asked: Collection[str]) -> None:
+    """Let results that this command does not make anew fail: their vectors were found to be another model's."""
+    said = "its vectors were found to be another model's, and were taken out (--rebuild-store): run it again"
+    failed = {"status": "failed", "complete": False, "n_queries": None, "n_candidates": None, "metrics": None}
+    failed |= {"signature": None, "samples": None, "made": {}, "trusted_store": False, "warnings": ()}
+    for result in run.manifest.tasks:
+        if result.status == "done" and result.task not in asked:
+            error = Failure(type="StaleVectorsError", message=said)
+            run.record(result.model_copy(update=failed | {"error": error}))
 
 
 def summary(result: TaskResult, encoding: EncodingStats) -> str:

@@ -2,7 +2,7 @@
 
 Runs come from other versions, other people, broken disks. Of columns that a file has, those that hang together are read
 and held against each other, whoever asks for what; a file that contradicts itself is refused by name. Files of early
-versions lack the query's image and text; all else has been there from the first.
+versions lack some columns, and are checked as far as they go.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NUMBERS = ("score", "label_score", "margin")
 TEXTS = ("id", "label", "image", "text")
 LISTS = ("top", "top_scores")
 CHECKED = ("score", *COUNTS, "label_score", "margin", "top_scores")
-"""Columns that are read of every file, and that every version has written."""
+"""Columns that are read of every file that has them."""
 NULLABLE = ("margin", "image", "text")
 CLOSE = 1e-9
 """How far apart two numbers are that are equal but for their last bits."""
@@ -101,7 +101,7 @@ def read_per_query(path: Path, needed: Sequence[str] = (), wanted: Sequence[str]
 
     Args:
         path: of the file.
-        needed: columns that it has to have, beside the id and :data:`CHECKED`.
+        needed: columns that it has to have, beside id and score.
         wanted: columns to read where it has them: those of early versions have no image and no text.
 
     Raises:
@@ -112,7 +112,7 @@ def read_per_query(path: Path, needed: Sequence[str] = (), wanted: Sequence[str]
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    needed = tuple(dict.fromkeys(("id", *CHECKED, *needed)))
+    needed = tuple(dict.fromkeys(("id", "score", *needed)))
     try:
         # Read at once: pyarrow would fetch the parts of a small file by threads, which takes longer.
         data = pa.BufferReader(read_file(path, LARGEST))

@@ -137,6 +137,7 @@ def one_run(path: Path) -> Path:
 
 def _side(path: Path, kind: Literal["run", "baseline"], manifest: Manifest, samples: Mapping[str, Samples]) -> Side:
     numbers = {result.task: _number(path, result, samples.get(result.task)) for result in manifest.tasks}
+    trusted = sum(result.trusted_store for result in manifest.tasks)
     environment = {
         "system": manifest.environment.system,
         "device": manifest.environment.device,
@@ -151,6 +152,7 @@ def _side(path: Path, kind: Literal["run", "baseline"], manifest: Manifest, samp
         "vectors": manifest.settings.vectors,
         "prompting": manifest.settings.prompting or "-",
         "status": manifest.status,
+        "vectors reused unchecked (--trust-store)": f"{trusted} tasks" if trusted else "-",
         "evalkit": manifest.evalkit_version,
         # Under which the vectors were made, which an earlier command may have done; early versions do not say.
         **(together([*manifest.conditions.values()]) or environment),

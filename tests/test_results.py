@@ -43,10 +43,18 @@ SCHEMA = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
 def result(card: TaskCard, value: float = 0.5, **changes: Any) -> TaskResult:
     """A task that is done, unless the changes say otherwise."""
     metric = MetricResult(
-        value=value, optimistic=1, pessimistic=0, chance=0.1, n=10, n_ties=3, low=0, high=1, interval="wilson"
+        value=value,
+        optimistic=1,
+        pessimistic=0,
+        chance=0.1,
+        n=card.queries,
+        n_ties=3,
+        low=0,
+        high=1,
+        interval="wilson",
     )
     facts = {"task": card.name, "task_version": 1, "suite": card.suite, "meta_task": card.meta_task}
-    facts |= {"distribution": card.distribution, "status": "done", "complete": True}
+    facts |= {"distribution": card.distribution, "status": "done", "complete": True, "n_queries": card.queries}
     return TaskResult.model_validate(facts | {"metrics": {"precision_at_1": metric}} | changes)
 
 
@@ -304,8 +312,8 @@ def test_processes_at_once_lose_nothing(tmp_path):
 def test_what_a_killed_process_was_writing_is_removed(tmp_path):
     RunFolder(tmp_path, empty()).record(result(MMEB[0]))
     (tmp_path / "samples" / "SCaR").mkdir(parents=True)
-    left = [tmp_path / ".run.json.0123abc", tmp_path / "samples" / "SCaR" / ".RefCOCOg.parquet.x1_"]
-    kept = [tmp_path / "samples" / "A.b.parquet", tmp_path / "notes.txt", tmp_path / ".lock"]
+    left = [tmp_path / ".run.json.0123456789ab", tmp_path / "samples" / "SCaR" / ".RefCOCOg.parquet.0123456789ab"]
+    kept = [tmp_path / "samples" / "A.b.parquet", tmp_path / ".my.notes.txt", tmp_path / ".lock"]
     for file in (*left, *kept):
         file.touch()
     RunFolder(tmp_path, empty())

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from evalkit.embedders.base import EmbedderInfo
+from evalkit.embedders.base import OURS, EmbedderInfo
 from evalkit.errors import UsageError
 from evalkit.items import Item, Side
 from evalkit.keys import content_digest
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Constant:
     """The same vector for everything. Scores chance; official scorers give it anything from 0 to 100 %."""
 
-    info = EmbedderInfo(name="constant", dimension=8, fingerprint="constant-1")
+    info = EmbedderInfo(name="constant", dimension=8, fingerprint=f"{OURS}constant-1")
     computing: ClassVar[Mapping[str, str]] = {}
 
     def encode(self, items: Sequence[Item], side: Side) -> NDArray[np.float32]:
@@ -50,7 +50,7 @@ class Random:
         self.info = EmbedderInfo(
             name="random",
             dimension=dimension,
-            fingerprint=f"random-1-{self._seed}-{dimension}",
+            fingerprint=f"{OURS}random-1-{self._seed}-{dimension}",
             options=options,
         )
 

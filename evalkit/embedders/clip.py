@@ -23,7 +23,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from evalkit.device import pick_device, pick_dtype, torch_facts
-from evalkit.embedders.base import EmbedderInfo
+from evalkit.embedders.base import OURS, EmbedderInfo
 from evalkit.embedders.checkpoint import Checkpoint, read_json, resolve
 from evalkit.embedders.loading import load_model, said
 from evalkit.errors import EmbedderError, ImageError, UsageError
@@ -120,7 +120,7 @@ class Clip:
             name=self._checkpoint.name,
             dimension=self._shape.dimension,
             revision=self._checkpoint.revision or digest,
-            fingerprint=hashlib.sha256(json.dumps(["clip", *depends_on]).encode()).hexdigest(),
+            fingerprint=OURS + hashlib.sha256(json.dumps(["clip", *depends_on]).encode()).hexdigest(),
             options=options,
         )
 

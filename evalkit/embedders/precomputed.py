@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from evalkit.embedders.base import EmbedderInfo
+from evalkit.embedders.base import OURS, EmbedderInfo
 from evalkit.errors import EmbedderError, ImageError, UsageError
 from evalkit.files import open_file
 from evalkit.items import Item, Mask, Region, Side, region_kind
@@ -119,7 +119,7 @@ class Precomputed:
             revision=table.digest,
             regions=self._regions,
             options={"regions": kinds} if kinds else {},
-            fingerprint=hashlib.sha256(f"precomputed-2 {table.digest} {kinds}".encode()).hexdigest(),
+            fingerprint=OURS + hashlib.sha256(f"precomputed-2 {table.digest} {kinds}".encode()).hexdigest(),
         )
 
     def encode(self, items: Sequence[Item], side: Side) -> NDArray[np.float32]:

@@ -21,8 +21,16 @@ from typing import Any
 from urllib.parse import unquote
 
 from evalkit import tiny
-from evalkit.embedders.base import Embedder, EmbedderInfo
-from evalkit.embedders.sources import SourceAlone, UsersModules, digest_content, digest_sources, imports_torch
+from evalkit.embedders.base import OURS, Embedder, EmbedderInfo
+from evalkit.embedders.sources import (
+    MODEL,
+    SourceAlone,
+    UsersModules,
+    digest_content,
+    digest_sources,
+    facts_of,
+    imports_torch,
+)
 from evalkit.errors import EmbedderError, UsageError
 from evalkit.task import plugins
 
@@ -85,10 +93,10 @@ def folder_of(name: str) -> str:
 
 @dataclass
 class _Beside:
-    """What the file that was loaded last has brought into this process: modules, and its folder in ``sys.path``."""
+    """What the model that was loaded last has brought into this process: modules, and its folder in ``sys.path``."""
 
     folder: str = ""
-    modules: list[ModuleType] = field(default_factory=list)
+    users: UsersModules = field(default_factory=UsersModules)
 
 
 _beside = _Beside()
@@ -159,14 +167,14 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise UsageError(f"device {device!r} is not known: use auto, cpu, cuda or cuda:I")
     known = families()
-    users = UsersModules()
+    file = Path(spec.source) if spec.source.endswith(".py") and spec.source not in known else None
+    users = _leave_alone(None if file is None else str(file.resolve().parent))
     factory: Callable[..., Any]
     if spec.source in known:
         factory = _imported(known[spec.source])
         arguments = [spec.target] if spec.target else []
     else:
-        with users:
-            factory, arguments = _class_of(spec, users), []
+        factory, arguments = _class_of(spec), []
     parameters = inspect.signature(factory).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     takes_path = "path" in parameters
@@ -185,13 +193,16 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
         keywords["revision"] = spec.revision
     if "device" in parameters:
         keywords["device"] = device
+    places = _places(spec)
+    before = [facts_of(place) for place in places]
     try:
-        with users:
-            embedder = factory(*arguments, **keywords)
-            info = embedder.info
+        embedder = factory(*arguments, **keywords)
+        info = embedder.info
     except (UsageError, EmbedderError):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise EmbedderError(f"model {spec.text!r} cannot be loaded: {type(error).__name__}: {error}") from error
     if not isinstance(info, EmbedderInfo) or not isinstance(info.dimension, int) or info.dimension < 1:
         raise EmbedderError(f"model {spec.text!r}: its info is {info!r}, not an EmbedderInfo with name and dimension")
@@ -199,9 +210,14 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
     for part in (info.name, info.revision or "-"):
         if not part or not part.isprintable() or "|" in part:
             raise EmbedderError(f"model {spec.text!r}: {part!r} is no name or revision: printable, without |")
-    own = info.fingerprint if spec.source in known or not _is_lent(embedder, factory) else ""
-    fingerprint = _fingerprint(factory, own, info, spec, users.brought)
-    torch = _says_how_it_computes(embedder) or imports_torch(factory, users.brought)
+    own = "" if _is_lent(info.fingerprint, factory, spec.source in known) else info.fingerprint
+    named = sys.modules.get(_module_name(file)) if file is not None else sys.modules.get(spec.source)
+    brought = [*users.brought, *([named] if named is not None and spec.source not in known else [])]
+    fingerprint = _fingerprint(factory, own, info, spec, brought)
+    torch = imports_torch(factory, brought)
+    # Whose content was digested just now has to be what was loaded before.
+    if changed := [place for place, facts in zip(places, before, strict=True) if not own and facts_of(place) != facts]:
+        raise EmbedderError(f"model {spec.text!r}: {changed[0]} changed while it was loaded: load it again")
     return LoadedEmbedder(embedder, info, fingerprint, Path(spec.source).name, torch)
 
 
@@ -230,7 +246,9 @@ def describe_families() -> list[dict[str, Any]]:
 def _imported(point: EntryPoint) -> Callable[..., Any]:
     try:
         factory: Callable[..., Any] = point.load()
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise EmbedderError(
             f"family {point.name!r} ({point.value}) cannot be loaded: {type(error).__name__}: {error}"
         ) from error
@@ -247,10 +265,8 @@ def _options(factory: Callable[..., Any], *, family: bool) -> list[str]:
     return sorted(set(named) - ({"path", "revision", "device"} if family else {"device"}))
 
 
-def _class_of(spec: ModelSpec, users: UsersModules) -> Callable[..., Any]:
-    module = (
-        _module_at(Path(spec.source), users) if spec.source.endswith(".py") else _module_named(spec.source, spec.text)
-    )
+def _class_of(spec: ModelSpec) -> Callable[..., Any]:
+    module = _module_at(Path(spec.source)) if spec.source.endswith(".py") else _module_named(spec.source, spec.text)
     found: Any = module
     for part in spec.target.split("."):
         found = getattr(found, part, None)
@@ -270,38 +286,62 @@ def _module_named(name: str, text: str) -> ModuleType:
         raise UsageError(
             f"model {text!r}: {error} (is it a family? near: {', '.join(hint) or 'none'}; evalkit models lists them)"
         ) from None
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise EmbedderError(f"model {text!r}: {name} cannot be imported: {type(error).__name__}: {error}") from error
 
 
-def _module_at(file: Path, users: UsersModules) -> ModuleType:
+def _module_at(file: Path) -> ModuleType:
     if not file.is_file():
         raise UsageError(f"{file} does not exist")
-    name = f"evalkit_model_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]}"
+    name = _module_name(file)
     spec = importlib.util.spec_from_file_location(name, file, loader=SourceAlone(name, str(file)))
     if spec is None or spec.loader is None:
         raise UsageError(f"{file} cannot be imported")
-    _leave_alone(str(file.resolve().parent), users)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickles look classes up there
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
         del sys.modules[name]
         raise EmbedderError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
     return module
 
 
-def _leave_alone(folder: str, users: UsersModules) -> None:
-    """Let a file import what lies beside it, and nothing that lies beside a file that was loaded before."""
-    for module in _beside.modules:
+def _module_name(file: Path) -> str:
+    return f"{MODEL}_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]}"
+
+
+def _leave_alone(folder: str | None) -> UsersModules:
+    """Let a model import what lies beside it, and nothing that another one has brought in before.
+
+    Args:
+        folder: of the model's file; ``None`` where it is a module or a family.
+
+    Returns:
+        What notes the modules that are imported from now on, also later, while it embeds.
+    """
+    _beside.users.__exit__()
+    gone = [*_beside.users.brought, *(m for m in list(sys.modules.values()) if _lies_below(m, _beside.folder))]
+    for module in gone:
         if sys.modules.get(module.__name__) is module:
             del sys.modules[module.__name__]
     if _beside.folder in sys.path:
         sys.path.remove(_beside.folder)
-    _beside.modules, _beside.folder = users.brought, "" if folder in sys.path else folder
+    _beside.users = UsersModules()
+    _beside.folder = "" if folder is None or folder in sys.path else folder
     if _beside.folder:
-        sys.path.append(folder)  # last: what is installed keeps its name
+        sys.path.insert(0, _beside.folder)  # first, as of a script that Python runs
+    return _beside.users.__enter__()
+
+
+def _lies_below(module: ModuleType, folder: str) -> bool:
+    own = getattr(module, "__dict__", {}) if folder else {}  # some modules make up what they are asked for
+    places = [own.get("__file__"), *(own.get("__path__") or ())]
+    return any(isinstance(place, str) and Path(place).is_relative_to(folder) for place in places)
 
 
 def _fingerprint(
@@ -311,13 +351,16 @@ def _fingerprint(
     parts = [own or digest_sources(factory, brought), str(info.dimension), info.revision or ""]
     if not own:
         parts += [info.fingerprint, spec.target, *(f"{key}={value}" for key, value in sorted(spec.options.items()))]
-        named = [*_values(spec), *([spec.target] if spec.source in families() else [])]
-        parts += [digest_content(place) for place in map(_place, named) if place is not None]
+        parts += [digest_content(place) for place in _places(spec)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _values(spec: ModelSpec) -> list[str]:
-    return [value for _, value in sorted(spec.options.items())]
+def _places(spec: ModelSpec) -> list[Path]:
+    """The files and folders that a MODEL names."""
+    named = [value for _, value in sorted(spec.options.items())]
+    if spec.source in families():
+        named.append(spec.target)
+    return [place for place in map(_place, named) if place is not None]
 
 
 def _place(text: str) -> Path | None:
@@ -329,18 +372,15 @@ def _place(text: str) -> Path | None:
         return None
 
 
-def _says_how_it_computes(embedder: Any) -> bool:
-    """Whether it has ``computing``; not asked for yet, as that may load its weights."""
-    return hasattr(type(embedder), "computing") or "computing" in getattr(embedder, "__dict__", {})
+def _is_lent(fingerprint: str, factory: Callable[..., Any], own: bool) -> bool:
+    """Whether a class's fingerprint is that of one of evalkit's own, and says nothing of the class's code.
 
+    So it is where it comes from a base class out of evalkit, or from an embedder that the class holds.
 
-def _is_lent(embedder: Any, factory: Callable[..., Any]) -> bool:
-    """Whether an own class's fingerprint may be that of an embedder it is made of, and say nothing of its own code.
-
-    So it is where it comes from a base class out of evalkit, or from an embedder that it holds.
+    Args:
+        fingerprint: that it gives.
+        factory: the class.
+        own: whether it is one of evalkit's families, and loaded as such.
     """
-    if inspect.isclass(factory) and any(str(base.__module__).startswith("evalkit.") for base in factory.__mro__[1:]):
-        return True
-    held = [getattr(value, "info", None) for value in getattr(embedder, "__dict__", {}).values()]
-    lent = {info.fingerprint for info in held if isinstance(info, EmbedderInfo)}
-    return embedder.info.fingerprint in lent
+    ours = str(getattr(factory, "__module__", "")).startswith("evalkit.")
+    return fingerprint.startswith(OURS) and not (own and ours)

@@ -27,6 +27,8 @@ from evalkit.embedders.checkpoint import file_digest
 from evalkit.errors import EmbedderError, UsageError
 from evalkit.files import LARGEST_TEXT, read_file
 
+MODEL = "evalkit_model"
+"""What the modules of files that MODEL names are called, with a digest of their place behind it."""
 _OURS = frozenset({"evalkit.embedders.clip", "evalkit.embedders.virtue"})
 """What of evalkit computes with torch."""
 
@@ -83,8 +85,24 @@ def digest_content(place: Path) -> str:
     return total.hexdigest()
 
 
+def facts_of(place: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of a file, or of all files below a folder: equal where nobody wrote to them.
+
+    Raises:
+        UsageError: something of it cannot be read.
+    """
+    files = sorted(_below(place, place, set())) if place.is_dir() else [("", place)]
+    found = []
+    for name, file in files:
+        status = file.stat()
+        found.append((name, status.st_size, status.st_mtime_ns))
+    return found
+
+
 class UsersModules:
     """While it is entered, modules of the user are imported from their sources alone, and it knows which.
+
+    It stays so while the model is used: some import what they need when they need it.
 
     Bytecode is found by time and size, and might be that of an older source than the one that is digested.
 
@@ -100,7 +118,8 @@ class UsersModules:
         return self
 
     def __exit__(self, *_: object) -> None:
-        sys.meta_path.remove(self)
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """Of a module that is the user's; ``None`` of any other, which the import system then looks for itself."""
@@ -146,7 +165,8 @@ def _sources(factory: Callable[..., Any], brought: Iterable[ModuleType]) -> dict
     for module in brought:
         file = _origin(module)
         if file is not None and file != first and _is_users(module.__name__, file, own):
-            _collect(module.__name__, module.__name__, file, own, found)
+            called = MODEL if module.__name__.startswith(MODEL) else module.__name__  # whose name is that of its place
+            _collect(called, module.__name__, file, own, found)
     return found
 
 
@@ -260,8 +280,8 @@ def _origin(module: ModuleType) -> Path | None:
 
 def _file_of(factory: Any) -> Path | None:
     try:
-        return Path(inspect.getfile(factory))
-    except (TypeError, OSError):
+        return Path(inspect.getfile(inspect.unwrap(factory)))
+    except (TypeError, OSError, ValueError):
         return None
 
 
@@ -272,13 +292,13 @@ def _below(folder: Path, root: Path, seen: set[Path]) -> Iterator[tuple[str, Pat
         return
     seen.add(real)
     try:
-        entries = sorted(folder.iterdir())
+        entries = [(entry, entry.is_dir(), entry.is_file()) for entry in sorted(folder.iterdir())]
     except OSError as error:
         raise UsageError(f"{folder} cannot be read: {error.strerror or error}") from error
-    for entry in entries:
-        if entry.is_dir():
+    for entry, is_folder, is_file in entries:
+        if is_folder:
             yield from _below(entry, root, seen)
-        elif entry.is_file():  # to read a pipe waits for ever
+        elif is_file:  # to read a pipe waits for ever
             yield entry.relative_to(root).as_posix(), entry
 
 

@@ -119,7 +119,7 @@ def conditions(loaded: LoadedEmbedder, device: str) -> Conditions:
     return Conditions(
         python=platform.python_version(),
         system=f"{platform.system()} {platform.machine()}",
-        device=device_model(device),
+        device=device_model(device if loaded.uses_torch else "cpu"),
         packages=packages(),
         computing={name: str(value) for name, value in sorted(said.items())},
     )

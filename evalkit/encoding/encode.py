@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from evalkit.encoding.forward import EncodingStats, Forward
 from evalkit.encoding.imageindex import ImageIndex
 from evalkit.encoding.spotcheck import SpotCheck, apart, verdict
 from evalkit.encoding.store import VectorStore
-from evalkit.errors import RegionError, StaleVectorsError, StoreError
+from evalkit.errors import EvalkitError, RegionError, StaleVectorsError, StoreError
 from evalkit.items import Item, Mask, Side, region_kind
 from evalkit.keys import content_digest, vector_key
 from evalkit.progress import Progress
@@ -25,6 +26,17 @@ from evalkit.regions import fault
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+PROBES = tuple(
+    Item(text if not instruction else f"{instruction} {text}", text=text, instruction=instruction)
+    for text, instruction in (
+        ("two dogs on a red sofa", ""),
+        ("What is written on the sign?", ""),
+        ("a train that crosses a bridge", "Represent the given text."),
+    )
+)
+"""Items that are embedded with every run, whatever its tasks are."""
 
 
 @dataclass
@@ -40,6 +52,7 @@ class Encoder:
         progress: who is told.
         device: what the embedder runs on, for the record: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``.
         trust_store: reuse vectors without making any of them again.
+        distrusted: vectors under this fingerprint were found to be another's, and taken out (``--rebuild-store``).
     """
 
     loaded: LoadedEmbedder
@@ -54,7 +67,8 @@ class Encoder:
     def __post_init__(self) -> None:
         self._forward = Forward(self.loaded, self.images)
         self._spot_check = SpotCheck()
-        self._distrusted = False  # vectors that nobody recorded the embedder of have been found stale
+        self.distrusted = False
+        self._probed = False
         self._own: set[bytes] = set()  # keys of vectors that it made itself, which need no second look
         self._made: Counter[int] = Counter()  # distinct vectors since take_made, by the number of their conditions
         self._recorded: dict[str, int] = {}  # numbers of conditions, by their record
@@ -115,7 +129,7 @@ class Encoder:
         """
         here = self.store.existing(list(distinct))
         if self.store.rebuild:
-            bad = {*self._unsound(list(here)), *(self._unknown(here) if self._distrusted else ())}
+            bad = {*self._unsound(list(here)), *(self._unknown(here) if self.distrusted else ())}
             self.store.drop(list(bad))
             here -= bad
         if self.trust_store or here <= self._own:
@@ -126,11 +140,16 @@ class Encoder:
         except StaleVectorsError:
             if not self.store.rebuild:
                 raise
-            self.store.forget(self.loaded.fingerprint)
+            self._forget()
             self.store.drop(self._unknown(here))
-            self._distrusted = True
             return self.store.existing(list(distinct))
         return here
+
+    def _forget(self) -> None:
+        """The vectors that the store has of this embedder are another's."""
+        self.store.forget(self.loaded.fingerprint)
+        self._own.clear()
+        self.distrusted = True
 
     def _unknown(self, keys: Iterable[bytes]) -> list[bytes]:
         """Those of the keys whose vectors were made by nobody knows whom."""
@@ -153,23 +172,63 @@ class Encoder:
     def _compare(self, keys: Sequence[bytes], items: Mapping[bytes, Item], side: Side) -> None:
         if not keys:
             return
-        kept = dict(zip(keys, self.store.get(keys, self.loaded.info.dimension, self.dtype), strict=True))
         made: dict[bytes, NDArray[np.float32]] = {}
-        for entries, vectors in self._forward.embedded(
-            plan([self._forward.entry(key, items[key]) for key in keys], self.batch_tokens), side
-        ):
-            made |= zip((entry.key for entry in entries), vectors.copy(), strict=True)  # its buffer may come again
+        entries = [self._forward.entry(key, items[key]) for key in keys]
+        for part, vectors in self._forward.embedded(plan(entries, self.batch_tokens), side):
+            made |= zip((entry.key for entry in part), vectors.copy(), strict=True)  # its buffer may come again
         self.stats.spot_checked += len(keys)
+        self._hold(keys, made, items, side)
+
+    def _hold(
+        self, keys: Sequence[bytes], made: Mapping[bytes, NDArray[np.float32]], items: Mapping[bytes, Item], side: Side
+    ) -> None:
+        """Hold vectors against those that the store has.
+
+        Raises:
+            StaleVectorsError: they are not what was kept.
+        """
         import numpy as np
 
-        distances = apart(np.stack([kept[key] for key in keys]), np.stack([made[key] for key in keys]))
+        kept = self.store.get(keys, self.loaded.info.dimension, self.dtype)
+        self._require_sound(kept, [items[key] for key in keys], side)
+        distances = apart(kept, np.stack([made[key] for key in keys]))
         said = verdict(distances, [f"{side} {describe(items[key])}" for key in keys])
         if said is not None:
             raise StaleVectorsError(
                 f"vectors in {self.store.path or 'the store'} are not what {self.loaded.info.name} gives now: {said}. "
                 f"{self._changed(keys)}. Give its info.fingerprint a digest of what changed, or run with another "
-                "--store; --rebuild-store makes its vectors anew, --trust-store uses them as they are"
+                "--store and --out; --rebuild-store makes its vectors anew, --trust-store uses them as they are"
             )
+
+    def probe(self) -> None:
+        """Make the vectors of a few items that are always the same, and hold them against those of before.
+
+        So a model that changed is found where nothing of a task is reused, and is not taken for the one that the
+        other tasks of the run were made with. Done once; what an embedder cannot embed is passed over.
+
+        Raises:
+            StaleVectorsError: they are not what was kept; with ``--rebuild-store`` the vectors are taken out instead.
+        """
+        if self._probed or self.trust_store or not self.store.writable:
+            return
+        self._probed = True
+        sides: tuple[Side, Side] = ("query", "candidate")
+        for side in sides:
+            items = {vector_key(self.loaded.fingerprint, self.dtype, side, content_digest(i)): i for i in PROBES}
+            entries = [self._forward.entry(key, item) for key, item in items.items()]
+            try:
+                [(_, vectors)] = self._forward.embedded([entries], side)
+            except (EvalkitError, ValueError):  # of vectors from elsewhere, or of images alone
+                continue
+            keys = list(items)
+            if self.store.put(keys, vectors.astype(self.dtype), self._number(self._batching())):
+                continue
+            try:
+                self._hold(keys, dict(zip(keys, vectors, strict=True)), items, side)
+            except StaleVectorsError:
+                if not self.store.rebuild:
+                    raise
+                self._forget()
 
     def _changed(self, keys: Sequence[bytes]) -> str:
         """What is known to be different from when the vectors of these keys were made, in words."""
@@ -199,27 +258,24 @@ class Encoder:
         wrong = np.flatnonzero(faults(vectors))
         if wrong.size:
             place = int(wrong[0])
-            raise StoreError(
+            raise StaleVectorsError(
                 f"vector store {self.store.path or 'in memory'} has {len(wrong)} vectors that are not finite or not of "
                 f"length 1, such as that of {side} {describe(items[place])}: run again with --rebuild-store, which "
                 "makes them anew"
             )
 
     def _batching(self) -> Batching:
-        most = self._forward.room.most
+        most = self._forward.most
         budget = self.batch_tokens if most is None else max(1, min(self.batch_tokens, most))
         return Batching(conditions(self.loaded, self.device), budget, budget < self.batch_tokens)
 
     def _known(self, numbers: Iterable[int]) -> dict[int, Batching]:
         """How vectors were made, by the numbers that the store has for it, as far as it was recorded."""
-        records = self.store.records(set(numbers))
-        try:
-            return {number: read_batching(record) for number, record in records.items()}
-        except ValueError as error:
-            raise StoreError(
-                f"vector store {self.store.path} has conditions that evalkit did not write "
-                f"({' '.join(str(error).split())}): name another file with --store"
-            ) from error
+        known = {}
+        for number, record in self.store.records(set(numbers)).items():
+            with suppress(ValueError):  # what evalkit did not write says nothing
+                known[number] = read_batching(record)
+        return known
 
     def take_made(self) -> Made:
         """How the vectors were made that were used since the last call."""
@@ -256,8 +312,11 @@ class Encoder:
         for entries, vectors in self._forward.embedded(batches, side):
             made = self._number(self._batching())
             keys = [entry.key for entry in entries]
-            self.store.put(keys, vectors.astype(self.dtype), made)
-            self._own.update(keys)
+            if self.store.put(keys, vectors.astype(self.dtype), made):
+                self._own.update(keys)
+            else:  # another run has been faster with some of them
+                items = {entry.key: entry.item for entry in entries}
+                self._hold(keys, dict(zip(keys, vectors, strict=True)), items, side)
             self.stats.embedded += len(entries)
             self.progress.advance(len(entries))
 

@@ -68,12 +68,14 @@ class Forward:
         loaded: the embedder.
         images: facts of image files.
         room: what memory is known to hold.
+        most: padded cost that the last batch could have had at most; ``None`` where memory held all.
         stats: what was done since they were taken.
     """
 
     loaded: LoadedEmbedder
     images: ImageIndex
     room: Room = field(default_factory=Room)
+    most: int | None = None
     stats: EncodingStats = field(default_factory=EncodingStats)
 
     def __post_init__(self) -> None:
@@ -128,7 +130,9 @@ class Forward:
                 break
             except EvalkitError:
                 raise
-            except (Exception, SystemExit) as error:  # a script that is taken for a module may end itself
+            except BaseException as error:  # a script may end itself, and code in Rust panics with one of its own
+                if isinstance(error, KeyboardInterrupt):
+                    raise
                 if count == 1 or not out_of_memory(error):
                     raise EmbedderError(
                         f"{self.loaded.info.name} failed on {count} {side} items, the first {describe(items[0])}: "
@@ -139,6 +143,7 @@ class Forward:
             count = self.room.fitting(entries)
             self.stats.halved += 1
             free_memory()
+        self.most = self.room.most  # that this batch was made under; the next one may be tried with more
         self.room.fitted(entries[:count])
         return checked(raw, items[:count], side, self.loaded)
 

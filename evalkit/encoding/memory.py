@@ -13,10 +13,11 @@ _CALM = 4  # batches in a row that fit before larger ones are tried again; twice
 # What CUDA, cuBLAS, cuDNN, cuFFT, cuSOLVER and cuSPARSE, ROCm, MPS and torch on the CPU say; a handle of cuBLAS that
 # cannot be made and a convolution without an engine are out of memory by other names.
 _WORDS = re.compile(
-    r"out of memory|can't allocate memory|cannot allocate memory|not enough memory|failed to allocate|alloc_failed"
-    r"|alloc failed|allocation failed|bad_alloc|cublas_status_not_initialized|cudnn_status_not_initialized"
-    r"|cudnn_status_internal_error|cusolver_status_internal_error|unable to find an engine to execute"
-    r"|cudnn_status_not_supported|insufficient_workspace|out_of_host_memory|resource_exhausted|hiperroroutofmemory",
+    r"out[ _]of[ _](?:(?:device|host)[ _])?memory|out_of_resources|\boom\b|not enough memory|insufficient[ _]memory"
+    r"|(?:can't|cannot|could not|unable to|failed to) allocate|alloc[_ ]failed|(?:memory|object)[_ ]?allocation"
+    r"|allocation[_ ]fail|bad[_ ]alloc|resource_exhausted|invalid buffer size|smaller than requested"
+    r"|cu(?:blas|dnn)_status_(?:not_initialized|execution_failed)|cu(?:dnn|solver)_status_internal_error"
+    r"|cudnn_status_not_supported|unable to find an engine to execute|insufficient_workspace|hiperroroutofmemory",
     re.IGNORECASE,
 )
 

@@ -52,7 +52,8 @@ class SpotCheck:
             side: of all of them.
 
         Returns:
-            The first of each kind that no vector was checked of yet, and more: three of a kind, or one in a hundred.
+            The first of each kind that no vector was checked of yet, and more: three of a kind at first, one in a
+            hundred, or one of each kind in every call.
         """
         by_kind: dict[Kind, list[bytes]] = defaultdict(list)
         for key, item in items.items():
@@ -60,16 +61,16 @@ class SpotCheck:
         first, more = [], []
         for kind, keys in by_kind.items():
             self.reused[kind] += len(keys)
-            wanted = max(_FIRST, int(_SHARE * self.reused[kind])) - self.checked[kind]
+            wanted = max(1, max(_FIRST, int(_SHARE * self.reused[kind])) - self.checked[kind])
             count = min(len(keys), _AT_ONCE, wanted)
-            if count <= 0:
-                continue
             drawn = random.Random(_SEED).sample(keys, count)
             if not self.checked[kind]:
                 first.append(drawn.pop(0))
+            if self.seconds >= SECONDS:
+                drawn = []
             more += drawn
-            self.checked[kind] += count
-        return first, more if self.seconds < SECONDS else []
+            self.checked[kind] = max(1, self.checked[kind] + len(drawn))
+        return first, more
 
 
 def kind_of(item: Item, side: Side) -> Kind:

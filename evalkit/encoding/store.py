@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import sqlite3
+import stat
 import time
 import zlib
 from collections import Counter
@@ -60,7 +61,8 @@ class VectorStore:
     """
 
     def __init__(self, path: Path | None, *, rebuild: bool = False) -> None:
-        self.path = path
+        # SQLite's other files lie beside the file itself, and not beside a link to it.
+        self.path = path = None if path is None else Path(os.path.realpath(path))
         self.rebuild = rebuild
         self.writable = True
         self._version = SCHEMA_VERSION
@@ -100,8 +102,11 @@ class VectorStore:
                 found.update(self._connection.execute(query, part))
         return found
 
-    def put(self, keys: Sequence[bytes], vectors: NDArray[np.floating], made: int = 0) -> None:
+    def put(self, keys: Sequence[bytes], vectors: NDArray[np.floating], made: int = 0) -> bool:
         """Keep a batch, all or nothing. A key that has a vector already keeps that one.
+
+        Returns:
+            Whether all of them are new: another run may have been faster.
 
         Args:
             keys: n keys.
@@ -114,7 +119,8 @@ class VectorStore:
             rows.append((key, data, _checksum(key, data), made))
         with self._errors(), self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?, ?, ?)", rows)
+            done = self._connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?, ?, ?)", rows)
+            return bool(done.rowcount == len(rows))
 
     def recorded(self, fingerprint: str, record: str) -> int:
         """The number of an embedder's conditions, new or as they were recorded before.
@@ -248,9 +254,12 @@ class VectorStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():  # SQLite would wait for a pipe
             raise StoreError(f"vector store {path} is there and no file: name another one with --store")
-        for beside in (path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm")):
-            if beside.is_symlink():  # SQLite would write to wherever it leads
-                raise StoreError(f"{beside} is a link, and nothing is written through one there: take it away")
+        for beside in (path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm", "-journal")):
+            with suppress(FileNotFoundError):
+                mode = os.lstat(beside).st_mode
+                if not stat.S_ISREG(mode):  # SQLite would use it
+                    what = "is a link, and nothing is written through one there" if stat.S_ISLNK(mode) else "is no file"
+                    raise StoreError(f"{beside} {what}: take it away")
 
     def _connected(self) -> sqlite3.Connection:
         """To read and write where that can be, else to read."""

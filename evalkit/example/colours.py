@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.embedders.base import EmbedderInfo
+from evalkit.embedders.base import OURS, EmbedderInfo
 from evalkit.errors import DataError, EmbedderError
 from evalkit.items import Box, Item, Side
 
@@ -52,7 +52,7 @@ class Colours:
             dimension=len(PALETTE) + 1,
             regions=frozenset({"box"}),
             # The whole file, because the palette lies outside the class.
-            fingerprint=hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
+            fingerprint=OURS + hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
         )
 
     def encode(self, items: Sequence[Item], side: Side) -> NDArray[np.float32]:

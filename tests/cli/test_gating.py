@@ -228,13 +228,38 @@ def test_a_gate_without_an_answer_says_so_to_ci_and_leaves_no_old_files(runs, tm
     for base, code in ((tmp_path / "nowhere", 2), (tmp_path / "other", 3)):
         if code == 3:
             assert run(base, "random", tasks="miniature/GQA", data=EXAMPLE) == 4
-        old.write_text("old")
+        old.write_text('{"schema": "evalkit.gate"}')
         capsys.readouterr()
         assert command("gate", base, runs / "good", "--json", old, "--github") == code
         captured = capsys.readouterr()
         assert captured.out.startswith("::error title=evalkit gate::")
         assert captured.out.count("\n") == 1
         assert not old.exists()
+
+
+def test_what_is_not_a_gates_own_is_neither_removed_nor_written_over(runs, tmp_path, capsys):
+    (tmp_path / "notes.md").write_text("mine")
+    assert command("gate", tmp_path / "nowhere", runs / "good", "--markdown", tmp_path / "notes.md") == 2
+    assert (tmp_path / "notes.md").read_text() == "mine"
+    scores = {"schema": "evalkit.scores", "schema_version": 1, "model": "m", "scores": {"example/Shapes": 0.5}}
+    (tmp_path / "base.json").write_text(json.dumps(scores))
+    for base in (tmp_path / "base.json", tmp_path / "nowhere"):
+        assert command("gate", base, runs / "good", "--json", base) == 2
+        assert "is what the gate reads" in capsys.readouterr().err
+    assert json.loads((tmp_path / "base.json").read_text()) == scores
+
+
+def test_explaining_other_queries_is_no_comparison(runs, good, capsys):
+    """The same signature, and other ids on one side."""
+    edited(
+        good,
+        "example/Shapes",
+        lambda table: table.set_column(
+            table.column_names.index("id"), "id", pa.array([f"x{place}" for place in range(table.num_rows)])
+        ),
+    )
+    assert command("compare", runs / "good", good, "--explain", "example/Shapes") == 3
+    assert "queries are on one side alone" in capsys.readouterr().err
 
 
 def test_a_model_that_collapses_fails(runs, capsys):

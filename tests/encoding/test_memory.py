@@ -32,6 +32,15 @@ SAID = [
     RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 17179869184 bytes."),
     RuntimeError("std::bad_alloc"),
     OSError(12, "Cannot allocate memory"),
+    RuntimeError("CUDA_ERROR_OUT_OF_MEMORY: out of memory"),
+    RuntimeError("UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY"),
+    RuntimeError("PI_ERROR_OUT_OF_RESOURCES"),
+    RuntimeError("OOM when allocating tensor with shape[64,1280,1536]"),
+    RuntimeError("cudaErrorMemoryAllocation"),
+    RuntimeError("could not allocate memory for the buffer"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx`"),
+    RuntimeError("Invalid buffer size: 24.00 GB"),
+    RuntimeError("Available memory of 1073741824 is smaller than requested bytes of 2147483648"),
 ]
 OTHER = [
     RuntimeError("CUDA error: an illegal memory access was encountered"),

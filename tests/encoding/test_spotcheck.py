@@ -255,7 +255,8 @@ def test_no_more_than_one_in_a_hundred_beyond_the_first_three(counts):
         first, more = check.choose(items_of(count), "query")
         chosen, given_ = chosen + len(first) + len(more), given_ + count
         assert len({*first, *more}) == len(first) + len(more)
-        assert chosen <= max(3, given_ / 100)
+        assert len(first) + len(more) >= 1, "of every call one at least"
+        assert chosen <= max(3, given_ / 100) + len(counts)
     assert chosen >= min(3, counts[0])
 
 
@@ -291,3 +292,94 @@ def test_the_verdict_names_the_farthest_and_takes_no_nan():
     assert "of 5 that were made again 4 are off by more than 0.001" in said
     assert said.endswith("item 3 by 1.9; item 1 by 0.5; item 4 by 0.3 and 1 more")
     assert verdict(np.array([np.nan]), names) is not None
+
+
+# --- a model that changed, where nothing of a task is reused ---------------------------------------------
+
+
+def tasks_of(out: Path) -> dict[str, Any]:
+    return {task["task"]: task for task in manifest(out)["tasks"]}
+
+
+def test_tasks_of_two_models_do_not_stand_in_one_run(weighted):
+    """No vector of the second task is there, so that none is reused; what both have are the same few items."""
+    model, more = f"{weighted.folder}/weighted.py:Weighted", ["--store", weighted.folder / "s.sqlite"]
+    assert run(weighted.out, model, tasks="example/ShapeColours", more=more) == 0
+    weighted.train(1)
+    assert run(weighted.out, model, tasks="example/ShapeSearch", more=more) == 4
+    assert tasks_of(weighted.out)["example/ShapeSearch"]["status"] == "failed"
+    assert run(weighted.out, model, tasks="example/ShapeSearch", more=[*more, "--rebuild-store"]) == 0
+    found = tasks_of(weighted.out)
+    assert found["example/ShapeSearch"]["status"] == "done"
+    assert found["example/ShapeColours"]["error"]["message"].startswith("its vectors were found to be another model's")
+    assert manifest(weighted.out)["status"] == "failed"
+
+
+def test_every_task_has_a_vector_looked_at(weighted):
+    """The quota of a kind is not used up by the first task."""
+    model = f"{weighted.folder}/weighted.py:Weighted"
+    assert weighted.run() == 0
+    assert weighted.run() == 0
+    assert all(task["spot_checked"] >= 1 for task in weighted.timing["tasks"].values())
+    assert model
+
+
+RIVALS = """\
+import os
+import time
+
+import numpy as np
+from evalkit.embedders.base import EmbedderInfo
+from evalkit.embedders.baselines import Random
+
+
+class Rival:
+    info = EmbedderInfo(name="rival", dimension=64)
+
+    def encode(self, items, side):
+        time.sleep(0.05)
+        return Random(seed=os.environ["RIVAL"]).encode(items, side)
+"""
+
+
+def test_a_rival_s_vectors_are_not_taken_for_its_own(tmp_path):
+    """Two models under one fingerprint embed the same at once: one of the two has to stop."""
+    import os
+    import subprocess
+    import sys
+
+    (tmp_path / "rival.py").write_text(RIVALS)
+    words = ["run", "--model", f"{tmp_path}/rival.py:Rival", "--tasks", SHAPES, "--data", str(EXAMPLE), "--quiet"]
+    words += ["--store", str(tmp_path / "s.sqlite"), "--batch-tokens", "40"]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", "from evalkit.cli import main; main()", *words, "--out", str(tmp_path / seed)],
+            env=os.environ | {"RIVAL": seed},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for seed in "12"
+    ]
+    codes = [process.wait(120) for process in processes]
+    assert 4 in codes
+    for seed, code in zip("12", codes, strict=True):
+        alone = tmp_path / f"alone{seed}"
+        assert run(alone, f"random?seed={seed}", tasks=SHAPES) == 0
+        if code == 0:
+            assert tasks_of(tmp_path / seed)[SHAPES]["metrics"] == tasks_of(alone)[SHAPES]["metrics"]
+
+
+def test_a_model_that_borrows_a_fingerprint_in_any_way_has_its_own(tmp_path):
+    from evalkit.embedders.registry import load_embedder, parse_model
+
+    lent = {
+        "method": "one = Random()\nclass Mine:\n    def __init__(self):\n        self.info, self.encode = one.info, one.encode",
+        "global": "ONE = Random()\nclass Mine:\n    info = ONE.info\n    encode = staticmethod(ONE.encode)",
+        "function": "def Mine():\n    return type('Sub', (Random,), {})()",
+        "renamed": "Mine = Random",
+    }
+    seen = {load_embedder(parse_model("random"), "cpu").fingerprint}
+    for name, source in lent.items():
+        (tmp_path / f"{name}.py").write_text(f"from evalkit.embedders.baselines import Random\n{source}\n")
+        seen.add(load_embedder(parse_model(f"{tmp_path}/{name}.py:Mine"), "cpu").fingerprint)
+    assert len(seen) == 5

@@ -79,10 +79,37 @@ def result(task: str, scores: Sequence[float] | np.ndarray | str, *, chance: flo
         "complete": len(values) == card.queries,
         "n_queries": len(values),
         "metrics": {"precision_at_1": p1},
-        "signature": f"task:{task}@{card.version}",
+        "signature": signature_of(f"{task}@{card.version}", len(values), changes.get("prompting", facts["prompting"])),
         "samples": f"samples/{task}.parquet",
     }
     return TaskResult(**(facts | changes))
+
+
+def signature_of(task: str, n: int, prompting: str | None = None) -> str:
+    """All that a signature says of what was asked."""
+    asked = "data:0|prompts:0|pool:0|metric:p@1|exif:apply|dedup:content"
+    return f"task:{task}|n:{n}|{asked}|prompting:{prompting or '-'}"
+
+
+def columns_of(scores: Sequence[float], chance: float = 0.1) -> dict[str, pa.Array]:
+    """Columns of a per-query file that give these scores, and this chance: each has one right candidate."""
+    ties = [round(1 / score) - 1 if score and 0 < score <= 1 else 0 for score in scores]
+    right = [bool(score and 0 < score <= 1) for score in scores]
+    tops = [[0.5] * min(5, tie + 1) if hit else [0.9, 0.5] for tie, hit in zip(ties, right, strict=True)]
+    margins = [-0.4 if not hit else 0.0 if tie else 0.4 for tie, hit in zip(ties, right, strict=True)]
+    tops = [top if (hit and tie) or not hit else [0.5, 0.1] for top, tie, hit in zip(tops, ties, right, strict=True)]
+    ones = [1] * len(scores)
+    return {
+        "score": pa.array(scores, pa.float64()),
+        "rank": pa.array([1 if hit else 2 for hit in right], pa.int32()),
+        "ties": pa.array(ties, pa.int32()),
+        "right": pa.array(ones, pa.int32()),
+        "relevant": pa.array(ones, pa.int32()),
+        "pool": pa.array([round(1 / chance)] * len(scores), pa.int32()),
+        "label_score": pa.array([0.5] * len(scores), pa.float64()),
+        "margin": pa.array(margins, pa.float64()),
+        "top_scores": pa.array(tops, pa.list_(pa.float64())),
+    }
 
 
 def manifest(
@@ -111,8 +138,9 @@ def manifest(
 
 
 def write_samples(folder: Path, of: TaskResult, scores: Sequence[float], ids: Sequence[str] | None = None) -> Path:
-    """The two columns that boards read, with the signature that the result has."""
-    table = pa.table({"id": list(ids or ids_of(of.task, len(scores))), "score": pa.array(scores, pa.float64())})
+    """What every version has written, with the signature and the chance that the result has."""
+    chance = of.metrics["precision_at_1"].chance if of.metrics else 0.1
+    table = pa.table({"id": list(ids or ids_of(of.task, len(scores))), **columns_of(list(scores), chance)})
     path = folder / f"samples/{of.task}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table.replace_schema_metadata({"evalkit.signature": of.signature or ""}), path)

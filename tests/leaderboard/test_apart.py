@@ -11,7 +11,7 @@ from board_runs import EXAMPLE, Run, coins, manifest, result, save
 from synthetic_boards import board
 
 from evalkit.leaderboard.board import Apart
-from evalkit.leaderboard.numbers.apart import CLAIMED, told_apart, unlike
+from evalkit.leaderboard.numbers.apart import CLAIMED, UNSAID, told_apart, unlike
 from evalkit.leaderboard.numbers.counted import Counted, counted
 from evalkit.leaderboard.pages.html import site
 from evalkit.leaderboard.pages.task_list import medians, task_list
@@ -110,8 +110,8 @@ def test_a_signature_that_is_missing_is_other_data_than_one_that_is_there(tmp_pa
     found = sorted_out(a_run(tmp_path, "a"), a_run(tmp_path, "b"), (folder, bare))
     assert found["w1"].apart[FIRST].kind == "other data"
     assert "data differs: d0 and none" in found["w1"].apart[FIRST].why
-    # Where none has one, nothing tells them apart.
-    assert not sorted_out((folder, bare))["w1"].apart
+    # Where none has one, nothing says that they are about the same.
+    assert sorted_out((folder, bare))["w1"].apart[FIRST] == Apart("other data", UNSAID)
 
 
 def test_of_as_many_models_the_data_of_the_protocols_settings_is_ranked(tmp_path: Path) -> None:

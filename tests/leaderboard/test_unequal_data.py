@@ -48,6 +48,12 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def third(tmp_path: Path) -> str:
+    (tmp_path / "third.py").write_text(OTHER.replace('"other"', '"third"'))
+    return f"{tmp_path / 'third.py'}:Other"
+
+
+@pytest.fixture
 def other(tmp_path: Path) -> str:
     (tmp_path / "other.py").write_text(OTHER)
     return f"{tmp_path / 'other.py'}:Other"
@@ -254,18 +260,19 @@ def test_ways_of_prompting_stand_side_by_side(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("flip", ["shipped", "changed"])
 def test_the_data_that_more_models_were_measured_on_is_ranked(
-    flip: str, shipped: Path, other: str, tmp_path: Path
+    flip: str, other: str, third: str, tmp_path: Path
 ) -> None:
-    """Many runs of one model are one voice."""
+    """Many runs of one model are one voice, and models that know nothing have none."""
     shutil.copytree(DATA, tmp_path / "data")
     change_images(tmp_path / "data")
     few, many = (DATA, tmp_path / "data") if flip == "shipped" else (tmp_path / "data", DATA)
     for mode in ("native", "text", "crop"):
         assert run(tmp_path / "runs", other, data=few, more=("--prompting", mode)) == 0
-    assert run(tmp_path / "runs", "example-colours", "random", data=many) == 0
+    assert run(tmp_path / "runs", "random", "constant", data=few) == 0
+    assert run(tmp_path / "runs", "example-colours", third, data=many) == 0
     site = reported(tmp_path, tmp_path / "runs")
     document = json.loads((site / "example/leaderboard.json").read_text())
     ranked = {entry["model"] for entry in document["entries"] if entry["ranks"]["general"]}
-    assert ranked == {"example-colours"}
+    assert ranked == {"example-colours", "third"}
     apart = {entry["model"] for entry in document["entries"] if any(s["apart"] for s in entry["scores"].values())}
-    assert apart == {"other"}
+    assert apart == {"other", "random", "constant"}

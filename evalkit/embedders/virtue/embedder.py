@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from evalkit.device import pick_device, pick_dtype, torch_facts
-from evalkit.embedders.base import EmbedderInfo
+from evalkit.embedders.base import OURS, EmbedderInfo
 from evalkit.embedders.checkpoint import Checkpoint, resolve
 from evalkit.embedders.loading import one_of
 from evalkit.embedders.virtue.adapters import base_of
@@ -100,7 +100,7 @@ class _Qwen2VlEmbedder:
             dimension=self._hidden_size,
             revision=self._checkpoint.revision or self._checkpoint.digest,
             regions=Segmentation.REGIONS if self._segmentation is not None else frozenset(),
-            fingerprint=hashlib.sha256(json.dumps(depends_on).encode()).hexdigest(),
+            fingerprint=OURS + hashlib.sha256(json.dumps(depends_on).encode()).hexdigest(),
             options=options,
         )
 

@@ -5,10 +5,11 @@
 the same: ways that leave them alone have to have the same, and a way that does not has to have them among its own.
 
 **Which data is ranked.** Of each task that on which the most models were measured, by their names: many runs of one
-model are one voice. Where two have as many it is that of the run that comes first in this order: by the protocol's
-own settings (orientation applied, candidates told apart by content), with more tasks, with the smaller digests. The
-order is one for all tasks, so that of two copies of a benchmark neither gets half of the tasks. It knows no scores,
-no names of models and no folders. Which data is right cannot be told from runs; a board says what differs.
+model are one voice, and models that know nothing have one only among equals. Where two have as many it is that of
+the run that comes first in this order: by the protocol's own settings (orientation applied, candidates told apart by
+content), with more tasks, with the smaller digests. The order is one for all tasks, so that of two copies of a
+benchmark neither gets half of the tasks. It knows no scores, no names of models and no folders. Which data is right
+cannot be told from runs.
 
 **Claimed.** A number without its per-query file is what the run says of itself, and no more.
 """
@@ -16,7 +17,7 @@ no names of models and no folders. Which data is right cannot be told from runs;
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from evalkit.comparable import BLOCKING, DATA, KEEP_WORDS
@@ -61,9 +62,10 @@ def told_apart(runs: Sequence[Counted], cards: Sequence[TaskCard]) -> list[Count
             for key, own in zip(keys, there.values(), strict=True)
             if own.complete and not own.claimed and None not in own.asked and own.words is not None
         ]
-        # Models that know nothing have a say where nobody else has.
-        voters = [(key, own) for key, own in voters if not own.knows_nothing] or voters
-        ranked = _most((key, own.model) for key, own in voters)
+        ranked = _most(
+            [(key, own.model) for key, own in voters if not own.knows_nothing],
+            [(key, own.model) for key, own in voters],
+        )
         standard = [own for key, own in voters if key == ranked]
         for (i, own), key in zip(there.items(), keys, strict=True):
             data, apart = found[i]
@@ -89,7 +91,7 @@ def unlike(one: str | None, other: str | None) -> str:
     return "; ".join(
         f"{BLOCKING[part]} differs: {_cut(first.get(part, 'none'))} and {_cut(second.get(part, 'none'))}"
         for part in DATA
-        if (part not in first or first[part] != second.get(part)) and (part != "prompts" or same_way)
+        if first.get(part) != second.get(part) and (part != "prompts" or same_way)
     )
 
 
@@ -164,19 +166,26 @@ def _keys(numbers: Sequence[_Number]) -> list[str]:
     words: dict[tuple[object, ...], list[tuple[str, str]]] = {}
     for own in numbers:
         words.setdefault((own.asked, own.way), []).append((own.words or "", own.model))
-    usual = {place: _most(said) for place, said in words.items()}
+    usual = {place: _most(said, said) for place, said in words.items()}
     return [
         _digest(own.asked, None if (own.words or "") == usual[own.asked, own.way] else (own.way, own.words))
         for own in numbers
     ]
 
 
-def _most(said: Iterable[tuple[str, str]]) -> str | None:
-    """What the most models say, of pairs of what is said and the model; of equals the first; ``None`` of nothing."""
-    models: dict[str, set[str]] = {}
-    for what, model in said:
-        models.setdefault(what, set()).add(model)
-    return max(models, key=lambda what: len(models[what]), default=None)
+def _most(votes: Sequence[tuple[str, str]], every: Sequence[tuple[str, str]]) -> str | None:
+    """What the most models say; of equals what the most of all say, then the first; ``None`` of nothing.
+
+    Args:
+        votes: pairs of what is said and the model.
+        every: the same of all models, in order.
+    """
+    said: dict[str, tuple[set[str], set[str]]] = {}
+    for what, model in every:
+        said.setdefault(what, (set(), set()))[1].add(model)
+    for what, model in votes:
+        said[what][0].add(model)
+    return max(said, key=lambda what: tuple(map(len, said[what])), default=None)
 
 
 def _digest(*said: object) -> str:
