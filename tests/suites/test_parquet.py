@@ -141,8 +141,8 @@ def test_a_copy_with_its_pools_in_another_order_is_one_too(tmp_path):
 
 
 def test_shards_that_overlap_are_said_with_the_number_of_rows(tmp_path):
-    for number, rows in enumerate(([0, 1], [1, 2], [2, 0])):
-        write(tmp_path, NAME, in_order(golden(NAME), rows), f"test-0000{number}-of-00003")
+    for number, chosen in enumerate(([0, 1], [1, 2], [2, 0])):
+        write(tmp_path, NAME, in_order(golden(NAME), chosen), f"test-0000{number}-of-00003")
     (warning,) = (warning for warning in load(tmp_path, NAME).warnings if "twice" in warning)
     assert warning.startswith("1 of the 2 rows of ")
     assert "2 more pairs of files" in warning
