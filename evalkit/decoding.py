@@ -7,8 +7,8 @@
 * 16-bit grey is scaled to 8 bits (Pillow's own ``convert`` would clip it to white), CMYK, palette and
   grey become RGB, transparency is dropped as the official loaders do with ``convert("RGB")``; samples
   whose white is not known (floating point, 32-bit TIFF) are refused;
-* the camera's orientation (EXIF) is applied where it is asked for and can be read. (A TIFF is always upright:
-  Pillow turns it while it decodes.)
+* the camera's orientation (EXIF) is applied where it is asked for and can be read, and nowhere else. (Pillow alone
+  would turn every TIFF while it decodes it.)
 * what comes out is pixels and nothing else, so that no later step applies an orientation a second time.
 """
 
@@ -49,12 +49,14 @@ def decode(data: bytes, *, name: str, upright: bool) -> Image:
             raise ImageError(f"image {name} has {reason}: convert it to RGB of 8 bits")
         try:
             with _turns_of_large_ones(image.width * image.height):
-                image.load()
-                turn = _turn(image) if upright else None
+                turn = _turn(image) if upright and image.format == "TIFF" else None  # its file is closed below
+                _load(image)
+                if upright and turn is None:
+                    turn = _turn(image)  # a PNG may have its EXIF behind the pixels
                 image.info = {}  # the old name of transparency, and the orientation that was just looked up
-                plain = _eight_bits(image, name) if image.mode.startswith("I") else image
-                # Pillow would copy what is RGB already, and hold it twice.
-                rgb = plain._new(plain.im) if plain.mode == "RGB" else plain.convert("RGB")
+                plain = image._new(image.im)  # no copy, and of the stored size; convert would copy what is RGB already
+                plain = _eight_bits(plain, name) if plain.mode.startswith("I") else plain
+                rgb = plain if plain.mode == "RGB" else plain.convert("RGB")
                 return rgb if turn is None else rgb.transpose(turn)
         except ImageError:
             raise
@@ -69,12 +71,34 @@ def orientation_unread(image: Image) -> bool:
     """
     from PIL.ExifTags import Base
 
-    if "exif" not in image.info and "xmp" not in image.info:
+    if image.format != "TIFF" and "exif" not in image.info and "xmp" not in image.info:
         return False
     try:
         return image.getexif().get(Base.Orientation, 1) not in range(1, 9)
     except Exception:  # noqa: BLE001  (parsers of damaged blocks raise all sorts of things)
         return True
+
+
+def stored_size(image: Image) -> tuple[int, int]:
+    """Width and height of the stored pixels; Pillow's size of a TIFF is that of the turned ones."""
+    from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
+
+    if not isinstance(image, TiffImageFile):
+        return image.size
+    return int(image.tag_v2[IMAGEWIDTH]), int(image.tag_v2[IMAGELENGTH])
+
+
+def _load(image: Image) -> None:
+    """Decode the pixels as they are stored."""
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    if isinstance(image, TiffImageFile):
+        image.load_end = _nothing_more  # type: ignore[method-assign]  # it turns the image
+    image.load()
+
+
+def _nothing_more() -> None:
+    pass
 
 
 def opened(data: bytes, name: str) -> Image:
@@ -196,6 +220,8 @@ def _orientation(image: Image) -> Any:
         exif = PIL.Image.Exif()
         exif.load(image.info["exif"])
         return exif.get(Base.Orientation)
+    with suppress(Exception):
+        return image.tag_v2.get(Base.Orientation)  # type: ignore[attr-defined]  # of a TIFF
     return None
 
 

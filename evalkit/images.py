@@ -4,8 +4,8 @@ The policy, in one place; what becomes of the pixels is :mod:`evalkit.decoding`'
 
 * a path is relative to an images folder and cannot leave it by ``..``; a link may lead into any of the images
   folders, and elsewhere only where the user says so;
-* the camera's orientation (EXIF) is applied where ``upright`` is set. An item with a region leaves it
-  unset, because the region counts pixels of the stored image;
+* the camera's orientation (EXIF) is applied where ``upright`` is set, and to no image of any format where it is not.
+  An item with a region leaves it unset, because the region counts pixels of the stored image;
 * an image may be cut; then the cut is the image to all that look at it, for its pixels and for its size;
 * an image may be held in a data set's own file, as the hub's Image feature has it: then no folder is looked into.
 """
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 from evalkit.decoding import FORMATS as FORMATS
 from evalkit.decoding import MAX_PIXELS as MAX_PIXELS
 from evalkit.decoding import decode as decode
-from evalkit.decoding import opened, orientation_unread
+from evalkit.decoding import opened, orientation_unread, stored_size
 from evalkit.errors import ImageError
 from evalkit.folders import ImageFolders, posix, refusal
 
@@ -212,7 +212,7 @@ class ImageFile:
         """
         data = self.read()
         with opened(data, self.path) as image:
-            width, height = image.size
+            width, height = stored_size(image)
             unread = self.upright and orientation_unread(image)
         return self.cut_facts(ImageFacts(hashlib.sha256(data).hexdigest(), width, height, unread))
 
