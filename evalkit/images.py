@@ -188,11 +188,17 @@ class ImageFile:
             ) from error
 
     def _missing(self, place: Path) -> str:
+        if place.is_symlink():
+            return f"image {place} is missing: it is a link to {os.readlink(place)}, where nothing lies"
         folders = self._folders
         near = folders.near(self.path)
         if near is None:
             others = [str(folder) for folder in folders.folders if folder != self.root]
-            below = f"--images, here {self.root} and {', '.join(others)}" if others else "--images"
+            below = (
+                f"--images, here {self.root} and {', '.join(others)}"
+                if others
+                else f"{self.root}; --images names others"
+            )
             return f"image {place} is missing (images are looked for below {below})"
         same = unicodedata.normalize("NFC", near) == unicodedata.normalize("NFC", self.path)
         how = ", the same letters in another Unicode form" if same else ""

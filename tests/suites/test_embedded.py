@@ -152,6 +152,24 @@ def test_a_column_of_other_structs_is_refused(tmp_path):
         load(tmp_path, "OK-VQA")
 
 
+def test_inspect_says_what_items_of_held_images_are_for(tmp_path, capsys):
+    from builders import command
+
+    columns = columns_of("OK-VQA")
+    draw_images(tmp_path / "files", columns)
+    write(tmp_path / "rows", "OK-VQA", embedded(tmp_path / "files", columns))
+    assert command("inspect", "OK-VQA", "--data", tmp_path / "rows", "--items") == 0
+    printed = capsys.readouterr()
+    assert "precomputed: finds vectors by it" in printed.err
+    (tmp_path / "items.jsonl").write_text(printed.out, encoding="utf-8")
+    to = ["--output", tmp_path / "vectors.npz"]
+    assert command("embed", "--model", "random", "--input", tmp_path / "items.jsonl", *to) == 2
+    assert "a digest alone is for the items of precomputed:" in capsys.readouterr().err
+    write(tmp_path / "files", "OK-VQA", columns)
+    assert command("inspect", "OK-VQA", "--data", tmp_path / "files", "--items") == 0
+    assert "precomputed:" not in capsys.readouterr().err
+
+
 # --- one name, several images ------------------------------------------------------------------------
 
 
