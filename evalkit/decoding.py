@@ -33,7 +33,7 @@ SCANNED = 20 * MAX_PIXELS
 WRITTEN_OUT = 32 << 20
 """Bytes of a PPM in plain text, which Pillow reads in Python, a second for 8 MB."""
 _PNG = b"\x89PNG\r\n\x1a\n"
-_MARKER = re.compile(rb"\xff+([^\x00\x01\xff\xd0-\xd8])", re.DOTALL)
+_MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])", re.DOTALL)
 """Of a segment with a length, or the end. In what a scan holds a 0 or a restart follows each 255."""
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")  # JPEG includes the MPO of cameras
 

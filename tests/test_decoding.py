@@ -199,6 +199,8 @@ def test_what_follows_a_jpeg_is_none_of_its_scans():
     comment = b"\xff\xfe" + struct.pack(">H", len(film) + 2) + film
     assert decode(jpeg + film, name="x", upright=True).size == (3000, 3000)
     assert decode(jpeg[:2] + comment + jpeg[2:], name="x", upright=True).size == (3000, 3000)
+    fill = b"\xff" * (8 << 20)  # before the end any number of these may stand; each is looked at once
+    assert decode(jpeg[:-2] + fill + b"\0" + jpeg[-2:], name="x", upright=True).size == (3000, 3000)
 
 
 @pytest.mark.parametrize("kind", [b"P1", b"P2", b"P3"])
