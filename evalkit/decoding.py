@@ -7,14 +7,16 @@
 * 16-bit grey is scaled to 8 bits (Pillow's own ``convert`` would clip it to white), CMYK, palette and
   grey become RGB, transparency is dropped as the official loaders do with ``convert("RGB")``; samples
   whose white is not known (floating point, 32-bit TIFF) are refused;
-* the camera's orientation (EXIF) is applied where it is asked for and can be read. (A TIFF is always upright:
-  Pillow turns it while it decodes.)
+* the camera's orientation (EXIF) is applied where it is asked for and can be read, and nowhere else. (Pillow alone
+  would turn every TIFF while it decodes it.)
 * what comes out is pixels and nothing else, so that no later step applies an orientation a second time.
 """
 
 from __future__ import annotations
 
 import io
+import re
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Condition
@@ -30,6 +32,9 @@ SCANNED = 20 * MAX_PIXELS
 """Pixels that a JPEG's scans may go over together: each scan of a progressive one goes over the whole image again."""
 WRITTEN_OUT = 32 << 20
 """Bytes of a PPM in plain text, which Pillow reads in Python, a second for 8 MB."""
+_PNG = b"\x89PNG\r\n\x1a\n"
+_MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])", re.DOTALL)
+"""Of a segment with a length, or the end. In what a scan holds a 0 or a restart follows each 255."""
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")  # JPEG includes the MPO of cameras
 
 
@@ -44,17 +49,29 @@ def decode(data: bytes, *, name: str, upright: bool) -> Image:
     Raises:
         ImageError: unknown format, truncated, too large, or sample values of unknown range.
     """
+    try:
+        return _decoded(data, name, upright)
+    except ImageError:
+        if (bare := _without_metadata(data)) is not None:
+            with suppress(ImageError):
+                return _decoded(bare, name, upright)
+        raise
+
+
+def _decoded(data: bytes, name: str, upright: bool) -> Image:
     with opened(data, name) as image:
         if reason := _not_to_be_had(image):
             raise ImageError(f"image {name} has {reason}: convert it to RGB of 8 bits")
         try:
             with _turns_of_large_ones(image.width * image.height):
-                image.load()
-                turn = _turn(image) if upright else None
+                turn = _turn(image) if upright and image.format == "TIFF" else None  # its file is closed below
+                _load(image)
+                if upright and turn is None:
+                    turn = _turn(image)  # a PNG may have its EXIF behind the pixels
                 image.info = {}  # the old name of transparency, and the orientation that was just looked up
-                plain = _eight_bits(image, name) if image.mode.startswith("I") else image
-                # Pillow would copy what is RGB already, and hold it twice.
-                rgb = plain._new(plain.im) if plain.mode == "RGB" else plain.convert("RGB")
+                plain = image._new(image.im)  # no copy, and of the stored size; convert would copy what is RGB already
+                plain = _eight_bits(plain, name) if plain.mode.startswith("I") else plain
+                rgb = plain if plain.mode == "RGB" else plain.convert("RGB")
                 return rgb if turn is None else rgb.transpose(turn)
         except ImageError:
             raise
@@ -69,15 +86,74 @@ def orientation_unread(image: Image) -> bool:
     """
     from PIL.ExifTags import Base
 
-    if "exif" not in image.info and "xmp" not in image.info:
+    if image.format != "TIFF" and "exif" not in image.info and "xmp" not in image.info:
         return False
     try:
         return image.getexif().get(Base.Orientation, 1) not in range(1, 9)
     except Exception:  # noqa: BLE001  (parsers of damaged blocks raise all sorts of things)
-        return True
+        return _orientation(image) not in range(1, 9)
+
+
+def stored_size(image: Image) -> tuple[int, int]:
+    """Width and height of the stored pixels; Pillow's size of a TIFF is that of the turned ones."""
+    from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
+
+    if not isinstance(image, TiffImageFile):
+        return image.size
+    return int(image.tag_v2[IMAGEWIDTH]), int(image.tag_v2[IMAGELENGTH])
+
+
+def _load(image: Image) -> None:
+    """Decode the pixels as they are stored."""
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    if isinstance(image, TiffImageFile):
+        image.load_end = _nothing_more  # type: ignore[method-assign]  # it turns the image
+    image.load()
+
+
+def _nothing_more() -> None:
+    pass
 
 
 def opened(data: bytes, name: str) -> Image:
+    """Open an image file, and look at its header alone; at a PNG without its metadata where they are broken.
+
+    Raises:
+        ImageError: unknown format, broken, too large, or too much work.
+    """
+    try:
+        return _opened(data, name)
+    except ImageError:
+        if (bare := _without_metadata(data)) is not None:
+            with suppress(ImageError):
+                return _opened(bare, name)
+        raise
+
+
+def _without_metadata(data: bytes) -> bytes | None:
+    """A whole PNG's pixels and orientation alone; ``None`` of anything else.
+
+    Pillow refuses a PNG for what stands beside its pixels: a text of more than 1 MiB, a resolution cut short.
+    """
+    if not data.startswith(_PNG):
+        return None
+    kept, place = [_PNG], len(_PNG)
+    while place + 12 <= len(data):
+        end = place + 12 + int.from_bytes(data[place : place + 4], "big")
+        kind = data[place + 4 : place + 8]
+        if end > len(data):
+            return None
+        sound = int.from_bytes(data[end - 4 : end], "big") == zlib.crc32(data[place + 4 : end - 4])
+        if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND") or (kind == b"eXIf" and sound):
+            kept.append(data[place:end])
+        if kind == b"IEND":
+            return b"".join(kept)
+        place = end
+    return None
+
+
+def _opened(data: bytes, name: str) -> Image:
     import PIL.Image
 
     try:
@@ -102,7 +178,7 @@ def opened(data: bytes, name: str) -> Image:
 def _work(image: Image, data: bytes) -> str | None:
     """What makes the image more work than its size says, and the way out; ``None`` where nothing does."""
     if image.format in ("JPEG", "MPO"):
-        scans = data.count(b"\xff\xda")  # in what they hold a 0 follows each 255
+        scans = _scans(data)
         if scans > 3 and scans * image.width * image.height > SCANNED:
             return (
                 f"has {scans} scans over {image.width} x {image.height} pixels, more work than the limit of "
@@ -111,6 +187,16 @@ def _work(image: Image, data: bytes) -> str | None:
     if image.format == "PPM" and data[:2] in (b"P1", b"P2", b"P3") and len(data) > WRITTEN_OUT:
         return f"is PPM of {len(data):,} bytes in plain text, more than the limit of {WRITTEN_OUT:,}: save it as PNG"
     return None
+
+
+def _scans(data: bytes) -> int:
+    """The scans of a JPEG, up to its end: a camera may put a film behind it."""
+    scans, place = 0, 2
+    while (marker := _MARKER.search(data, place)) is not None and marker[1] != b"\xd9":
+        place = marker.end()
+        scans += marker[1] == b"\xda"
+        place += max(2, int.from_bytes(data[place : place + 2], "big"))
+    return scans
 
 
 @contextmanager
@@ -196,6 +282,8 @@ def _orientation(image: Image) -> Any:
         exif = PIL.Image.Exif()
         exif.load(image.info["exif"])
         return exif.get(Base.Orientation)
+    with suppress(Exception):
+        return image.tag_v2.get(Base.Orientation)  # type: ignore[attr-defined]  # of a TIFF
     return None
 
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 _LISTED = 100_000  # names of a folder that are looked through for a near one
+_DRIVE = re.compile(r"[A-Za-z]:")
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
 
 
@@ -27,7 +28,7 @@ def posix(path: str) -> str:
 def refusal(path: str) -> str | None:
     """Why a path of a data set is not looked up in an images folder, in words; ``None`` where it may be."""
     pure = PurePosixPath(path)
-    if "\\" in path:
+    if "\\" in path or _DRIVE.match(path):
         return "has a backslash or a drive, as on Windows, and names no place in"
     if pure.is_absolute() or ".." in pure.parts or "\0" in path or not pure.parts:
         return "leaves"
@@ -52,14 +53,15 @@ class ImageFolders:
         return cls(tuple(dict.fromkeys(folders)), follow_links)
 
     def holding(self, path: str) -> Path:
-        """The first folder that has something of this path; the first of all where none has."""
+        """The first folder that has something of this path, or else a link to nothing; else the first of all."""
         if len(self.folders) > 1 and refusal(path) is None:
-            for folder in self.folders:
-                try:
-                    if os.path.lexists(folder / path):
-                        return folder
-                except ValueError:  # characters that no path has
-                    break
+            for there in (os.path.exists, os.path.lexists):
+                for folder in self.folders:
+                    try:
+                        if there(folder / path):
+                            return folder
+                    except ValueError:  # characters that no path has
+                        return self.folders[0]
         return self.folders[0]
 
     def allow(self, real: str) -> bool:

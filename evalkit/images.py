@@ -4,8 +4,8 @@ The policy, in one place; what becomes of the pixels is :mod:`evalkit.decoding`'
 
 * a path is relative to an images folder and cannot leave it by ``..``; a link may lead into any of the images
   folders, and elsewhere only where the user says so;
-* the camera's orientation (EXIF) is applied where ``upright`` is set. An item with a region leaves it
-  unset, because the region counts pixels of the stored image;
+* the camera's orientation (EXIF) is applied where ``upright`` is set, and to no image of any format where it is not.
+  An item with a region leaves it unset, because the region counts pixels of the stored image;
 * an image may be cut; then the cut is the image to all that look at it, for its pixels and for its size;
 * an image may be held in a data set's own file, as the hub's Image feature has it: then no folder is looked into.
 """
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 from evalkit.decoding import FORMATS as FORMATS
 from evalkit.decoding import MAX_PIXELS as MAX_PIXELS
 from evalkit.decoding import decode as decode
-from evalkit.decoding import opened, orientation_unread
+from evalkit.decoding import opened, orientation_unread, stored_size
 from evalkit.errors import ImageError
 from evalkit.folders import ImageFolders, posix, refusal
 
@@ -188,11 +188,17 @@ class ImageFile:
             ) from error
 
     def _missing(self, place: Path) -> str:
+        if place.is_symlink():
+            return f"image {place} is missing: it is a link to {os.readlink(place)}, where nothing lies"
         folders = self._folders
         near = folders.near(self.path)
         if near is None:
             others = [str(folder) for folder in folders.folders if folder != self.root]
-            below = f"--images, here {self.root} and {', '.join(others)}" if others else "--images"
+            below = (
+                f"--images, here {self.root} and {', '.join(others)}"
+                if others
+                else f"{self.root}; --images names others"
+            )
             return f"image {place} is missing (images are looked for below {below})"
         same = unicodedata.normalize("NFC", near) == unicodedata.normalize("NFC", self.path)
         how = ", the same letters in another Unicode form" if same else ""
@@ -212,7 +218,7 @@ class ImageFile:
         """
         data = self.read()
         with opened(data, self.path) as image:
-            width, height = image.size
+            width, height = stored_size(image)
             unread = self.upright and orientation_unread(image)
         return self.cut_facts(ImageFacts(hashlib.sha256(data).hexdigest(), width, height, unread))
 

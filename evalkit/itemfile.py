@@ -9,7 +9,10 @@ is given. Coordinates are pixels of the stored image.
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -120,7 +123,9 @@ def read_items(
         lines = as_text(read_given(path)).split("\n")
     except FileNotFoundError:
         raise UsageError(f"item file {path} is missing") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"item file {path} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
         raise UsageError(f"item file {path} cannot be read as UTF-8 text: {error}") from error
     named = (path.parent,) if images is None else (images,) if isinstance(images, Path) else tuple(images)
     folders = ImageFolders.of(named, follow_links=follow_links)
@@ -143,6 +148,8 @@ def read_items(
 
 
 def _row(path: Path, number: int, line: str, folders: ImageFolders, digests: bool) -> ItemRow:
+    if (key := _key_given_twice(line)) is not None:
+        raise UsageError(f"{path}, line {number}: key {key!r} is there twice: keep one of them")
     try:
         row = _Row.model_validate_json(line)
         region = row.region(folders)
@@ -152,12 +159,25 @@ def _row(path: Path, number: int, line: str, folders: ImageFolders, digests: boo
         raise UsageError(f"{path}, line {number}: {error}") from None
     if row.image is None and row.image_sha256 is not None and not digests:
         raise UsageError(
-            f"{path}, line {number}: id {row.id!r} has an image_sha256 but no image: give the image's path"
+            f"{path}, line {number}: id {row.id!r} has an image_sha256 but no image: give the image's path "
+            "(a digest alone is for the items of precomputed:, which finds vectors by it)"
         )
     # A region counts pixels of the stored image; an image alone is turned as its camera recorded.
     image = ImageFile.below(folders, row.image, upright=region is None) if row.image is not None else None
     item = Item(row.prompt, text=row.text, instruction=row.instruction, image=image, region=region)
     return ItemRow(row.id, row.side, item, number, row.image_sha256)
+
+
+def _key_given_twice(line: str) -> str | None:
+    """A key that the object of a line has twice, of which parsers keep the last; none where it is no object."""
+    twice: list[str] = []
+
+    def keys(pairs: list[tuple[str, object]]) -> None:
+        twice.extend(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+
+    with suppress(ValueError, RecursionError):  # no JSON: said later, in other words
+        json.loads(line, object_pairs_hook=keys)
+    return twice[0] if twice else None
 
 
 def _explained(error: ValidationError) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -16,6 +18,7 @@ from builders import draw_images, golden, run, tasks_of, write
 from evalkit import decoding
 from evalkit.decoding import MAX_PIXELS, decode
 from evalkit.errors import ImageError
+from evalkit.images import ImageFile
 
 RED = PIL.Image.new("RGB", (40, 30), (200, 10, 10))
 ORIENTATION = 0x0112
@@ -122,6 +125,54 @@ def test_a_task_with_a_damaged_block_has_its_number(tmp_path):
     assert not any("EXIF" in warning for warning in tasks_of(tmp_path / "whole")["OK-VQA"]["warnings"])
 
 
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+LONG = zlib.compress(b"a" * 3_000_000)
+PNG_METADATA = {
+    "a long text": chunk(b"zTXt", b"Raw\0\0" + LONG),
+    "a long international text": chunk(b"iTXt", b"Raw\0\1\0\0\0" + LONG),
+    "a long profile": chunk(b"iCCP", b"x\0\0" + LONG),
+    "a resolution cut short": chunk(b"pHYs", b"\0"),
+    "a gamma cut short": chunk(b"gAMA", b""),
+    "colours cut short": chunk(b"cHRM", b"\0\0\0"),
+    "a transparency cut short": chunk(b"tRNS", b""),
+    "a checksum that is wrong": chunk(b"tEXt", b"a\0b")[:-1] + b"?",
+}
+
+
+@pillows_warnings
+@pytest.mark.parametrize("block", PNG_METADATA.values(), ids=PNG_METADATA)
+@pytest.mark.parametrize("behind", [False, True])
+def test_what_stands_beside_the_pixels_of_a_png_costs_no_pixel(block, behind, tmp_path):
+    data = encoded(RED, "PNG", exif=WHOLE)
+    place = len(data) - 12 if behind else data.index(b"IDAT") - 4
+    data = data[:place] + block + data[place:]
+    (tmp_path / "a.png").write_bytes(data)
+    image = ImageFile(tmp_path, "a.png")
+    facts = image.facts()
+    assert (facts.width, facts.height, facts.digest) == (40, 30, hashlib.sha256(data).hexdigest())
+    assert (np.asarray(image.rgb()) == np.asarray(RED).transpose(1, 0, 2)).all()
+    with pytest.raises(ImageError, match="broken"):
+        decode(data[: data.index(b"IDAT") + 8], name="x", upright=True)
+
+
+def test_an_orientation_counts_beside_xmp_that_is_text_in_a_tiff(tmp_path):
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    tags = ImageFileDirectory_v2()
+    tags[ORIENTATION] = 6
+    tags.tagtype[700] = 2  # as text, where bytes belong
+    tags[700] = "<x:xmpmeta/>"
+    data = encoded(RED, "TIFF", tiffinfo=tags)
+    (tmp_path / "a.tif").write_bytes(data)
+    assert decode(data, name="x", upright=True).size == (30, 40)
+    assert decode(data, name="x", upright=False).size == (40, 30)
+    facts = ImageFile(tmp_path, "a.tif").facts()
+    assert (facts.width, facts.height, facts.orientation_unread) == (40, 30, False)
+
+
 # --- work --------------------------------------------------------------------------------------------
 
 
@@ -139,6 +190,17 @@ def test_a_jpeg_of_very_many_scans_is_refused():
     small = encoded(PIL.Image.new("L", (20, 20)), "JPEG", progressive=True)
     scan = small[small.rindex(b"\xff\xda") : -2]
     assert decode(small[:-2] + scan * 200 + small[-2:], name="x", upright=True).size == (20, 20)
+
+
+def test_what_follows_a_jpeg_is_none_of_its_scans():
+    """A camera's film: its bytes hold the mark of a scan by chance; so may a comment's."""
+    jpeg = encoded(PIL.Image.new("L", (3000, 3000)), "JPEG")
+    film = b"\xff\xda" * 2000
+    comment = b"\xff\xfe" + struct.pack(">H", len(film) + 2) + film
+    assert decode(jpeg + film, name="x", upright=True).size == (3000, 3000)
+    assert decode(jpeg[:2] + comment + jpeg[2:], name="x", upright=True).size == (3000, 3000)
+    fill = b"\xff" * (8 << 20)  # before the end any number of these may stand; each is looked at once
+    assert decode(jpeg[:-2] + fill + b"\0" + jpeg[-2:], name="x", upright=True).size == (3000, 3000)
 
 
 @pytest.mark.parametrize("kind", [b"P1", b"P2", b"P3"])

@@ -191,6 +191,29 @@ def test_a_drive_is_refused_with_the_reason(tmp_path):
     assert "leaves" not in found
 
 
+@pytest.mark.parametrize("path", ["C:/a.png", "C:a.png", "c:/x/a.png"])
+def test_a_drive_is_refused_whatever_follows_it(path, tmp_path):
+    draw(tmp_path / "images" / path)
+    assert "has a backslash or a drive, as on Windows" in message(DataFolder.at(tmp_path), path)
+
+
+def test_a_link_to_nothing_hides_no_image_of_another_folder(tmp_path):
+    for name in ("one", "data"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "one/a.png").symlink_to(tmp_path / "one/nowhere.png")
+    draw(tmp_path / "two/a.png")
+    assert DataFolder.at(tmp_path / "data", [tmp_path / "one", tmp_path / "two"]).image("a.png").facts().width == 8
+    (tmp_path / "two/a.png").unlink()
+    found = message(DataFolder.at(tmp_path / "data", [tmp_path / "two", tmp_path / "one"]), "a.png")
+    assert f"{tmp_path / 'one/a.png'} is missing: it is a link to {tmp_path / 'one/nowhere.png'}" in found
+
+
+def test_the_folder_is_named_that_an_image_is_missing_from(tmp_path):
+    (tmp_path / "images").mkdir()
+    found = message(DataFolder.at(tmp_path), "a.png")
+    assert f"(images are looked for below {tmp_path / 'images'}; --images names others)" in found
+
+
 def test_an_image_of_one_folder_needs_no_others(tmp_path):
     draw(tmp_path / "a.png")
     assert ImageFile(tmp_path, "a.png").facts().width == 8

@@ -223,10 +223,28 @@ def test_sixteen_bit_grey_is_turned_too(orientation):
 
 
 @pytest.mark.parametrize("orientation", SIDES)
-def test_tiff_is_turned_once_and_always(orientation):
-    data = encoded(Image.fromarray(picture()), "TIFF", exif=exif(orientation))
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_deflate", "packbits"])
+def test_a_tiff_is_turned_once_where_it_is_asked_for_and_else_is_as_stored(orientation, compression, tmp_path):
+    data = encoded(Image.fromarray(picture()), "TIFF", exif=exif(orientation), compression=compression)
+    assert (pixels(data, upright=True) == turned(picture(), orientation)).all()
+    assert (pixels(data, upright=False) == picture()).all()
+    (tmp_path / "a.tif").write_bytes(data)
     for upright in (True, False):
-        assert (pixels(data, upright=upright) == turned(picture(), orientation)).all()
+        facts = ImageFile(tmp_path, "a.tif", upright=upright).facts()
+        assert (facts.height, facts.width) == picture().shape[:2]
+    cut = ImageFile(tmp_path, "a.tif", upright=False, crop=(1, 0, 3, 2))
+    assert (np.asarray(cut.rgb()) == picture()[0:2, 1:3]).all()
+
+
+@pytest.mark.parametrize("orientation", SIDES)
+@pytest.mark.parametrize("mode", ["L", "P", "1", "I;16", "RGBA", "CMYK"])
+def test_a_tiff_of_any_mode_is_turned_as_its_pixels_are(orientation, mode):
+    image = Image.fromarray(picture())
+    image = Image.fromarray(picture()[..., 0].astype(np.uint16) * 257) if mode == "I;16" else image.convert(mode)
+    stored = pixels(encoded(image, "TIFF"))
+    data = encoded(image, "TIFF", exif=exif(orientation))
+    assert (pixels(data, upright=False) == stored).all()
+    assert (pixels(data, upright=True) == turned(stored, orientation)).all()
 
 
 @pytest.mark.parametrize("upright", [True, False])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,9 @@ IMAGE = {"id": "1", "prompt": "a", "image": "x"}
     ("line", "says"),
     [
         ("nope", r"line 2: Invalid JSON: .*: write one JSON object a line"),
+        ('{"id": "1", "prompt": "a", "id": "2"}', r"line 2: key 'id' is there twice"),
+        ('{"id": "1", "prompt": "a", "pro\\u006dpt": "a"}', r"line 2: key 'prompt' is there twice"),
+        ("[" * 100_000, r"line 2: Invalid JSON"),
         ("[1]", r"line 2: Input should be an object"),
         ({"id": "1"}, r"line 2: key 'prompt' is missing"),
         ({"prompt": "a"}, r"key 'id' is missing"),
@@ -174,6 +178,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read_items(tmp_path / "absent.jsonl")
     with pytest.raises(UsageError, match="cannot be read"):
         read_items(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match=r"pipe cannot be read: it is a pipe that nobody writes to"):
+        read_items(tmp_path / "pipe")
     (tmp_path / "latin.jsonl").write_bytes(b'{"id": "\xe9", "prompt": ""}')
     with pytest.raises(UsageError, match="cannot be read as UTF-8"):
         read_items(tmp_path / "latin.jsonl")

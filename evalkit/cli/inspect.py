@@ -23,7 +23,11 @@ Examples:
 @options.follow_links
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N queries.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per query, image paths relative to DATA.")
-@click.option("--items", is_flag=True, help="Each distinct item once, as JSON lines for evalkit embed.")
+@click.option(
+    "--items",
+    is_flag=True,
+    help="Each distinct item once, as JSON lines for evalkit embed (for precomputed: where the rows hold images).",
+)
 @options.official_dedup
 @options.bad_regions
 def command(
@@ -84,6 +88,11 @@ def command(
         if [place.resolve() for place in places] != [data.resolve()]:
             said = " ".join(f"--images {place}" for place in places)
             click.echo(f"image paths are relative to {places[0]}: evalkit embed {said}", err=True)
+        if any(
+            item.image is not None and item.image.held is not None for item in (*loaded.queries, *loaded.candidates)
+        ):
+            said = "image_sha256 stands for images that the rows hold: precomputed: finds vectors by it, and "
+            click.echo(f"{said}evalkit embed cannot read these lines without image paths", err=True)
         for i, query in enumerate(loaded.queries):
             click.echo(json_text(item_json(query, f"q{i}", "query")))
         for i, candidate in enumerate(loaded.candidates):

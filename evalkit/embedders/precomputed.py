@@ -234,6 +234,8 @@ def _key(row: ItemRow, place: str, seen: dict[tuple[Path, str], str]) -> _Key:
 
 def _image_digest(image: ImageFile, seen: dict[tuple[Path, str], str]) -> str:
     """SHA-256 of the file's bytes; ``seen`` spares reading one file twice."""
+    if image.held is not None:  # its path is what it is called, which others may be, too
+        return image.sha256()
     place = (image.root, image.path)
     if place not in seen:
         seen[place] = image.sha256()

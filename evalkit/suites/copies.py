@@ -1,4 +1,4 @@
-"""Two copies of the same rows among a task's files: each of their queries would count twice."""
+"""The same rows in two of a task's files: each of their queries would count twice."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from evalkit.errors import DataError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from evalkit.suites.rows import Places
@@ -43,7 +44,9 @@ def check_shards(files: Sequence[Path]) -> None:
 
 
 def check_rows(places: Places, rows: Iterable[tuple[str, str, str, NDArray[np.int32]]]) -> list[str]:
-    """By their rows: no file has all of its rows in another one.
+    """By their rows: none is in two of the files, its pool in whatever order.
+
+    A row that comes again in one and the same file is what its publisher made of it.
 
     Args:
         places: where the rows are.
@@ -60,14 +63,25 @@ def check_rows(places: Places, rows: Iterable[tuple[str, str, str, NDArray[np.in
     counts = [Counter[bytes]() for _ in places.files]
     for row, (*parts, pool) in enumerate(rows):
         text = "\0".join(parts).encode("utf-8", "surrogatepass")
-        counts[places.file_of(row)][hashlib.sha256(text + pool.tobytes()).digest()] += 1
-    for number, few in enumerate(counts):
-        for other, many in enumerate(counts):
-            if number == other or not few or not few <= many or (few == many and number < other):
-                continue
-            said = f"all {few.total()} rows of {places.files[number]} are in {places.files[other].name}, too"
-            named = {match and match.group(1, 3) for match in (_SHARD.match(file.name) for file in places.files)}
-            if len(named) == 1 and None not in named:
-                return [f"{said}: each counts twice"]
-            raise DataError(f"{said}, and each would count twice: keep one of the files and move the other away")
-    return []
+        counts[places.file_of(row)][hashlib.sha256(text + np.sort(pool).tobytes()).digest()] += 1
+    found = []
+    for number, later in enumerate(counts):
+        for other, earlier in enumerate(counts[:number]):
+            if shared := sum((earlier & later).values()):
+                found.append(_said(places.files, counts, other, number, shared))
+    if not found:
+        return []
+    named = {match and match.group(1, 3) for match in (_SHARD.match(file.name) for file in places.files)}
+    if len(named) > 1 or None in named:
+        raise DataError(f"{found[0]}, and each would count twice: keep every row in one of the files alone")
+    more = f" (and so for {len(found) - 1} more pairs of files)" if len(found) > 1 else ""
+    return [f"{found[0]}: each counts twice{more}"]
+
+
+def _said(files: Sequence[Path], counts: Sequence[Counter[bytes]], one: int, other: int, shared: int) -> str:
+    """How many rows two files share, told of the one that has all of them in the other if there is one."""
+    if shared == counts[one].total() < counts[other].total():
+        one, other = other, one
+    rows = counts[other].total()
+    much = f"all {rows}" if shared == rows else f"{shared} of the {rows}"
+    return f"{much} rows of {files[other]} are in {files[one].name}, too"

@@ -92,6 +92,25 @@ class HeldImage:
         return data
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What one cell says of its image.
+
+    Attributes:
+        name: path of the image; of a held one what it is called, which another image may be, too. Blank where the
+            cell has no image.
+        held: its bytes, where the cell has them; else the path is looked up.
+    """
+
+    name: str
+    held: HeldImage | None = None
+
+    @property
+    def identity(self) -> str:
+        """Tells it apart from others, those of its name included."""
+        return self.name if self.held is None else f"{self.name}{_MARK}{self.held.digest}"
+
+
 def holds_images(kind: pa.DataType) -> bool:
     """Whether cells of this type hold images: structs of ``bytes`` (and ``path``), or lists of them."""
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
@@ -107,11 +126,11 @@ class EmbeddedImages:
 
     def __init__(self) -> None:
         self._images: dict[str, HeldImage] = {}
-        self._digests: dict[str, set[str]] = {}  # by path
+        self._pictures: dict[str, Picture] = {}  # by mark
         self._kept = _Kept()
 
     def marked(self, chunk: pa.Array) -> pa.Array:
-        """The cells as strings: a path where there are no bytes, else a mark that :meth:`names` knows.
+        """The cells as strings: a path where there are no bytes, else a mark that :meth:`pictures` knows.
 
         Args:
             chunk: as :func:`holds_images` has them.
@@ -128,21 +147,9 @@ class EmbeddedImages:
         lists = [None if cell is None else [self._mark(value) for value in cell] for cell in values]
         return pa.array(lists, pa.list_(pa.string()))
 
-    def names(self) -> dict[str, str]:
-        """What each mark stands for: the image's path, with its digest where it has none or others share it.
-
-        The same image has the same name in whatever order the rows come.
-        """
-        names = {}
-        for path, digests in self._digests.items():
-            for digest in digests:
-                alone = path if path and len(digests) == 1 else f"{path}#{digest[:16]}".removeprefix("#")
-                names[_mark_of(digest, path)] = alone
-        return names
-
-    def held(self) -> dict[str, HeldImage]:
-        """The images by their names."""
-        return {name: self._images[mark.split(_MARK)[1]] for mark, name in self.names().items()}
+    def pictures(self) -> dict[str, Picture]:
+        """What each mark stands for."""
+        return dict(self._pictures)
 
     def _mark(self, value: dict[str, object] | None) -> str | None:
         if value is None:
@@ -154,9 +161,14 @@ class EmbeddedImages:
         digest = hashlib.sha256(data).hexdigest()
         if digest not in self._images:
             self._images[digest] = HeldImage(digest, len(data), self._kept, self._kept.append(data))
-        self._digests.setdefault(path, set()).add(digest)
-        return _mark_of(digest, path)
+        mark = f"{_MARK}{digest}{_MARK}{path}"
+        self._pictures.setdefault(mark, Picture(_name_of(path, digest), self._images[digest]))
+        return mark
 
 
-def _mark_of(digest: str, path: str) -> str:
-    return f"{_MARK}{digest}{_MARK}{path}"
+def _name_of(path: str, digest: str) -> str:
+    """Without a look at other rows, or it would be another one where fewer of them are read.
+
+    The hub's tools write the last part of a path alone, or a name of their own, the same for all.
+    """
+    return path if "/" in path else f"{path}#{digest[:16]}".removeprefix("#")

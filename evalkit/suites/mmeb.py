@@ -21,6 +21,7 @@ from evalkit.task import Task
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from evalkit.suites.embedded import Picture
     from evalkit.task import DataFolder, LoadOptions, TaskCard
 
 SUITE = CardSuite("mmeb")
@@ -65,13 +66,13 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
 
     warnings = list(rows.surplus(len(data), card.queries))
     asked = _query_texts(card, data, layout_v2, warnings)
-    paths = data.paths("qry_img_path")
+    pictures = data.pictures("qry_img_path")
     queries = [
-        _query(card, text, path, folder, options, data, row)
-        for row, (text, path) in enumerate(zip(asked, paths, strict=True))
+        _query(card, text, picture, folder, options, data, row)
+        for row, (text, picture) in enumerate(zip(asked, pictures, strict=True))
     ]
     texts = data.lists("tgt_text")
-    images = texts if card.family in TEXT_CANDIDATES else data.path_lists("tgt_img_path")
+    images, shown = (texts, []) if card.family in TEXT_CANDIDATES else data.picture_lists("tgt_img_path")
     unequal = np.flatnonzero(texts.lengths != images.lengths)
     if unequal.size:
         row = int(unequal[0])
@@ -84,19 +85,20 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
 
     given = data.strings("tgt_inst") if layout_v2 else [""] * len(data)
     target = _Candidates(card, folder, options, data, given, layout_v2)
-    flat, items, names, keys = target.distinct(texts, images)
+    flat, items, names, keys, identities = target.distinct(texts, images, shown)
     warnings += target.warnings
     if options.official_dedup:
         kept, merged = np.unique(_first_of(names)[flat], return_inverse=True)
         flat = merged.astype(np.int32)
         items, names = [items[number] for number in kept], [names[number] for number in kept]
-        keys = names
-    identity = _codes(keys)
+        keys = identities = names
+    identity = _codes(identities)
     starts = np.cumsum(texts.lengths) - texts.lengths
     labels = [names[number] for number in flat[starts]]
     pools = rows.split_rows(flat, texts.lengths)
-    warnings += check_rows(data.places, zip(paths, (text.content for text in asked), labels, pools, strict=True))
-    contents = zip(paths, (text.content for text in asked), labels, strict=True)
+    told = (picture.identity for picture in pictures)
+    warnings += check_rows(data.places, zip(told, (text.content for text in asked), labels, pools, strict=True))
+    contents = zip((picture.name for picture in pictures), (text.content for text in asked), labels, strict=True)
     return Task(
         card=card,
         queries=queries,
@@ -141,13 +143,13 @@ def _split_v1(text: str, instruction: str) -> _Text:
 
 
 def _query(
-    card: TaskCard, text: _Text, path: str, folder: DataFolder, options: LoadOptions, data: rows.Rows, row: int
+    card: TaskCard, text: _Text, picture: Picture, folder: DataFolder, options: LoadOptions, data: rows.Rows, row: int
 ) -> Item:
     image = None
     if card.family != "image_t2i":  # the official loader gives text-to-image queries no image, whatever the row has
-        if not path:
+        if not picture.name:
             raise DataError(f"{data.where(row)}: qry_img_path is empty, and {card.family} queries have an image")
-        image = folder.image(path, upright=options.upright, held=data.held.get(path))
+        image = folder.image(picture.name, upright=options.upright, held=picture.held)
     return Item(_query_prompt(card, text), text.content, text.plain_instruction, image)
 
 
@@ -189,17 +191,17 @@ class _Candidates:
         self.warnings: list[str] = []
 
     def distinct(
-        self, texts: rows.StringLists, images: rows.StringLists
-    ) -> tuple[NDArray[np.int32], list[Item], list[str], list[str]]:
-        """All pools as candidate numbers, and per candidate its item, name and key.
+        self, texts: rows.StringLists, images: rows.StringLists, shown: list[Picture]
+    ) -> tuple[NDArray[np.int32], list[Item], list[str], list[str], list[str]]:
+        """All pools as candidate numbers, and per candidate its item, name, key and identity.
 
         The name is the official one (image path alone for text-to-image). The key tells apart what the
-        official name merges: image and caption.
+        official name merges: image and caption; the identity images of one path, too, where rows hold them.
         """
         if self.card.family in TEXT_CANDIDATES:
             # Bare label, answer or caption. OK-VQA has blank ones: they stay, as candidates like any other.
             items = [Item(prompt=text, text=text) for text in texts.values]
-            return texts.codes.astype(np.int32), items, texts.values, texts.values
+            return texts.codes.astype(np.int32), items, texts.values, texts.values, texts.values
 
         parts = [self._parts(value) for value in texts.values]
         captions = [part.content for part in parts]
@@ -218,19 +220,20 @@ class _Candidates:
         numbers = np.argsort(order)[numbers]
         distinct, first = distinct[order], first[order]
         kind_of = {number: kind for kind, number in kinds.items()}
-        items, names, keys = [], [], []
+        items, names, keys, identities = [], [], [], []
         for key, position in zip(distinct.tolist(), first.tolist(), strict=True):
             key, image_code = divmod(key, len(images.values))
             kind_code, text_code = divmod(key, len(texts.values))
             instruction, has_caption = kind_of[kind_code]
-            path, part = images.values[image_code], parts[text_code]
-            if not path:
+            picture, part = shown[image_code], parts[text_code]
+            if not picture.name:
                 row = int(np.searchsorted(starts, position, side="right")) - 1
                 raise DataError(f"{self.data.where(row)}: tgt_img_path holds an empty path at {position - starts[row]}")
-            items.append(self._item(part, instruction if self.layout_v2 else part.instruction, has_caption, path))
-            keys.append(path + ":" + part.content.strip('"'))
-            names.append(path if self.card.family == "image_t2i" else keys[-1])
-        return numbers.astype(np.int32), items, names, keys
+            items.append(self._item(part, instruction if self.layout_v2 else part.instruction, has_caption, picture))
+            keys.append(picture.name + ":" + part.content.strip('"'))
+            names.append(picture.name if self.card.family == "image_t2i" else keys[-1])
+            identities.append(picture.identity + ":" + part.content.strip('"'))
+        return numbers.astype(np.int32), items, names, keys, identities
 
     def _parts(self, value: str) -> _Text:
         if self.layout_v2:
@@ -240,8 +243,8 @@ class _Candidates:
             self.warnings.append("some candidates have another instruction than the card")
         return part
 
-    def _item(self, part: _Text, instruction: str, has_caption: bool, path: str) -> Item:
-        image = self.folder.image(path, upright=self.options.upright, held=self.data.held.get(path))
+    def _item(self, part: _Text, instruction: str, has_caption: bool, picture: Picture) -> Item:
+        image = self.folder.image(picture.name, upright=self.options.upright, held=picture.held)
         if part.verbatim:
             plain = part.content.replace(_RAW_MARK, "").strip()
             return Item(part.content.replace(_RAW_MARK, IMAGE_MARK), plain, "", image)

@@ -6,18 +6,15 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evalkit.errors import DataError
 from evalkit.files import open_file
-from evalkit.suites.embedded import EmbeddedImages, holds_images
+from evalkit.suites.embedded import EmbeddedImages, Picture, holds_images
 from evalkit.suites.textlists import TextLists, holds_text_lists
-
-if TYPE_CHECKING:
-    from evalkit.images import Held
 
 _AT_ONCE = 16  # rows, where a row group is too much
 
@@ -33,8 +30,7 @@ class Columns:
         chunks: the columns that were read, each a row of arrays one after the other; of lists of texts one, with the
             distinct texts as its dictionary.
         count: number of rows.
-        names: what the marks in ``chunks`` stand for that were put in place of images.
-        held: the bytes of images that the files hold themselves, by these names.
+        pictures: what the marks in ``chunks`` stand for that were put in place of images.
     """
 
     files: tuple[Path, ...]
@@ -42,8 +38,7 @@ class Columns:
     present: tuple[str, ...]
     chunks: Mapping[str, tuple[pa.Array, ...]]
     count: int
-    names: Mapping[str, str] = field(default_factory=dict)
-    held: Mapping[str, Held] = field(default_factory=dict)
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
 
 
 def find(root: Path, patterns: Iterable[str]) -> tuple[Path, ...]:
@@ -130,8 +125,7 @@ def read_columns(files: Sequence[Path], columns: Iterable[str], pictures: Iterab
         present=present,
         chunks={name: tuple(parts) for name, parts in chunks.items()},
         count=count,
-        names=images.names(),
-        held=images.held(),
+        pictures=images.pictures(),
     )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,13 +14,12 @@ import pyarrow.compute as pc
 
 from evalkit.errors import DataError
 from evalkit.folders import posix
+from evalkit.suites.embedded import Picture
 from evalkit.suites.parquet import Columns, read_columns
 from evalkit.suites.parquet import find as find
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from evalkit.images import Held
 
 
 @dataclass(frozen=True)
@@ -84,11 +82,6 @@ class Rows(Places):
         """Where the rows are, alone."""
         return Places(self.files, self.starts)
 
-    @property
-    def held(self) -> Mapping[str, Held]:
-        """The bytes of images that the rows hold themselves, by the names that :meth:`paths` gives them."""
-        return self.read.held
-
     def require(self, *columns: str) -> None:
         """Raise DataError where a column is missing, naming those that are there."""
         missing = [column for column in columns if not self.has(column)]
@@ -136,18 +129,18 @@ class Rows(Places):
             codes.append(_numbered(flat, numbers))
         return _by_first_appearance(np.concatenate(codes), np.concatenate(lengths), list(numbers))
 
-    def paths(self, column: str) -> list[str]:
+    def pictures(self, column: str) -> list[Picture]:
         """A column that names images, or holds them: paths with ``/``; blank where there is none."""
-        return [self._path(value) for value in self.strings(column)]
+        return [self._picture(value) for value in self.strings(column)]
 
-    def path_lists(self, column: str) -> StringLists:
-        """A column of lists that name images, or hold them; paths as :meth:`paths` has them.
+    def picture_lists(self, column: str) -> tuple[StringLists, list[Picture]]:
+        """A column of lists that name images, or hold them, and what each of its values says.
 
         Raises:
             DataError: a null list, with file and row.
         """
         found = self.lists(column, null_is_blank=True)
-        return dataclasses.replace(found, values=[self._path(value) for value in found.values])
+        return found, [self._picture(value) for value in found.values]
 
     def numbers(self, column: str, length: int) -> list[list[float]]:
         """A column of lists of ``length`` numbers each; integers stay Python integers.
@@ -172,8 +165,8 @@ class Rows(Places):
             yield start, chunk
             start += len(chunk)
 
-    def _path(self, value: str) -> str:
-        return self.read.names.get(value) or posix(value)
+    def _picture(self, value: str) -> Picture:
+        return self.read.pictures.get(value) or Picture(posix(value))
 
     def _check_kind(self, column: str, found: pa.DataType, kind: pa.DataType) -> None:
         # A number would be cast to its digits in silence.

@@ -43,7 +43,7 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
     ]
     data = rows.read(rows.find(folder.root, patterns), _COLUMNS, options.limit, ("qry_image_path",))
     data.require(*_COLUMNS[:4])
-    questions, paths = data.strings("qry_text"), data.paths("qry_image_path")
+    questions, pictures = data.strings("qry_text"), data.pictures("qry_image_path")
     boxes = [_box(value, data.where(row)) for row, value in enumerate(data.numbers("bbox", 4))]
     captions = data.lists("tgt_text")
     empty = np.flatnonzero(captions.lengths == 0)
@@ -53,15 +53,15 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
         _label_is_first(data)
 
     queries = []
-    for row, (question, path, box) in enumerate(zip(questions, paths, boxes, strict=True)):
-        if not path:
+    for row, (question, picture, box) in enumerate(zip(questions, pictures, boxes, strict=True)):
+        if not picture.name:
             raise DataError(f"{data.where(row)}: qry_image_path is empty")
-        queries.append(_query(question, folder.image(path, upright=False, held=data.held.get(path)), box))
+        queries.append(_query(question, folder.image(picture.name, upright=False, held=picture.held), box))
     flat = captions.codes.astype(np.int32)
     starts = np.cumsum(captions.lengths) - captions.lengths
     labels = [captions.values[number] for number in flat[starts]]
     pools = rows.split_rows(flat, captions.lengths)
-    contents = zip(paths, boxes, labels, strict=True)
+    contents = zip((picture.name for picture in pictures), boxes, labels, strict=True)
     return Task(
         card=card,
         queries=queries,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pyarrow as pa
 import pytest
 from builders import Columns, draw_images, golden, load, run, tasks_of, write
@@ -148,3 +150,82 @@ def test_a_column_of_other_structs_is_refused(tmp_path):
     write(tmp_path, "OK-VQA", pa.table(columns | {"qry_img_path": pa.array([{"url": "x"}] * 3)}))
     with pytest.raises(DataError, match="column qry_img_path is of type struct"):
         load(tmp_path, "OK-VQA")
+
+
+def test_inspect_says_what_items_of_held_images_are_for(tmp_path, capsys):
+    from builders import command
+
+    columns = columns_of("OK-VQA")
+    draw_images(tmp_path / "files", columns)
+    write(tmp_path / "rows", "OK-VQA", embedded(tmp_path / "files", columns))
+    assert command("inspect", "OK-VQA", "--data", tmp_path / "rows", "--items") == 0
+    printed = capsys.readouterr()
+    assert "precomputed: finds vectors by it" in printed.err
+    (tmp_path / "items.jsonl").write_text(printed.out, encoding="utf-8")
+    to = ["--output", tmp_path / "vectors.npz"]
+    assert command("embed", "--model", "random", "--input", tmp_path / "items.jsonl", *to) == 2
+    assert "a digest alone is for the items of precomputed:" in capsys.readouterr().err
+    write(tmp_path / "files", "OK-VQA", columns)
+    assert command("inspect", "OK-VQA", "--data", tmp_path / "files", "--items") == 0
+    assert "precomputed:" not in capsys.readouterr().err
+
+
+# --- one name, several images ------------------------------------------------------------------------
+
+
+def picture(colour: str) -> bytes:
+    buffer = io.BytesIO()
+    PIL.Image.new("RGB", (8, 8), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("path", ["a.png", "NIGHTS/a.png"])
+def test_a_path_is_a_file_whatever_another_column_holds_under_it(path, tmp_path):
+    columns = golden("NIGHTS")
+    columns["tgt_img_path"], columns["tgt_text"] = [[path, "b.png", "c.png"]] * 3, [[""] * 3] * 3
+    for name in (path, "b.png", "c.png"):
+        file = tmp_path / "images" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(picture("blue"))
+    held = {"bytes": picture("red"), "path": path}
+    write(tmp_path, "NIGHTS", pa.table(columns | {"qry_img_path": pa.array([held] * 3, STRUCT)}))
+    task = load(tmp_path, "NIGHTS")
+    assert [query.image.read() for query in task.queries] == [picture("red")] * 3
+    assert [candidate.image.read() for candidate in task.candidates] == [picture("blue")] * 3
+
+
+@pytest.mark.parametrize("name", ["OK-VQA", SCAR])
+@pytest.mark.parametrize("path", ["a.png", "some/a.png"])
+def test_a_path_without_bytes_is_a_file_whatever_another_row_holds_under_it(name, path, tmp_path):
+    columns = columns_of(name)
+    column = "qry_image_path" if name == SCAR else "qry_img_path"
+    file = tmp_path / "images" / path
+    file.parent.mkdir(parents=True)
+    file.write_bytes(picture("blue"))
+    cells = [{"bytes": data, "path": path} for data in (picture("red"), None, picture("red"))]
+    write(tmp_path, name, pa.table(columns | {column: pa.array(cells, STRUCT)}))
+    found = [query.image.read() for query in load(tmp_path, name).queries]
+    assert found == [picture("red"), picture("blue"), picture("red")]
+
+
+@pytest.mark.parametrize("path", ["a.png", "NIGHTS/a.png"])
+def test_candidates_of_one_path_are_as_many_as_their_images(path, tmp_path):
+    """Or each of them would be right."""
+    columns = golden("NIGHTS")
+    pool = [{"bytes": picture(colour), "path": path} for colour in ("red", "blue", "green")]
+    made = {"tgt_img_path": pa.array([pool] * 3, pa.list_(STRUCT)), "tgt_text": [[""] * 3] * 3}
+    draw_images(tmp_path, columns)
+    write(tmp_path, "NIGHTS", pa.table(columns | made))
+    task = load(tmp_path, "NIGHTS")
+    assert [candidate.image.read() for candidate in task.candidates] == [picture(c) for c in ("red", "blue", "green")]
+    assert [right.tolist() for right in task.relevant] == [[0]] * 3
+
+
+@pytest.mark.parametrize("path", ["image.jpg", "all/image.jpg", None])
+def test_ids_do_not_depend_on_the_rows_that_are_not_read(path, tmp_path):
+    cells = [{"bytes": picture(colour), "path": path} for colour in ("red", "blue", "green")]
+    write(tmp_path, "OK-VQA", pa.table(golden("OK-VQA") | {"qry_img_path": pa.array(cells, STRUCT)}))
+    whole, part = load(tmp_path, "OK-VQA"), load(tmp_path, "OK-VQA", limit=1)
+    assert part.ids[0] == whole.ids[0]
+    assert part.queries[0].image.path == whole.queries[0].image.path
+    assert part.names[0] == whole.names[0]

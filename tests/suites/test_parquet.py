@@ -123,6 +123,37 @@ def test_a_copy_of_a_part_in_another_order_is_one_too(tmp_path):
         load(tmp_path, NAME)
 
 
+def test_files_that_overlap_are_refused_with_the_number_of_rows(tmp_path):
+    write(tmp_path, NAME, in_order(golden(NAME), [0, 1]), "test-a")
+    write(tmp_path, NAME, in_order(golden(NAME), [1, 2]), "test-b")
+    with pytest.raises(DataError, match=r"1 of the 2 rows of .*/test-b.parquet are in test-a.parquet, too, and each"):
+        load(tmp_path, NAME)
+
+
+def test_a_copy_with_its_pools_in_another_order_is_one_too(tmp_path):
+    columns = golden(NAME)
+    write(tmp_path, NAME, columns, "test-a")
+    other = [[pool[0], *reversed(pool[1:])] for pool in columns["tgt_text"]]
+    assert other != columns["tgt_text"]
+    write(tmp_path, NAME, columns | {"tgt_text": other}, "test-b")
+    with pytest.raises(DataError, match=r"all 3 rows of .*/test-b.parquet are in test-a.parquet, too"):
+        load(tmp_path, NAME)
+
+
+def test_shards_that_overlap_are_said_with_the_number_of_rows(tmp_path):
+    for number, chosen in enumerate(([0, 1], [1, 2], [2, 0])):
+        write(tmp_path, NAME, in_order(golden(NAME), chosen), f"test-0000{number}-of-00003")
+    (warning,) = (warning for warning in load(tmp_path, NAME).warnings if "twice" in warning)
+    assert warning.startswith("1 of the 2 rows of ")
+    assert "2 more pairs of files" in warning
+
+
+def test_a_row_that_comes_again_in_one_file_counts_again(tmp_path):
+    write(tmp_path, NAME, in_order(golden(NAME), [0, 0]), "test-a")
+    write(tmp_path, NAME, in_order(golden(NAME), [1, 2]), "test-b")
+    assert len(load(tmp_path, NAME).queries) == 4
+
+
 def test_a_set_of_shards_is_read_whole(tmp_path):
     """The hub's older tools give each shard a suffix of its own."""
     for number in range(3):
