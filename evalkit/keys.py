@@ -7,7 +7,7 @@ import hashlib
 from evalkit.images import ImageFile
 from evalkit.items import Box, Item, Point, Points, Region, Side
 
-KEY_VERSION = 1
+KEY_VERSION = 2  # 1: images of TIFF were turned upright whatever was asked for
 
 
 def content_digest(item: Item) -> str:

@@ -181,5 +181,5 @@ def test_keys_stay_what_they_are():
     cut = replace(item, image=replace(item.image, crop=(1, 2, 30, 4)))
     parts[3] += " crop 1 2 30 4"
     assert content_digest(cut) == hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
-    key = hashlib.sha256(f"1:12:fp7:float325:query64:{content}".encode()).digest()
+    key = hashlib.sha256(f"1:22:fp7:float325:query64:{content}".encode()).digest()
     assert vector_key("fp", "float32", "query", content) == key

@@ -373,7 +373,7 @@ def test_a_model_that_borrows_a_fingerprint_in_any_way_has_its_own(tmp_path):
     from evalkit.embedders.registry import load_embedder, parse_model
 
     lent = {
-        "method": "one = Random()\nclass Mine:\n    def __init__(self):\n        self.info, self.encode = one.info, one.encode",
+        "method": "one = Random()\nclass Mine:\n    info, encode = one.info, staticmethod(one.encode)",
         "global": "ONE = Random()\nclass Mine:\n    info = ONE.info\n    encode = staticmethod(ONE.encode)",
         "function": "def Mine():\n    return type('Sub', (Random,), {})()",
         "renamed": "Mine = Random",
