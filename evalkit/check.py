@@ -362,7 +362,7 @@ class _Checks:
             self._report.tried(
                 name,
                 lambda kind=kind: on_both_sides(  # type: ignore[misc]
-                    lambda side: check_contents.region(self._calls, items[kind], side)
+                    lambda side: check_contents.region(self._calls, items[kind], side, self._batch_tokens)
                 ),
                 after=self._after(modality, *self._names(modality)),
             )
