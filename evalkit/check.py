@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 
 from evalkit import check_batches, check_contents, check_items
 from evalkit.check_calls import (
+    BATCH,
     CHANGE,
+    FILE,
     ITEMS_ALONE,
     REPEAT_TOLERANCE,
     RESULTS_ALONE,
@@ -30,6 +32,7 @@ from evalkit.check_calls import (
     Vectors,
     named,
     on_both_sides,
+    own_words,
 )
 from evalkit.check_items import MODALITIES, REGIONS
 from evalkit.embedders.base import BATCH_TOLERANCE, LENGTH_TOLERANCE, Costed, Embedder, EmbedderInfo
@@ -182,6 +185,8 @@ class _Checks:
         self._cost([item for modality in declared for item in self._items[modality]])
         for modality in declared:
             self._vectors(modality)
+        if wrong := own_words(self._calls.embedder):
+            self._report.says("info", False, "; ".join(wrong))
         base = [f"{modality}: {name}" for modality in declared for name in _BASE]
         if self._all_alike():
             # Nothing is told apart, so nothing that has to be can be: that is one finding.
@@ -233,7 +238,7 @@ class _Checks:
             "finite": lambda: self._accepted(modality, "finite"),
             "unit length": lambda: self._accepted(modality, "unit length"),
             _TWICE: lambda: self._again(modality),
-            _ALONE: lambda: on_both_sides(lambda side: self._small(modality, side)),
+            _ALONE: lambda: self._on_both(modality, lambda side: self._small(modality, side)),
         }
         for place, (name, test) in enumerate(tests.items()):
             self._report.tried(f"{modality}: {name}", test, after=[f"{modality}: {past}" for past in _BASE[:place]])
@@ -264,7 +269,7 @@ class _Checks:
         import numpy as np
 
         if said := self._refused.get((modality, label)):
-            return False, said[0]
+            raise Fault(label, said[0])
         if label == "finite":
             return True, f"all {len(self._items[modality])} vectors"
         vectors = np.concatenate(list(self._first[modality].values())).astype(np.float64)
@@ -300,29 +305,29 @@ class _Checks:
         for pair in check_items.pairs(self._items, modality):
             self._report.tried(
                 f"{modality}: {pair.what} moves the vector",
-                lambda pair=pair: on_both_sides(lambda side: self._told_apart(modality, pair, side)),  # type: ignore[misc]
+                lambda pair=pair: self._on_both(modality, lambda side: self._told_apart(modality, pair, side)),  # type: ignore[misc]
                 after=[*self._after(modality), "self-retrieval"],
             )
         after = self._after(modality, *self._seen(modality))
         given = check_items.instructed(folder, modality)
         self._report.tried(
             f"{modality}: with an instruction",
-            lambda: on_both_sides(lambda side: _instructed(calls, given, side)),
+            lambda: self._on_both(modality, lambda side: _instructed(calls, given, side)),
             after=after,
         )
         if modality != "text":
             for twins in check_items.twins(folder, modality):
                 self._report.tried(
                     f"{modality}: {twins.what}",
-                    lambda twins=twins: on_both_sides(  # type: ignore[misc]
-                        lambda side: check_contents.same_file(calls, twins, side)
+                    lambda twins=twins: self._on_both(  # type: ignore[misc]
+                        modality, lambda side: check_contents.same_file(calls, twins, side)
                     ),
                     after=after,
                 )
             self._report.tried(
                 f"{modality}: {_COPY}",
-                lambda: on_both_sides(
-                    lambda side: check_contents.copied_file(calls, check_items.copied(folder, modality), side)
+                lambda: self._on_both(
+                    modality, lambda side: check_contents.copied_file(calls, check_items.copied(folder, modality), side)
                 ),
                 after=after,
             )
@@ -332,9 +337,29 @@ class _Checks:
 
         self._report.tried(
             f"{modality}: largest batch",
-            lambda: on_both_sides(lambda side: check_batches.largest(calls, many, side, self._batch_tokens)),
-            after=[*self._after(modality), "cost"],
+            lambda: self._on_both(modality, lambda side: check_batches.largest(calls, many, side, self._batch_tokens)),
+            after=[*self._after(modality, "with an instruction"), "cost"],
         )
+
+    def _on_both(self, modality: str, test: Callable[[Side], tuple[bool | None, str]]) -> tuple[bool | None, str]:
+        """A test of each side; where it fails, whether that is because a call does not give again what it gave."""
+
+        def of_side(side: Side) -> tuple[bool | None, str]:
+            try:
+                passed, detail = test(side)
+            except Fault as fault:
+                if fault.label in (BATCH, FILE):
+                    self._still(modality, side)
+                raise
+            if passed is False:
+                self._still(modality, side)
+            return passed, detail
+
+        return on_both_sides(of_side)
+
+    def _still(self, modality: str, side: Side) -> None:
+        """Raises the fault of the call where the first call of this side does not give its vectors any more."""
+        check_batches.repeated(self._calls, self._items[modality], self._first[modality][side], side)
 
     def _told_apart(self, modality: str, pair: check_items.Pair, side: Side) -> tuple[bool, str]:
         from evalkit.check_calls import moved
@@ -361,8 +386,8 @@ class _Checks:
                 continue
             self._report.tried(
                 name,
-                lambda kind=kind: on_both_sides(  # type: ignore[misc]
-                    lambda side: check_contents.region(self._calls, items[kind], side, self._batch_tokens)
+                lambda kind=kind: self._on_both(  # type: ignore[misc]
+                    modality, lambda side: check_contents.region(self._calls, items[kind], side, self._batch_tokens)
                 ),
                 after=self._after(modality, *self._names(modality)),
             )
@@ -391,9 +416,12 @@ def _located(calls: Calls, items: Sequence[Item], side: Side, error: BaseExcepti
 
 def _info(embedder: Embedder, said: list[EmbedderInfo]) -> tuple[bool, str]:
     """``said`` gets what the embedder says of itself, so that it is asked once."""
+    from evalkit.embedders.registry import info_faults
+
     info = embedder.info
     said.append(info)
-    faults = []
+    if faults := info_faults(info):
+        return False, "; ".join(faults)
     if not info.name:
         faults.append("it has no name")
     if not isinstance(info.dimension, int) or info.dimension < 1:

@@ -158,6 +158,8 @@ def _as_large_as_memory(
     while True:
         # The last row and every second one from the first are unlike all others, so that no two neighbours are alike.
         rows = [len(items) - 1 if row % 2 and row < size - 1 else (row + 1) // 2 for row in range(size)]
+        if side == "candidate":  # not what the queries were: what is written into their array then shows
+            rows.reverse()
         try:
             return rows, calls.vectors([items[row] for row in rows], side)
         except Exception as error:

@@ -61,6 +61,14 @@ def with_instruction(calls: Calls, given: Instructed, side: Side) -> tuple[bool,
                 f"another instruction does not move the vector, although {named(given.whole[0])} has that of its "
                 "prompt: it is kept by the text alone, or the instruction that comes first is taken for all"
             )
+    if given.files is not None:
+        one, another, alike, again = (calls.vectors([item], side)[0] for item in given.files)
+        least = max(CHANGE, 2 * noise)
+        if moved(one, again) <= least < moved(another, alike):
+            return False, (
+                f"{named(given.files[1])}, after another instruction: another vector than that of a file with the same "
+                "pixels, although with the first instruction both have one: it is kept by the image alone"
+            )
     return True, "; ".join(told)
 
 

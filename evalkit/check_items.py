@@ -71,12 +71,15 @@ class Instructed:
         whole: an item, the same words as text without an instruction, and the first with another instruction.
             A model that reads the prompt has one vector for the first two, and so another one for the third.
         words: a text, and the same with the words of either instruction before it: whether the model knows them.
+        files: one picture in three files: the first with one instruction, then with another, the second with the
+            latter, the third with the former. Who has one vector for the former has one for the latter.
     """
 
     items: list[Item]
     pairs: list[Pair]
     whole: tuple[Item, Item, Item] | None
     words: tuple[Item, Item, Item] | None
+    files: tuple[Item, Item, Item, Item] | None = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,14 @@ def instructed(folder: Path, modality: str) -> Instructed:
     if modality == "image":
         first, second = (Item(f"{IMAGE_MARK} {_FIND}\n", "", _FIND, image) for image in _alike(folder))
         another = Item(f"{IMAGE_MARK} {_NAME}\n", "", _NAME, first.image)
-        return Instructed([first, second, another], [Pair("image", first, second)], None, None)
+        files = [_packed(folder, f"packed-{level}.png", level) for level in (1, 6, 9)]
+        kept = (
+            _asked(_FIND, "", files[0]),
+            _asked(_NAME, "", files[0]),
+            _asked(_NAME, "", files[1]),
+            _asked(_FIND, "", files[2]),
+        )
+        return Instructed([first, second, another], [Pair("image", first, second)], None, None, kept)
 
     # Texts that nothing has seen before: what is kept by its text is then kept under the first instruction.
     red, blue = (f"{text}, with a lamp" for text in (_RED, _BLUE))
@@ -353,6 +363,14 @@ def _saved(folder: Path, name: str, pixels: NDArray[np.uint8], orientation: int 
     exif = PIL.Image.Exif()
     exif[Base.Orientation] = orientation
     PIL.Image.fromarray(pixels).save(folder / name, exif=exif)
+    return ImageFile(folder, name)
+
+
+def _packed(folder: Path, name: str, level: int) -> ImageFile:
+    """One picture, in a file whose bytes depend on how hard it was packed."""
+    import PIL.Image
+
+    PIL.Image.fromarray(_halves(np_seed=77)).save(folder / name, compress_level=level)
     return ImageFile(folder, name)
 
 
