@@ -192,6 +192,8 @@ class _Checks:
             # Nothing is told apart, so nothing that has to be can be: that is one finding.
             self._report.tried("self-retrieval", lambda: self._self_retrieval(declared), after=base)
         for modality in declared:
+            self._moves(modality)
+        for modality in declared:
             self._contents(modality)
         if not self._report.has("self-retrieval"):
             seen = [f"{modality}: {name}" for modality in declared for name in self._seen(modality)]
@@ -300,15 +302,19 @@ class _Checks:
         )
         return check_contents.self_retrieval(queries, candidates, SELF_RETRIEVAL)
 
-    def _contents(self, modality: str) -> None:
-        calls, folder = self._calls, self._folder
+    def _moves(self, modality: str) -> None:
         for pair in check_items.pairs(self._items, modality):
             self._report.tried(
                 f"{modality}: {pair.what} moves the vector",
                 lambda pair=pair: self._on_both(modality, lambda side: self._told_apart(modality, pair, side)),  # type: ignore[misc]
                 after=[*self._after(modality), "self-retrieval"],
             )
+
+    def _contents(self, modality: str) -> None:
+        calls, folder = self._calls, self._folder
         after = self._after(modality, *self._seen(modality))
+        if modality == "image":  # whoever keeps all of an item by its image does so without a text, too
+            after.append("image+text: text moves the vector")
         given = check_items.instructed(folder, modality)
         self._report.tried(
             f"{modality}: with an instruction",
