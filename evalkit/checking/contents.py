@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evalkit.check_batches import largest
-from evalkit.check_calls import CHANGE, FILE, Calls, Fault, apart, compared, moved, named
-from evalkit.check_items import Instructed, Pair, Regional, Twins
+from evalkit.checking.batches import largest
+from evalkit.checking.calls import CHANGE, FILE, Calls, Fault, apart, compared, moved, named
+from evalkit.checking.items import Instructed, Pair, Regional, Twins
 from evalkit.embedders.base import BATCH_TOLERANCE
 from evalkit.items import Item, Side
 

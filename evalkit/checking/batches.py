@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from evalkit.check_calls import CALL, REPEAT_TOLERANCE, Calls, compared, named
+from evalkit.checking.calls import CALL, REPEAT_TOLERANCE, Calls, compared, named
 from evalkit.items import IMAGE_MARK, Item, Side
 
 if TYPE_CHECKING:
