@@ -5,33 +5,36 @@ item alone (not to its neighbours in the batch, not to the batch's size or order
 was embedded before), and to all of its item. They take some hundreds of items of every modality that the
 embedder declares, made on the spot, so no data is needed.
 
-What is tried is in :mod:`evalkit.check_batches` and :mod:`evalkit.check_contents`, on what in
-:mod:`evalkit.check_items`; here is in which order, and what is not tried any more once something else failed.
+What is tried is in :mod:`evalkit.checking.batches` and :mod:`evalkit.checking.contents`, on what in
+:mod:`evalkit.checking.items`; here is in which order, and what is not tried any more once something else failed.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit import check_batches, check_contents, check_items
-from evalkit.check_calls import (
+from evalkit.checking import batches, contents
+from evalkit.checking import items as made
+from evalkit.checking.calls import (
+    BATCH,
     CHANGE,
+    FILE,
     ITEMS_ALONE,
     REPEAT_TOLERANCE,
     RESULTS_ALONE,
-    SHARED,
     SIDES,
     Calls,
     Fault,
     Vectors,
     named,
     on_both_sides,
+    own_words,
 )
-from evalkit.check_items import MODALITIES, REGIONS
+from evalkit.checking.items import MODALITIES, REGIONS
+from evalkit.checking.report import Finding, Report, Test
 from evalkit.embedders.base import BATCH_TOLERANCE, LENGTH_TOLERANCE, Costed, Embedder, EmbedderInfo
 
 if TYPE_CHECKING:
@@ -42,30 +45,11 @@ __all__ = ["BATCH_TOLERANCE", "CHANGE", "REPEAT_TOLERANCE", "SELF_RETRIEVAL", "F
 SELF_RETRIEVAL = 0.5
 """Least Precision@1 of items that look for themselves; chance is 1 in 20 with all modalities."""
 
-_SKIPPED = "skipped: "
 _ALONE = "alone and in batches"
 _TWICE = "same call twice"
 _END = "same call at the end"
 _COPY = "a copy of the file"
 _BASE = ("shape", "finite", "unit length", _TWICE, _ALONE)
-
-Test = Callable[[], tuple[bool | None, str]]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The outcome of one check.
-
-    Attributes:
-        name: what was checked, ``MODALITY: CHECK``, ``region: KIND``, or the check alone.
-        passed: the outcome; ``None`` where the check does not apply to this embedder, or was left out because
-            another one failed.
-        detail: what was found, with numbers; begins with ``not applicable`` or ``skipped`` where it was not tried.
-    """
-
-    name: str
-    passed: bool | None
-    detail: str
 
 
 def check(embedder: Embedder, batch_tokens: int | None = None) -> list[Finding]:
@@ -86,7 +70,7 @@ def check(embedder: Embedder, batch_tokens: int | None = None) -> list[Finding]:
     from evalkit.encoding.batches import BATCH_TOKENS
 
     said: list[EmbedderInfo] = []
-    report = _Report()
+    report = Report()
     report.tried("info", lambda: _info(embedder, said))
     if report.failed("info"):
         return report.findings()
@@ -97,80 +81,15 @@ def check(embedder: Embedder, batch_tokens: int | None = None) -> list[Finding]:
     return report.findings()
 
 
-class _Report:
-    """Findings as they come, and which of them follow from an earlier one."""
-
-    def __init__(self) -> None:
-        self._found: dict[str, Finding] = {}
-        self._causes: dict[str, str] = {}  # of what failed or was skipped, the finding that says why
-        self._alike: dict[tuple[str, str], str] = {}  # what failed, by check and kind of failure
-
-    def failed(self, name: str) -> bool:
-        """Whether a check failed, or was skipped because another one did."""
-        return name in self._causes
-
-    def has(self, name: str) -> bool:
-        """Whether there is a finding of this name."""
-        return name in self._found
-
-    def says(self, name: str, passed: bool | None, detail: str) -> None:
-        """Add a finding."""
-        self._found[name] = Finding(name, passed, detail)
-        if passed is False:
-            self._causes[name] = name
-
-    def tried(self, name: str, test: Test, after: Iterable[str] = ()) -> None:
-        """Add what a test finds, unless one that it depends on failed."""
-        cause = next((self._causes[earlier] for earlier in after if earlier in self._causes), None)
-        if cause is not None:
-            self._skipped(name, cause, f"see {cause}")
-            return
-        kind = ""
-        try:
-            passed, detail = test()
-        except Fault as fault:
-            passed, detail, kind = False, fault.detail, fault.label
-            if kind in (ITEMS_ALONE, RESULTS_ALONE):  # a finding of its own, wherever it shows first
-                if kind not in self._found:
-                    self.says(kind, False, f"{detail} (seen in {name})")
-                self._skipped(name, kind, f"see {kind}")
-                return
-        # An embedder is other people's code and may raise anything: that it does is what the check found.
-        except (Exception, SystemExit) as error:  # noqa: BLE001
-            passed, detail = False, f"{type(error).__name__}: {error}"
-            kind = f"raises {type(error).__name__}"
-        if passed is False:
-            label = "region" if name.startswith("region: ") else name.rpartition(": ")[2]
-            if kind in SHARED:
-                label = ""  # wherever it shows
-            cause = self._alike.setdefault((label, kind), name)
-            if cause != name:
-                self._skipped(name, cause, f"fails as {cause} does, see there ({detail})")
-                return
-        self.says(name, passed, detail)
-
-    def findings(self) -> list[Finding]:
-        """All of them, those of one modality together."""
-        groups = ["info", *(f"{modality}: " for modality in MODALITIES), "region: ", ""]
-        return sorted(
-            self._found.values(),
-            key=lambda found: next(place for place, group in enumerate(groups) if found.name.startswith(group)),
-        )
-
-    def _skipped(self, name: str, cause: str, why: str) -> None:
-        self._found[name] = Finding(name, None, _SKIPPED + why)
-        self._causes[name] = cause
-
-
 class _Checks:
     """All checks of one embedder."""
 
-    def __init__(self, calls: Calls, report: _Report, folder: Path, batch_tokens: int) -> None:
+    def __init__(self, calls: Calls, report: Report, folder: Path, batch_tokens: int) -> None:
         self._calls = calls
         self._report = report
         self._folder = folder
         self._batch_tokens = batch_tokens
-        self._items = check_items.plain(folder)
+        self._items = made.plain(folder)
         self._first: dict[str, Vectors] = {modality: {} for modality in MODALITIES}
         self._alone: dict[str, Vectors] = {modality: {} for modality in MODALITIES}
         self._refused: dict[tuple[str, str], list[str]] = {}  # by modality and check
@@ -182,10 +101,14 @@ class _Checks:
         self._cost([item for modality in declared for item in self._items[modality]])
         for modality in declared:
             self._vectors(modality)
+        if wrong := own_words(self._calls.embedder):
+            self._report.says("info", False, "; ".join(wrong))
         base = [f"{modality}: {name}" for modality in declared for name in _BASE]
         if self._all_alike():
             # Nothing is told apart, so nothing that has to be can be: that is one finding.
             self._report.tried("self-retrieval", lambda: self._self_retrieval(declared), after=base)
+        for modality in declared:
+            self._moves(modality)
         for modality in declared:
             self._contents(modality)
         if not self._report.has("self-retrieval"):
@@ -212,7 +135,7 @@ class _Checks:
 
     def _names(self, modality: str) -> list[str]:
         """All checks of a modality, in order."""
-        twins = [] if modality == "text" else [*check_items.TWINS, _COPY]
+        twins = [] if modality == "text" else [*made.TWINS, _COPY]
         return [*_BASE, *self._seen(modality), "with an instruction", *twins, "largest batch", _END]
 
     @staticmethod
@@ -223,7 +146,7 @@ class _Checks:
         if not isinstance(self._calls.embedder, Costed):
             self._report.says("cost", None, "not applicable: the embedder gives no costs, defaults are used")
         else:
-            self._report.tried("cost", lambda: check_batches.costs(self._calls, items))
+            self._report.tried("cost", lambda: batches.costs(self._calls, items))
 
     # --- what is returned, and whether it is returned again ----------------------------------------------
 
@@ -233,7 +156,7 @@ class _Checks:
             "finite": lambda: self._accepted(modality, "finite"),
             "unit length": lambda: self._accepted(modality, "unit length"),
             _TWICE: lambda: self._again(modality),
-            _ALONE: lambda: on_both_sides(lambda side: self._small(modality, side)),
+            _ALONE: lambda: self._on_both(modality, lambda side: self._small(modality, side)),
         }
         for place, (name, test) in enumerate(tests.items()):
             self._report.tried(f"{modality}: {name}", test, after=[f"{modality}: {past}" for past in _BASE[:place]])
@@ -264,7 +187,7 @@ class _Checks:
         import numpy as np
 
         if said := self._refused.get((modality, label)):
-            return False, said[0]
+            raise Fault(label, said[0])
         if label == "finite":
             return True, f"all {len(self._items[modality])} vectors"
         vectors = np.concatenate(list(self._first[modality].values())).astype(np.float64)
@@ -273,7 +196,7 @@ class _Checks:
 
     def _again(self, modality: str) -> tuple[bool | None, str]:
         items, first = self._items[modality], self._first[modality]
-        return on_both_sides(lambda side: check_batches.repeated(self._calls, items, first[side], side))
+        return on_both_sides(lambda side: batches.repeated(self._calls, items, first[side], side))
 
     def _small(self, modality: str, side: Side) -> tuple[bool, str]:
         import numpy as np
@@ -282,7 +205,7 @@ class _Checks:
         items, first = self._items[modality], self._first[modality][side]
         alone = self._alone[modality][side] = np.concatenate([self._calls.vectors([item], side) for item in items])
         others = self._items["image"] if both else ()
-        return check_batches.small(self._calls, items, first, side, alone, others)
+        return batches.small(self._calls, items, first, side, alone, others)
 
     # --- whether it is all of the item's, and the item's alone --------------------------------------------
 
@@ -290,58 +213,82 @@ class _Checks:
         import numpy as np
 
         queries, candidates = (
-            np.concatenate([self._first[modality][side][: check_items.UNLIKE[modality]] for modality in declared])
+            np.concatenate([self._first[modality][side][: made.UNLIKE[modality]] for modality in declared])
             for side in SIDES
         )
-        return check_contents.self_retrieval(queries, candidates, SELF_RETRIEVAL)
+        return contents.self_retrieval(queries, candidates, SELF_RETRIEVAL)
+
+    def _moves(self, modality: str) -> None:
+        for pair in made.pairs(self._items, modality):
+            self._report.tried(
+                f"{modality}: {pair.what} moves the vector",
+                lambda pair=pair: self._on_both(modality, lambda side: self._told_apart(modality, pair, side)),  # type: ignore[misc]
+                after=[*self._after(modality), "self-retrieval"],
+            )
 
     def _contents(self, modality: str) -> None:
         calls, folder = self._calls, self._folder
-        for pair in check_items.pairs(self._items, modality):
-            self._report.tried(
-                f"{modality}: {pair.what} moves the vector",
-                lambda pair=pair: on_both_sides(lambda side: self._told_apart(modality, pair, side)),  # type: ignore[misc]
-                after=[*self._after(modality), "self-retrieval"],
-            )
         after = self._after(modality, *self._seen(modality))
-        given = check_items.instructed(folder, modality)
+        if modality == "image":  # whoever keeps all of an item by its image does so without a text, too
+            after.append("image+text: text moves the vector")
+        given = made.instructed(folder, modality)
         self._report.tried(
             f"{modality}: with an instruction",
-            lambda: on_both_sides(lambda side: _instructed(calls, given, side)),
+            lambda: self._on_both(modality, lambda side: _instructed(calls, given, side)),
             after=after,
         )
         if modality != "text":
-            for twins in check_items.twins(folder, modality):
+            for twins in made.twins(folder, modality):
                 self._report.tried(
                     f"{modality}: {twins.what}",
-                    lambda twins=twins: on_both_sides(  # type: ignore[misc]
-                        lambda side: check_contents.same_file(calls, twins, side)
+                    lambda twins=twins: self._on_both(  # type: ignore[misc]
+                        modality, lambda side: contents.same_file(calls, twins, side)
                     ),
                     after=after,
                 )
             self._report.tried(
                 f"{modality}: {_COPY}",
-                lambda: on_both_sides(
-                    lambda side: check_contents.copied_file(calls, check_items.copied(folder, modality), side)
+                lambda: self._on_both(
+                    modality, lambda side: contents.copied_file(calls, made.copied(folder, modality), side)
                 ),
                 after=after,
             )
 
         def many(count: int) -> list[Item]:
-            return check_items.many(folder, modality, count)
+            return made.many(folder, modality, count)
 
         self._report.tried(
             f"{modality}: largest batch",
-            lambda: on_both_sides(lambda side: check_batches.largest(calls, many, side, self._batch_tokens)),
-            after=[*self._after(modality), "cost"],
+            lambda: self._on_both(modality, lambda side: batches.largest(calls, many, side, self._batch_tokens)),
+            after=[*self._after(modality, "with an instruction"), "cost"],
         )
 
-    def _told_apart(self, modality: str, pair: check_items.Pair, side: Side) -> tuple[bool, str]:
-        from evalkit.check_calls import moved
+    def _on_both(self, modality: str, test: Callable[[Side], tuple[bool | None, str]]) -> tuple[bool | None, str]:
+        """A test of each side; where it fails, whether that is because a call does not give again what it gave."""
+
+        def of_side(side: Side) -> tuple[bool | None, str]:
+            try:
+                passed, detail = test(side)
+            except Fault as fault:
+                if fault.label in (BATCH, FILE):
+                    self._still(modality, side)
+                raise
+            if passed is False:
+                self._still(modality, side)
+            return passed, detail
+
+        return on_both_sides(of_side)
+
+    def _still(self, modality: str, side: Side) -> None:
+        """Raises the fault of the call where the first call of this side does not give its vectors any more."""
+        batches.repeated(self._calls, self._items[modality], self._first[modality][side], side)
+
+    def _told_apart(self, modality: str, pair: made.Pair, side: Side) -> tuple[bool, str]:
+        from evalkit.checking.calls import moved
 
         alone = dict(zip(self._items[modality], self._alone[modality][side], strict=True))
         noise = moved(alone[pair.one], self._calls.vectors([pair.one], side)[0])
-        return check_contents.told_apart(pair, alone[pair.one], alone[pair.other], noise)
+        return contents.told_apart(pair, alone[pair.one], alone[pair.other], noise)
 
     def _all_alike(self) -> bool:
         import numpy as np
@@ -352,7 +299,7 @@ class _Checks:
 
     def _regions(self, modality: str) -> None:
         """Prompt and image stay the same, so only the region can move the vector."""
-        items = check_items.regions(self._folder, "the object" if modality == "image+text" else "")
+        items = made.regions(self._folder, "the object" if modality == "image+text" else "")
         for kind in REGIONS:
             name = f"region: {kind}"
             if kind not in self._calls.info.regions:
@@ -361,16 +308,16 @@ class _Checks:
                 continue
             self._report.tried(
                 name,
-                lambda kind=kind: on_both_sides(  # type: ignore[misc]
-                    lambda side: check_contents.region(self._calls, items[kind], side)
+                lambda kind=kind: self._on_both(  # type: ignore[misc]
+                    modality, lambda side: contents.region(self._calls, items[kind], side, self._batch_tokens)
                 ),
                 after=self._after(modality, *self._names(modality)),
             )
 
 
-def _instructed(calls: Calls, given: check_items.Instructed, side: Side) -> tuple[bool, str]:
+def _instructed(calls: Calls, given: made.Instructed, side: Side) -> tuple[bool, str]:
     try:
-        return check_contents.with_instruction(calls, given, side)
+        return contents.with_instruction(calls, given, side)
     except Fault:
         raise
     except (Exception, SystemExit) as error:
@@ -391,9 +338,12 @@ def _located(calls: Calls, items: Sequence[Item], side: Side, error: BaseExcepti
 
 def _info(embedder: Embedder, said: list[EmbedderInfo]) -> tuple[bool, str]:
     """``said`` gets what the embedder says of itself, so that it is asked once."""
+    from evalkit.embedders.registry import info_faults
+
     info = embedder.info
     said.append(info)
-    faults = []
+    if faults := info_faults(info):
+        return False, "; ".join(faults)
     if not info.name:
         faults.append("it has no name")
     if not isinstance(info.dimension, int) or info.dimension < 1:

@@ -301,3 +301,95 @@ def prompts_kept_by_text(self: Honest, items: Sequence[Item], side: Side) -> Any
         said = self.kept.setdefault(item.text, drawn("prompt", *item.prompt.split()))
         rows.append(said + self.shown(item))
     return unit(np.stack(rows))
+
+
+def first_instruction(self: Honest, items: Sequence[Item], side: Side) -> Any:
+    """The first item's instruction for all that have one."""
+    first = items[0].instruction
+    return right(self, [dataclasses.replace(i, instruction=first if i.instruction else "") for i in items], side)
+
+
+def first_region(self: Honest, items: Sequence[Item], side: Side) -> Any:
+    """The first item's region for all that have one, on their own images."""
+    return unit(
+        np.stack(
+            [
+                self.one(item if item.region is None else dataclasses.replace(item, region=items[0].region))
+                for item in items
+            ]
+        )
+    )
+
+
+def first_text_of_an_image(self: Honest, items: Sequence[Item], side: Side) -> Any:
+    """Of the items of a batch that share an image, the first text wins."""
+    texts: dict[Any, str] = {}
+    seen = [
+        item
+        if item.image is None
+        else dataclasses.replace(item, text=texts.setdefault(item.image.identity(), item.text))
+        for item in items
+    ]
+    return right(self, seen, side)
+
+
+def instructed_backwards(self: Honest, items: Sequence[Item], side: Side) -> Any:
+    """The wrong order among those that have an instruction."""
+    vectors = right(self, items, side)
+    rows = [row for row, item in enumerate(items) if item.instruction]
+    vectors[rows] = vectors[rows[::-1]]
+    return vectors
+
+
+def without_instruction(item: Item) -> Item:
+    """Forgotten."""
+    return dataclasses.replace(item, instruction="")
+
+
+def without_text_beside_an_instruction(item: Item) -> Item:
+    """Forgotten where there is one."""
+    return dataclasses.replace(item, text="") if item.instruction else item
+
+
+def without_region(item: Item) -> Item:
+    """Forgotten."""
+    return dataclasses.replace(item, region=None)
+
+
+def without_region_beside_an_instruction(item: Item) -> Item:
+    """Forgotten where there is one."""
+    return dataclasses.replace(item, region=None) if item.instruction else item
+
+
+def images_alone_kept_by_image(self: Honest, items: Sequence[Item], side: Side) -> Any:
+    """Reads the prompt, but keeps what it made of an image without a text under the image alone."""
+    rows = []
+    for item in items:
+        whole = drawn("prompt", *item.prompt.split()) + self.shown(item)
+        alone = item.image is not None and not item.text
+        rows.append(self.kept.setdefault((item.image.identity(), item.region), whole) if alone else whole)  # type: ignore[union-attr]
+    return unit(np.stack(rows))
+
+
+def large_buffer(self: Honest, items: Sequence[Item], side: Side) -> Any:
+    """One array for all calls of a hundred items and more."""
+    return (buffer if len(items) >= 100 else right)(self, items, side)
+
+
+def later(calls: int) -> Change:
+    """Vectors of another space from some call on."""
+
+    def change(self: Honest, items: Sequence[Item], side: Side) -> Any:
+        vectors = right(self, items, side)
+        return np.roll(vectors, 1, axis=1) if self.calls > calls else vectors
+
+    return change
+
+
+def scaled_where(wrong: Callable[[Item], bool], factor: float) -> Change:
+    """Vectors of another length, or of none, for some items alone."""
+
+    def change(self: Honest, items: Sequence[Item], side: Side) -> Any:
+        return right(self, items, side) * np.float32([[factor if wrong(item) else 1] for item in items])
+
+    return change

@@ -28,8 +28,15 @@ from planted import (
     drift,
     dropout,
     empties_its_argument,
+    first_instruction,
+    first_region,
+    first_text_of_an_image,
+    images_alone_kept_by_image,
+    instructed_backwards,
     instruction_for_text,
+    large_buffer,
     last_two,
+    later,
     mean,
     noisy,
     normalised,
@@ -41,10 +48,15 @@ from planted import (
     raises_if,
     reads_the_file,
     right,
+    scaled_where,
     sorts_its_argument,
     unit,
     without_image,
+    without_instruction,
+    without_region,
+    without_region_beside_an_instruction,
     without_text,
+    without_text_beside_an_instruction,
 )
 
 from evalkit.check import Finding, check
@@ -215,6 +227,25 @@ FAULTS: dict[str, tuple[Change, str, str]] = {
         MIXED,
         "in one batch with items without text",
     ),
+    # Batches of more than a handful, with instructions or regions.
+    "instructed backwards beyond 8": (beyond(8, instructed_backwards), LARGE, "the order is lost"),
+    "instruction lost beyond 16": (beyond(16, of_items(without_instruction)), LARGE, "512 items at once"),
+    "text lost beside an instruction beyond 16": (
+        beyond(16, of_items(without_text_beside_an_instruction)),
+        LARGE,
+        "512 items at once",
+    ),
+    "the first instruction beyond 8": (beyond(8, first_instruction), LARGE, "512 items at once"),
+    "the first text of an image beyond 32": (
+        beyond(32, first_text_of_an_image),
+        "image+text: largest batch",
+        "512 items at once",
+    ),
+    "image lost beyond 20": (
+        beyond(20, of_items(lambda item: dataclasses.replace(item, image=None))),
+        "image: largest batch",
+        "512 items at once",
+    ),
     # What is forgotten.
     "image beside a text": (of_items(without_image), PAIR_IMAGE, "image is not seen"),
     "text beside an image": (of_items(without_text), PAIR_TEXT, "text is not seen"),
@@ -295,6 +326,11 @@ FAULTS: dict[str, tuple[Change, str, str]] = {
         PAIR_TEXT,
         "text is not seen",
     ),
+    "images alone kept by image": (
+        images_alone_kept_by_image,
+        "image: with an instruction",
+        "kept by the image alone",
+    ),
     "prompts kept by text": (prompts_kept_by_text, "text: with an instruction", "kept by the text alone"),
     # What is returned, by candidates alone.
     "length": (
@@ -318,6 +354,26 @@ FAULTS: dict[str, tuple[Change, str, str]] = {
         "text: shape",
         "returned shape (32,) for 1 candidate items",
     ),
+    "a matrix": (
+        on("candidate", lambda self, items, side: right(self, items, side).view(np.matrix)),
+        "text: shape",
+        "returned a matrix",
+    ),
+    "length of some": (
+        scaled_where(lambda item: bool(item.instruction), 1.01),
+        "text: with an instruction",
+        "divide by its length",
+    ),
+    "some not finite": (
+        scaled_where(lambda item: item.prompt.split()[-1:] == ["lamp"], float("nan")),
+        "text: with an instruction",
+        "not finite",
+    ),
+    "zeros of some": (
+        scaled_where(lambda item: item.text.startswith("17 "), 0.0),
+        LARGE,
+        "a zero vector",
+    ),
     "zeros for nothing": (
         lambda self, items, side: right(self, items, side) * [[bool(item.text or item.image)] for item in items],
         "text: unit length",
@@ -328,8 +384,12 @@ FAULTS: dict[str, tuple[Change, str, str]] = {
     "drop-out of candidates": (on("candidate", dropout), TWICE, "candidates: "),
     "the call before": (call_before, TWICE, "1 - cosine"),
     "other vectors later": (drift, MIXED, "1 - cosine"),
+    "another space after 20 calls": (later(20), SMALL, "again: 8 of 8"),
+    "another space after 50 calls": (later(50), "image: alone and in batches", "again: 8 of 8"),
+    "another space after 150 calls": (later(150), LARGE, "again: 8 of 8"),
     "other texts after images": (after_images, "text: same call at the end", "1 - cosine"),
     "its buffer again": (buffer, "results left alone", "return a new one"),
+    "its buffer again for a hundred items": (large_buffer, "results left alone", "seen in text: largest batch"),
     "sorts its argument": (sorts_its_argument, "items left alone", "changed the list"),
     "empties its argument": (empties_its_argument, "items left alone", "changed the list"),
     "draws on images": (draws_on_images, "items left alone", "changed the pixels"),
@@ -367,7 +427,7 @@ FAULTS: dict[str, tuple[Change, str, str]] = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_what_is_wrong_is_found_and_named_once(name: str) -> None:
     change, line, words = FAULTS[name]
-    found = by_name(check(Planted(change), None if line.endswith("largest batch") else FEW))
+    found = by_name(check(Planted(change), None if "largest batch" in f"{line} {words}" else FEW))
     assert failed(list(found.values())) == [line]
     assert words in found[line].detail
 
@@ -404,6 +464,33 @@ def test_regions_must_move_the_vector(kind: str) -> None:
     assert by_name(check(images_only, FEW))[name].passed is True
 
 
+@pytest.mark.parametrize("kind", ["box", "point", "points", "mask"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (beyond(5, of_items(without_region)), "40 items at once"),
+        (beyond(5, first_region), "40 items at once"),
+        (
+            beyond(
+                4, lambda self, items, side: (backwards if all(i.region for i in items) else right)(self, items, side)
+            ),
+            "the order is lost",
+        ),
+        (of_items(without_region_beside_an_instruction), "beside an instruction"),
+    ],
+    ids=["lost", "first", "order", "instruction"],
+)
+def test_regions_count_in_large_batches_and_beside_an_instruction(kind: str, change: Change, words: str) -> None:
+    found = by_name(check(Planted(change, regions=frozenset({kind}))))
+    assert failed(list(found.values())) == [f"region: {kind}"]
+    assert words in found[f"region: {kind}"].detail
+
+
+def test_an_image_that_is_forgotten_is_no_order() -> None:
+    forgets = beyond(20, of_items(lambda item: dataclasses.replace(item, image=None)))
+    assert "order" not in by_name(check(Planted(forgets)))["image: largest batch"].detail
+
+
 def test_faults_of_several_causes_are_as_many_lines() -> None:
     def both(self: Honest, items: Sequence[Item], side: Side) -> Any:
         return beyond(64, backwards)(self, [without_text(item) for item in items], side)
@@ -431,6 +518,12 @@ def test_only_declared_modalities_are_tried() -> None:
         ({"modalities": frozenset()}, "it declares no modality"),
         ({"modalities": frozenset({"video", "text"})}, "'video' is no modality or region"),
         ({"modalities": TEXTS, "regions": frozenset({"box"})}, "regions but takes no images"),
+        ({"modalities": ["text"]}, "info.modalities is ['text'], not a frozenset of text"),
+        ({"modalities": "text"}, "info.modalities is 'text', not a frozenset of text"),
+        ({"regions": None}, "info.regions is None, not a frozenset of text"),
+        ({"options": {"a": 1}}, "info.options has 'a': 1, not text by name"),
+        ({"options": None}, "info.options is None, not a dict"),
+        ({"revision": 3}, "info.revision is 3, not text"),
     ],
 )
 def test_info_must_make_sense(said: dict[str, Any], detail: str) -> None:
@@ -451,6 +544,29 @@ def test_info_that_raises() -> None:
             return np.zeros((len(items), 4), dtype=np.float32)
 
     assert check(Silent()) == [Finding("info", False, "FileNotFoundError: weights")]
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "detail"),
+    [
+        ("computing", None, "computing is None, not a mapping"),
+        ("computing", {1: "x"}, "not a mapping of text by name"),
+        ("images_encoded", None, "images_encoded is None, not a whole number"),
+        ("images_encoded", RuntimeError("boom"), "images_encoded raises RuntimeError: boom"),
+        ("computing", RuntimeError("boom"), "computing raises RuntimeError: boom"),
+    ],
+)
+def test_what_it_says_of_its_work_must_make_sense(name: str, said: Any, detail: str) -> None:
+    def get(self: Honest) -> Any:
+        assert self.calls, "asked before anything was embedded"
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    embedder = type("Telling", (Planted,), {name: property(get)})(right)
+    findings = check(embedder, FEW)
+    assert failed(findings) == ["info"]
+    assert detail in by_name(findings)["info"].detail
 
 
 class Costing(Random):

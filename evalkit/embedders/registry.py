@@ -12,7 +12,7 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -206,6 +206,8 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
         raise EmbedderError(f"model {spec.text!r} cannot be loaded: {type(error).__name__}: {error}") from error
     if not isinstance(info, EmbedderInfo) or not isinstance(info.dimension, int) or info.dimension < 1:
         raise EmbedderError(f"model {spec.text!r}: its info is {info!r}, not an EmbedderInfo with name and dimension")
+    if wrong := info_faults(info):
+        raise EmbedderError(f"model {spec.text!r}: {'; '.join(wrong)}")
     # The signature, one line with | between its parts, holds them.
     for part in (info.name, info.revision or "-"):
         if not part or not part.isprintable() or "|" in part:
@@ -219,6 +221,31 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
     if changed := [place for place, facts in zip(places, before, strict=True) if not own and facts_of(place) != facts]:
         raise EmbedderError(f"model {spec.text!r}: {changed[0]} changed while it was loaded: load it again")
     return LoadedEmbedder(embedder, info, fingerprint, Path(spec.source).name, torch)
+
+
+def info_faults(info: EmbedderInfo) -> list[str]:
+    """What in an info is of another type than it has to be: it would end a run in the middle, or its record."""
+    faults = []
+    for name in ("name", "fingerprint"):
+        if not isinstance(getattr(info, name), str):
+            faults.append(f"info.{name} is {getattr(info, name)!r}, not text")
+    revision: object = info.revision
+    if revision is not None and not isinstance(revision, str):
+        faults.append(f"info.revision is {revision!r}, not text or None")
+    for name in ("modalities", "regions"):
+        given: object = getattr(info, name)
+        if not isinstance(given, frozenset | set) or not all(isinstance(one, str) for one in given):
+            faults.append(f"info.{name} is {given!r}, not a frozenset of text")
+    options: object = info.options
+    if not isinstance(options, Mapping):
+        faults.append(f"info.options is {options!r}, not a dict of text by name")
+    else:
+        faults += [
+            f"info.options has {key!r}: {value!r}, not text by name: write {str(key)!r}: {str(value)!r}"
+            for key, value in options.items()
+            if not isinstance(key, str) or not isinstance(value, str)
+        ]
+    return faults
 
 
 def describe_families() -> list[dict[str, Any]]:

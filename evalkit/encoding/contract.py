@@ -27,14 +27,14 @@ def checked(raw: Any, items: Sequence[Item], side: Side, loaded: LoadedEmbedder)
     import numpy as np
 
     name, dimension = loaded.info.name, loaded.info.dimension
-    if not isinstance(raw, np.ndarray) or raw.dtype.kind != "f":
-        kind = f"an array of {raw.dtype}" if isinstance(raw, np.ndarray) else f"a {type(raw).__name__}"
+    if not is_array(raw) or raw.dtype.kind != "f":
+        kind = f"an array of {raw.dtype}" if is_array(raw) else f"a {type(raw).__name__}"
         raise EmbedderError(
             f"{name} returned {kind}, not a numpy array of float32 (of a tensor: tensor.float().cpu().numpy()), "
             f"for {len(items)} {side} items, the first {describe(items[0])}"
         )
     with np.errstate(over="ignore"):
-        vectors = raw.astype(np.float32, copy=False)
+        vectors: NDArray[np.float32] = raw.astype(np.float32, copy=False)
     if vectors.shape != (len(items), dimension):
         raise EmbedderError(
             f"{name} returned shape {vectors.shape} for {len(items)} {side} items of dimension {dimension}; "
@@ -50,6 +50,13 @@ def checked(raw: Any, items: Sequence[Item], side: Side, loaded: LoadedEmbedder)
         way = "a zero vector" if length == 0 else f"a vector of length {length:.6g} (divide by its length, in float32)"
         raise EmbedderError(f"{name} returned {way} for {side} item {describe(items[wrong[0]])}")
     return vectors
+
+
+def is_array(raw: Any) -> bool:
+    """Whether it is a numpy array as such: a matrix stays one when it is indexed, a masked array hides rows."""
+    import numpy as np
+
+    return type(raw) in (np.ndarray, np.memmap)
 
 
 def faults(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:

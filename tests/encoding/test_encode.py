@@ -409,6 +409,8 @@ BROKEN: list[tuple[Callable[[Any], Any], int, str]] = [
     (lambda v: v.ravel(), 0, r"shape \(24,\)"),
     (lambda v: np.float32(1) * v[0, 0], 0, "returned a float32"),
     (lambda v: v.tolist(), 0, "returned a list, not a numpy array"),
+    (lambda v: v.view(np.matrix), 0, "returned a matrix, not a numpy array"),
+    (np.ma.masked_array, 0, "returned a MaskedArray, not a numpy array"),
     (lambda v: list(v), 0, "returned a list"),
     (lambda v: None, 0, "returned a NoneType"),
     (lambda v: "vectors", 0, "returned a str"),

@@ -6,7 +6,9 @@ Their prompts are built as the suites build them (:mod:`evalkit.suites.mmeb`, :m
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +36,7 @@ _TEXTS = (
 )
 _SIZES = ((224, 224), (96, 64), (64, 640), (640, 48), (333, 500), (40, 40))  # width, height
 _FIND, _NAME = "Find the picture that shows this:", "Name the thing in the picture:"
+_CAPTION = "Find the caption that best describes it."
 _RED, _BLUE = "a red cat on a chair", "a blue train, far away"
 _HUES = {  # those that evalkit.example.colours knows, so that it can be checked, too
     "red": (214, 39, 40),
@@ -68,12 +71,15 @@ class Instructed:
         whole: an item, the same words as text without an instruction, and the first with another instruction.
             A model that reads the prompt has one vector for the first two, and so another one for the third.
         words: a text, and the same with the words of either instruction before it: whether the model knows them.
+        files: one picture in three files: the first with one instruction, then with another, the second with the
+            latter, the third with the former. Who has one vector for the former has one for the latter.
     """
 
     items: list[Item]
     pairs: list[Pair]
     whole: tuple[Item, Item, Item] | None
     words: tuple[Item, Item, Item] | None
+    files: tuple[Item, Item, Item, Item] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,11 +100,14 @@ class Regional:
 
     Attributes:
         items: without a region, with one, with another; prompt, text and image are the same. After them any more.
-        pairs: items of one region that differ in image or text alone.
+        pairs: items of one region that differ in image or text alone, and items with an instruction that differ in
+            their region alone.
+        many: makes as many as are asked for, on few images, every third with an instruction; as :func:`many`.
     """
 
     items: list[Item]
     pairs: list[Pair]
+    many: Callable[[int], list[Item]]
 
 
 def plain(folder: Path) -> dict[str, list[Item]]:
@@ -140,17 +149,19 @@ def instructed(folder: Path, modality: str) -> Instructed:
     if modality == "image":
         first, second = (Item(f"{IMAGE_MARK} {_FIND}\n", "", _FIND, image) for image in _alike(folder))
         another = Item(f"{IMAGE_MARK} {_NAME}\n", "", _NAME, first.image)
-        return Instructed([first, second, another], [Pair("image", first, second)], None, None)
+        files = [_packed(folder, f"packed-{level}.png", level) for level in (1, 6, 9)]
+        kept = (
+            _asked(_FIND, "", files[0]),
+            _asked(_NAME, "", files[0]),
+            _asked(_NAME, "", files[1]),
+            _asked(_FIND, "", files[2]),
+        )
+        return Instructed([first, second, another], [Pair("image", first, second)], None, None, kept)
 
     # Texts that nothing has seen before: what is kept by its text is then kept under the first instruction.
     red, blue = (f"{text}, with a lamp" for text in (_RED, _BLUE))
     image, other = _alike(folder) if modality == "image+text" else (None, None)
-    ahead = "" if image is None else f"{IMAGE_MARK}\n"
-
-    def asked(instruction: str, text: str, image: ImageFile | None) -> Item:
-        return Item(f"{ahead}{instruction} {text}\n", text, instruction, image)
-
-    one, longer, another = asked(_FIND, red, image), asked(_FIND, blue, image), asked(_NAME, red, image)
+    one, longer, another = _asked(_FIND, red, image), _asked(_FIND, blue, image), _asked(_NAME, red, image)
     verbatim = Item(one.prompt, f"{_FIND} {red}", "", image)  # of an instruction that the card does not know
     # The verbatim one before the other of its prompt: a reader of texts may keep them by their prompts.
     items, found = [verbatim, one, another, longer], [Pair("text", one, longer)]
@@ -158,14 +169,18 @@ def instructed(folder: Path, modality: str) -> Instructed:
         # WebQA and EDIS have the mark in queries without an image.
         items.append(Item(f"{IMAGE_MARK} {_FIND} {_NOUNS[3]}\n", _NOUNS[3], _FIND))
     else:
-        items.append(asked(_FIND, red, other))
+        items.append(_asked(_FIND, red, other))
         found.append(Pair("image", one, items[-1]))
     words = (item(_BLUE, image), item(f"{_FIND} {_BLUE}", image), item(f"{_NAME} {_BLUE}", image))
     return Instructed(items, found, (one, verbatim, another), words)
 
 
 def many(folder: Path, modality: str, count: int) -> list[Item]:
-    """Items that cost little, all unlike, in no order of length; of two counts the smaller are the first ones."""
+    """Items that cost little, all unlike, in no order of length; of two counts the smaller are the first ones.
+
+    Two of three have an instruction, which is one of two, and two texts share an image: what a large batch takes
+    from its first item, or keeps within itself under too little, is then another item's.
+    """
     import numpy as np
 
     random = np.random.default_rng(7)
@@ -173,13 +188,14 @@ def many(folder: Path, modality: str, count: int) -> list[Item]:
     for number in range(count):
         words = [str(number), *random.choice(_NOUNS, 4)[: 1 + random.integers(4)]]
         text = "" if modality == "image" else " ".join(words)
-        name = f"small/{number}.png"
-        if modality == "text":
-            found.append(item(text))
-        elif (folder / name).exists():
-            found.append(item(text, ImageFile(folder, name)))
-        else:
-            found.append(item(text, picture(folder, name, (32, 32), 1000 + number)))
+        which = number // 2 if modality == "image+text" else number
+        name = f"small/{which}.png"
+        image = None
+        if modality != "text":
+            known = (folder / name).exists()
+            image = ImageFile(folder, name) if known else picture(folder, name, (32, 32), 1000 + which)
+        asked = (_FIND, _NAME, "")[number % 3]
+        found.append(_asked(asked, text, image) if asked else item(text, image))
     return found
 
 
@@ -225,7 +241,7 @@ def regions(folder: Path, text: str) -> dict[str, Regional]:
 
     Args:
         folder: for the images.
-        text: of the items; blank where they are images alone. With one, boxes have an item in the form of SCaR.
+        text: of the items; blank where they are images alone. With one, boxes have items in the form of SCaR.
     """
     size = (256, 192)
     image = _blocks(folder, "region.png", size, seed=100, upright=False)
@@ -250,11 +266,50 @@ def regions(folder: Path, text: str) -> dict[str, Regional]:
         if text:
             pairs.append(Pair("text", items[1], item(_RED, image, both[0])))
         if text and kind == "box":
-            asked, sentence = "Find the caption that best describes it.", "Referring object bbox: [16, 16, 96, 96]"
-            prompt = f"{IMAGE_MARK}\n{asked}\n{sentence}"
-            items.append(Item(prompt, sentence, asked, image, both[0], region_text=f"\n{sentence}"))
-        found[kind] = Regional(items, pairs)
+            sentence = "Referring object bbox: [16, 16, 96, 96]"
+            prompt = f"{IMAGE_MARK}\n{_CAPTION}\n{sentence}"
+            instructed = Item(prompt, sentence, _CAPTION, image, both[0], region_text=f"\n{sentence}")
+        else:
+            instructed = replace(_asked(_CAPTION, text, image), region=both[0])
+        # Of one sentence: only the region as an input of its own can tell them apart.
+        other = replace(instructed, region=both[1])
+        items += [instructed, other]
+        pairs.append(Pair("region", instructed, other))
+        found[kind] = Regional(items, pairs, partial(_many_regions, folder, text, kind, (image, another), size))
     return found
+
+
+def _many_regions(
+    folder: Path, text: str, kind: str, images: Sequence[ImageFile], size: tuple[int, int], count: int
+) -> list[Item]:
+    """Items of one text and few images: only their regions are all unlike."""
+    import numpy as np
+
+    random = np.random.default_rng(11)
+    found = []
+    for number in range(count):
+        x, y = (int(random.integers(0, side - 32)) for side in size)
+        width, height = (int(side) for side in random.integers(8, 32, 2))
+        ends = Point(x, y), Point(x + width, y + height)
+        region: Region
+        if kind == "box":
+            region = Box(x, y, x + width, y + height)
+        elif kind == "point":
+            region = ends[0]
+        elif kind == "points":
+            region = Points(ends)
+        else:
+            region = _mask(folder, f"masks/{number}.png", size, (x, y, x + width, y + height))
+        image = images[number % len(images)]
+        asked = number % 3 == 1
+        found.append(replace(_asked(_CAPTION, text, image) if asked else item(text, image), region=region))
+    return found
+
+
+def _asked(instruction: str, text: str, image: ImageFile | None) -> Item:
+    """An item with an instruction."""
+    ahead = "" if image is None else f"{IMAGE_MARK}\n"
+    return Item(f"{ahead}{instruction} {text}".rstrip() + "\n", text, instruction, image)
 
 
 def item(text: str, image: ImageFile | None = None, region: Region | None = None) -> Item:
@@ -311,6 +366,14 @@ def _saved(folder: Path, name: str, pixels: NDArray[np.uint8], orientation: int 
     return ImageFile(folder, name)
 
 
+def _packed(folder: Path, name: str, level: int) -> ImageFile:
+    """One picture, in a file whose bytes depend on how hard it was packed."""
+    import PIL.Image
+
+    PIL.Image.fromarray(_halves(np_seed=77)).save(folder / name, compress_level=level)
+    return ImageFile(folder, name)
+
+
 def _own_file(image: ImageFile) -> ImageFile:
     """What an image shows, in a file of its own, called after its pixels."""
     pixels = image.rgb()
@@ -324,5 +387,6 @@ def _mask(folder: Path, name: str, size: tuple[int, int], corners: tuple[int, in
 
     mask = PIL.Image.new("L", size)
     mask.paste(255, corners)
+    (folder / name).parent.mkdir(exist_ok=True)
     mask.save(folder / name)
     return Mask(ImageFile(folder, name, upright=False))

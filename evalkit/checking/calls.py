@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,11 @@ SIDES: tuple[Side, Side] = ("query", "candidate")
 ITEMS_ALONE, RESULTS_ALONE = "items left alone", "results left alone"
 BATCH, CALL, FILE = "batch", "call", "file"
 """What a vector fails with that depends on its batch, on the call, or on the file alone, wherever it shows."""
-SHARED = (BATCH, CALL, FILE)
+SHAPE, FINITE, LENGTH = "shape", "finite", "unit length"
+"""What a run refuses a vector for."""
+SHARED = (BATCH, CALL, FILE, SHAPE, FINITE, LENGTH)
 _WATCHED = 4  # results of how many calls must stay as they are
+_LARGE = 32  # rows of a result that is watched for good: few are as large, and some arrays are used for such alone
 
 Vectors = dict[Side, "NDArray[np.float32]"]
 
@@ -37,8 +40,7 @@ class Fault(Exception):  # noqa: N818 - the embedder's, not evalkit's
     """What an embedder did wrong in one call.
 
     Attributes:
-        label: the check that it concerns: ``shape``, ``finite``, ``unit length``, one of :data:`SHARED`, or what
-            is left alone.
+        label: the check that it concerns: one of :data:`SHARED`, what is left alone, or what was raised.
         detail: what was found.
     """
 
@@ -76,6 +78,7 @@ class Calls:
         self._facts: dict[ImageFile, ImageFacts] = {}
         self._pixels: dict[ImageFile, Image] = {}
         self._results: deque[_Result] = deque(maxlen=_WATCHED)
+        self._large: list[_Result] = []
 
     @property
     def embedder(self) -> Embedder:
@@ -107,7 +110,7 @@ class Calls:
         except EmbedderError as error:
             raise Fault(_label(raw, (len(items), self.info.dimension)), str(error)) from error
         self.dtype = str(raw.dtype)
-        self._results.append(_Result(raw, raw.copy()))
+        (self._large if len(items) >= _LARGE else self._results).append(_Result(raw, raw.copy()))
         return np.array(vectors)
 
     def known(self, item: Item) -> Item:
@@ -166,9 +169,10 @@ class Calls:
     def _look_at_results(self) -> None:
         import numpy as np
 
-        for result in self._results:
+        for result in (*self._results, *self._large):
             if not np.array_equal(result.returned, result.copied, equal_nan=True):
                 self._results.clear()
+                self._large.clear()
                 raise Fault(
                     RESULTS_ALONE,
                     "a later call wrote into the array that an earlier one had returned: return a new one each time",
@@ -179,10 +183,31 @@ def _label(raw: Any, shape: tuple[int, int]) -> str:
     """Which check an array that a run refuses belongs to."""
     import numpy as np
 
-    if not isinstance(raw, np.ndarray) or raw.dtype.kind != "f" or raw.shape != shape:
-        return "shape"
+    from evalkit.encoding.contract import is_array
+
+    if not is_array(raw) or raw.dtype.kind != "f" or raw.shape != shape:
+        return SHAPE
     with np.errstate(over="ignore"):
-        return "unit length" if np.isfinite(raw.astype(np.float32)).all() else "finite"
+        return LENGTH if np.isfinite(raw.astype(np.float32)).all() else FINITE
+
+
+def own_words(embedder: Embedder) -> list[str]:
+    """What is wrong with what an embedder says of how it computes, which a run asks for once it has embedded."""
+    faults = []
+    for name in ("computing", "images_encoded"):
+        if not hasattr(type(embedder), name) and name not in getattr(embedder, "__dict__", {}):
+            continue
+        try:
+            said: Any = getattr(embedder, name)
+            if name == "images_encoded":
+                int(said)
+            elif not isinstance(said, Mapping) or not all(isinstance(key, str) for key in said):
+                faults.append(f"computing is {said!r}, not a mapping of text by name")
+        except (TypeError, ValueError):
+            faults.append(f"{name} is {said!r}, not a whole number")
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the embedder's, as in a call
+            faults.append(f"{name} raises {type(error).__name__}: {error}")
+    return faults
 
 
 def on_both_sides(test: Callable[[Side], tuple[bool | None, str]]) -> tuple[bool | None, str]:
@@ -267,18 +292,30 @@ def compared(
         f"{way}: {len(wrong)} of {len(items)} vectors are others, 1 - cosine up to {furthest:.1e} "
         f"(allowed {allowed:g}), at {named(items[worst])}"
     )
-    raise Fault(label, detail + _why(first, ways[way], wrong, allowed))
+    # What one call makes in order, and the same one again does not, has another cause.
+    raise Fault(label, detail + (_why(first, ways[way], wrong, allowed) if label == BATCH else ""))
 
 
 def _why(first: NDArray[np.float32], second: NDArray[np.float32], wrong: NDArray[np.int64], allowed: float) -> str:
-    """The likely reason, where it shows: each wrong row is another item's."""
+    """The likely reason, where it shows: each wrong row is another item's, and none is gone."""
     import numpy as np
 
     if len(wrong) < 2:
         return ""
     nearest = (second[wrong].astype(np.float64) @ first.astype(np.float64).T).argmax(axis=1)
     exchanged = apart(first[nearest], second[wrong]) <= allowed
-    return "; they are the vectors of other items of the batch: the order is lost" if exchanged.all() else ""
+    # Where something is forgotten or kept under too little, several items get one vector; an order has all of them.
+    if not exchanged.all() or _unlike(second, allowed) < _unlike(first, allowed):
+        return ""
+    return "; they are the vectors of other items of the batch: the order is lost"
+
+
+def _unlike(vectors: NDArray[np.float32], allowed: float) -> int:
+    """How many of them are unlike all that come before them."""
+    import numpy as np
+
+    cosines = vectors.astype(np.float64) @ vectors.astype(np.float64).T
+    return int((np.tril(cosines >= 1 - allowed, -1).sum(axis=1) == 0).sum())
 
 
 def named(item: Item) -> str:

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evalkit.check_calls import CHANGE, FILE, Calls, Fault, apart, compared, moved, named
-from evalkit.check_items import Instructed, Pair, Regional, Twins
+from evalkit.checking.batches import largest
+from evalkit.checking.calls import CHANGE, FILE, Calls, Fault, apart, compared, moved, named
+from evalkit.checking.items import Instructed, Pair, Regional, Twins
 from evalkit.embedders.base import BATCH_TOLERANCE
 from evalkit.items import Item, Side
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+_MOST_REGIONS = 40  # in a batch: a region may cost as much as its image, and there are four kinds of them
 
 
 def told_apart(pair: Pair, one: NDArray[np.float32], other: NDArray[np.float32], noise: float) -> tuple[bool, str]:
@@ -58,6 +61,14 @@ def with_instruction(calls: Calls, given: Instructed, side: Side) -> tuple[bool,
                 f"another instruction does not move the vector, although {named(given.whole[0])} has that of its "
                 "prompt: it is kept by the text alone, or the instruction that comes first is taken for all"
             )
+    if given.files is not None:
+        one, another, alike, again = (calls.vectors([item], side)[0] for item in given.files)
+        least = max(CHANGE, 2 * noise)
+        if moved(one, again) <= least < moved(another, alike):
+            return False, (
+                f"{named(given.files[1])}, after another instruction: another vector than that of a file with the same "
+                "pixels, although with the first instruction both have one: it is kept by the image alone"
+            )
     return True, "; ".join(told)
 
 
@@ -92,10 +103,10 @@ def copied_file(calls: Calls, items: tuple[Item, Item], side: Side) -> tuple[boo
     )
 
 
-def region(calls: Calls, given: Regional, side: Side) -> tuple[bool, str]:
+def region(calls: Calls, given: Regional, side: Side, batch_tokens: int) -> tuple[bool, str]:
     """A region moves the vector, another one moves it otherwise, image and text beside it still count.
 
-    All that alone as in a batch.
+    All that alone as in a batch, beside an instruction as without one.
     """
     import numpy as np
 
@@ -105,12 +116,16 @@ def region(calls: Calls, given: Regional, side: Side) -> tuple[bool, str]:
     detail = f"components move by {seen:.1e} with a region, by {other:.1e} with another one (at least {least:.0e})"
     if min(seen, other) <= least:
         return False, detail
+    known = dict(zip(given.items, rows, strict=True))
     for pair in given.pairs:
-        passed, said = told_apart(pair, rows[1], calls.vectors([pair.other], side)[0], again)
+        another = known[pair.other] if pair.other in known else calls.vectors([pair.other], side)[0]
+        passed, said = told_apart(pair, known[pair.one], another, again)
         if not passed:
-            return False, f"beside a region, {said}"
+            beside = "an instruction" if pair.what == "region" else "a region"
+            return False, f"beside {beside}, {said}"
     together = calls.vectors(given.items, side)
     compared(np.stack(rows), {"together in one batch": together}, given.items)
+    largest(calls, given.many, side, batch_tokens, _MOST_REGIONS)
     return True, detail
 
 

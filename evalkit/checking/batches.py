@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from evalkit.check_calls import CALL, REPEAT_TOLERANCE, Calls, compared, named
+from evalkit.checking.calls import CALL, REPEAT_TOLERANCE, Calls, compared, named
 from evalkit.items import IMAGE_MARK, Item, Side
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ def small(
     return True, compared(first, ways, items)
 
 
-def largest(calls: Calls, many: Callable[[int], list[Item]], side: Side, batch_tokens: int) -> tuple[bool | None, str]:
+def largest(
+    calls: Calls, many: Callable[[int], list[Item]], side: Side, batch_tokens: int, most: int = _PLANNED
+) -> tuple[bool | None, str]:
     """The largest batch that a run would make, every row of it compared with its vector in smaller batches.
 
     Every second row is one and the same item, so that a mean over the batch is far from any vector of it. The
@@ -73,10 +75,11 @@ def largest(calls: Calls, many: Callable[[int], list[Item]], side: Side, batch_t
         many: makes as many items as are asked for, all unlike and of like cost.
         side: of all of them.
         batch_tokens: the budget of a batch.
+        most: items in a batch, where they are dear.
     """
     import numpy as np
 
-    size = _largest_size(calls, many(_SAMPLE), batch_tokens)
+    size = min(_largest_size(calls, many(_SAMPLE), batch_tokens), most)
     if size == 1:
         return None, f"not applicable: one item fills a budget of {batch_tokens:,} tokens"
     items = many(size // 2 + 2)
@@ -155,6 +158,8 @@ def _as_large_as_memory(
     while True:
         # The last row and every second one from the first are unlike all others, so that no two neighbours are alike.
         rows = [len(items) - 1 if row % 2 and row < size - 1 else (row + 1) // 2 for row in range(size)]
+        if side == "candidate":  # not what the queries were: what is written into their array then shows
+            rows.reverse()
         try:
             return rows, calls.vectors([items[row] for row in rows], side)
         except Exception as error:

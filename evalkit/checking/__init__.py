@@ -1,0 +1,1 @@
+"""What `evalkit check` embeds, and what it looks at."""
