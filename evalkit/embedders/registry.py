@@ -391,10 +391,15 @@ def _places(spec: ModelSpec) -> list[Path]:
 
 
 def _place(text: str) -> Path | None:
-    """The file or folder that a text names; ``None`` where it names none."""
+    """The file or folder that a text names; ``None`` where it names none, or one that all of this goes on in.
+
+    A folder that holds the current one holds what the run writes, too, and would be another one every time.
+    """
     try:
         place = Path(text).expanduser()
-        return place if text and (place.is_file() or place.is_dir()) else None
+        if not text or Path.cwd().is_relative_to(place.resolve()):
+            return None
+        return place if place.is_file() or place.is_dir() else None
     except (OSError, ValueError, RuntimeError):  # too long, a NUL, no such user
         return None
 

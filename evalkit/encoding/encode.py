@@ -209,7 +209,7 @@ class Encoder:
         Raises:
             StaleVectorsError: they are not what was kept; with ``--rebuild-store`` the vectors are taken out instead.
         """
-        if self._probed or self.trust_store or not self.store.writable:
+        if self._probed or self.trust_store or not self.store.writable or "text" not in self.loaded.info.modalities:
             return
         self._probed = True
         sides: tuple[Side, Side] = ("query", "candidate")

@@ -11,6 +11,7 @@ from builders import site_packages
 
 from evalkit.embedders.registry import LoadedEmbedder, load_embedder, parse_model
 from evalkit.embedders.sources import digest_content
+from evalkit.errors import EmbedderError
 
 INFO = "from evalkit.embedders.base import EmbedderInfo\n"
 CLASS = """
@@ -200,3 +201,23 @@ def test_a_folder_is_its_files_and_their_names(tmp_path):
     (folder / "b").symlink_to(folder / "a" / "v")
     found.append(digest_content(folder))
     assert len(set(found)) == len(found)
+
+
+def test_the_folder_that_all_of_it_goes_on_in_is_no_checkpoint(tmp_path, monkeypatch):
+    """It holds what the run writes: each run would be another one."""
+    monkeypatch.chdir(tmp_path)
+    mine = tmp_path / "mine.py"
+    mine.write_text(INFO + CLASS)
+    before = [fingerprint(mine, f"?ckpt={option}") for option in (".", "/", tmp_path)]
+    (tmp_path / "runs").write_text("written by a run")
+    assert [fingerprint(mine, f"?ckpt={option}") for option in (".", "/", tmp_path)] == before
+
+
+def test_a_checkpoint_that_changes_while_it_is_loaded_is_refused(tmp_path):
+    mine, weights = tmp_path / "mine.py", tmp_path / "w.npy"
+    weights.write_bytes(b"1")
+    mine.write_text(
+        INFO + CLASS.replace("        self.info", "        open(ckpt, 'ab').write(b'2')\n        self.info")
+    )
+    with pytest.raises(EmbedderError, match=r"w\.npy changed while it was loaded: load it again"):
+        fingerprint(mine, f"?ckpt={weights}")
