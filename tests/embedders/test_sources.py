@@ -217,7 +217,10 @@ def test_a_checkpoint_that_changes_while_it_is_loaded_is_refused(tmp_path):
     mine, weights = tmp_path / "mine.py", tmp_path / "w.npy"
     weights.write_bytes(b"1")
     mine.write_text(
-        INFO + CLASS.replace("        self.info", "        open(ckpt, 'ab').write(b'2')\n        self.info")
+        INFO
+        + CLASS.replace(
+            "        self.info", "        __import__('pathlib').Path(ckpt).write_bytes(b'22')\n        self.info"
+        )
     )
     with pytest.raises(EmbedderError, match=r"w\.npy changed while it was loaded: load it again"):
         fingerprint(mine, f"?ckpt={weights}")
