@@ -61,7 +61,6 @@ class ModelPage:
         weaknesses: likewise below.
         command: that measured it; ``None`` for a published entry.
         provenance: names and texts of a measured entry.
-        packages: versions of libraries.
         signatures: task and line.
         sources: of a published entry: text and address or ``None``.
         records: other published numbers: source as HTML, group, value.
@@ -80,7 +79,6 @@ class ModelPage:
     weaknesses: tuple[Against, ...]
     command: str | None
     provenance: tuple[tuple[str, str], ...]
-    packages: tuple[tuple[str, str], ...]
     signatures: tuple[tuple[str, str], ...]
     sources: tuple[tuple[str, str | None], ...]
     records: tuple[tuple[Markup, str, str], ...]
@@ -114,9 +112,6 @@ def model_page(board: Board, entry: Entry, median: Mapping[str, float], pages: C
         weaknesses=tuple(against for value, against in far[:_MOST] if value < 0),
         command=command(run, board.cards) if run else None,
         provenance=provenance(run) if run else (),
-        packages=tuple((shown(name), shown(at)) for name, at in sorted(run.environment.packages.items()))
-        if run
-        else (),
         signatures=tuple(_signatures(board, entry)),
         sources=tuple((shown(source.title), outside(source.url)) for source in entry.sources),
         records=tuple((link(s.title, outside(s.url)), shown(group), percent(v)) for s, group, v in entry.other_records),

@@ -101,7 +101,9 @@ def _conditions(run: Manifest) -> list[tuple[str, str]]:
     """Under which the vectors were made: several values where they were not all made under the same."""
     if not run.conditions:  # of an early version, which records the last command's alone
         environment = run.environment
-        return [("Python", environment.python), ("System", environment.system), ("Device", environment.device)]
+        libraries = ", ".join(f"{name} {number}" for name, number in sorted(environment.packages.items()))
+        found = [("Python", environment.python), ("System", environment.system), ("Device", environment.device)]
+        return [*found, ("Libraries", libraries or MISSING)]
     said = together([*run.conditions.values()])
     names = {name for one in run.conditions.values() for name in one.packages}
     libraries = ", ".join(f"{name} {said[name]}" for name in sorted(names))
