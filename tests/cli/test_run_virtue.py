@@ -77,7 +77,7 @@ def test_the_five_scar_tasks(data: Path, virtue_folder: Path, tmp_path: Path) ->
         assert (file.parent / "run.json").read_bytes() == before
         again = [clock["images_encoded"] for clock in json.loads(file.read_text())["tasks"].values()]
         assert again[0] == 2
-        assert set(again[1:]) == {0}, "of each kind a few, once a run"
+        assert set(again[1:]) <= {0, 1}, "of each kind one, and a few of the first task"
 
 
 def test_parts_of_an_image_are_not_taken_for_each_other(data: Path, virtue_folder: Path, tmp_path: Path) -> None:
