@@ -53,7 +53,8 @@ def make(folder: Path, changed: float) -> None:
     """A run on disk."""
     results = []
     for card in CARDS:
-        line = f"task:{card.name}@{card.version}|n:{card.queries}|data:0|prompts:0|pool:0|metric:0|prompting:-"
+        asked = f"n:{card.queries}|data:0|prompts:0|pool:0|metric:0|exif:apply|dedup:content|prompting:-"
+        line = f"task:{card.name}@{card.version}|{asked}"
         samples = table(card, changed, line)
         write_samples(folder / f"samples/{card.name}.parquet", samples)
         scores = samples["score"].to_numpy()

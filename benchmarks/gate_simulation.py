@@ -49,7 +49,9 @@ def scores(disagree: float, drop: float, draw: np.random.Generator) -> tuple[np.
 
 def number(card: TaskCard, found: np.ndarray) -> Number:
     samples = Samples(IDS, found, np.arange(QUERIES))
-    return Number(card.name, card.suite, card.meta_task, card.distribution, float(found.mean()), samples=samples)
+    line = f"task:{card.name}@{card.version}|n:{len(found)}|data:0|prompts:0|pool:0|metric:0|exif:apply|dedup:content"
+    facts = (card.name, card.suite, card.meta_task, card.distribution)
+    return Number(*facts, float(found.mean()), signature=f"{line}|prompting:-", samples=samples)
 
 
 def gate(disagree: float, drops: dict[str, float], draw: np.random.Generator, seed: int):

@@ -81,6 +81,13 @@ def images_of(card: TaskCard) -> list[str]:
     return [f"{int(place / (3.2 if card.suite == 'scar' else 1))}.jpg" for place in range(card.queries)]
 
 
+def signature_of(card: TaskCard) -> str:
+    """All that says what was asked, the same for every model."""
+    prompting = "native" if card.meta_task == "visual-interactive" else "-"
+    asked = "data:0|prompts:0|pool:0|metric:0|exif:apply|dedup:content"
+    return f"task:{card.name}@{card.version}|n:{card.queries}|{asked}|prompting:{prompting}"
+
+
 def result_of(card: TaskCard, scores: NDArray[np.float64]) -> TaskResult:
     ranking, images = ranking_of(scores), where_shared(clusters_of(images_of(card)))
     found = {metric.name: asdict(measure(metric, ranking, images=images)) for metric in METRICS}
@@ -96,7 +103,7 @@ def result_of(card: TaskCard, scores: NDArray[np.float64]) -> TaskResult:
         n_candidates=card.candidates,
         prompting="native" if card.meta_task == "visual-interactive" else None,
         metrics={name: MetricResult(**{k: v for k, v in one.items() if k != "metric"}) for name, one in found.items()},
-        signature=f"task:{card.name}@{card.version}",
+        signature=signature_of(card),
         samples=f"samples/{card.name}.parquet",
     )
 
@@ -154,7 +161,7 @@ def table_of(card: TaskCard, scores: NDArray[np.float64]) -> pa.Table:
             "image": images_of(card),
             "text": ["Which caption fits?"] * n,
         }
-    ).replace_schema_metadata({"evalkit.signature": f"task:{card.name}@{card.version}"})
+    ).replace_schema_metadata({"evalkit.signature": signature_of(card)})
 
 
 @contextmanager
