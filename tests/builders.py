@@ -113,12 +113,16 @@ def site_packages(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 
 
 def evalkit(
-    *args: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None, **options: Any
+    *args: str | Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout: float = 300,
+    **options: Any,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command line in a process of its own."""
     command = [sys.executable, "-c", "from evalkit.cli import main; main()", *map(str, args)]
     return subprocess.run(
-        command, env=os.environ | dict(env or {}), cwd=cwd, capture_output=True, text=True, timeout=300, **options
+        command, env=os.environ | dict(env or {}), cwd=cwd, capture_output=True, text=True, timeout=timeout, **options
     )
 
 
@@ -171,4 +175,6 @@ class Demonstration:
 
 def demonstrate(folder: Path) -> Demonstration:
     """Run the demo of :data:`DEMO_SIZE` queries a task, on the CPU."""
-    return Demonstration(folder, evalkit("demo", "--out", folder, "--size", str(DEMO_SIZE), "--device", "cpu"))
+    return Demonstration(
+        folder, evalkit("demo", "--out", folder, "--size", str(DEMO_SIZE), "--device", "cpu", timeout=1200)
+    )

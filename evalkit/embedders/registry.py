@@ -12,7 +12,8 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -97,6 +98,16 @@ class _Beside:
 
     folder: str = ""
     users: UsersModules = field(default_factory=UsersModules)
+    loading: bool = False
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """While a model is being loaded: others that it is made of do not take its place."""
+        before, self.loading = self.loading, True
+        try:
+            yield
+        finally:
+            self.loading = before
 
 
 _beside = _Beside()
@@ -168,13 +179,17 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
         raise UsageError(f"device {device!r} is not known: use auto, cpu, cuda or cuda:I")
     known = families()
     file = Path(spec.source) if spec.source.endswith(".py") and spec.source not in known else None
-    users = _leave_alone(None if file is None else str(file.resolve().parent))
+    if spec.source in known or _beside.loading:  # also one that another one is made of
+        users = _beside.users
+    else:
+        users = _leave_alone(None if file is None else str(file.resolve().parent))
     factory: Callable[..., Any]
     if spec.source in known:
         factory = _imported(known[spec.source])
         arguments = [spec.target] if spec.target else []
     else:
-        factory, arguments = _class_of(spec), []
+        with _beside.busy():
+            factory, arguments = _class_of(spec), []
     parameters = inspect.signature(factory).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     takes_path = "path" in parameters
@@ -196,8 +211,9 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
     places = _places(spec)
     before = [facts_of(place) for place in places]
     try:
-        embedder = factory(*arguments, **keywords)
-        info = embedder.info
+        with _beside.busy():
+            embedder = factory(*arguments, **keywords)
+            info = embedder.info
     except (UsageError, EmbedderError):
         raise
     except BaseException as error:
@@ -214,7 +230,7 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
             raise EmbedderError(f"model {spec.text!r}: {part!r} is no name or revision: printable, without |")
     own = "" if _is_lent(info.fingerprint, factory, spec.source in known) else info.fingerprint
     named = sys.modules.get(_module_name(file)) if file is not None else sys.modules.get(spec.source)
-    brought = [*users.brought, *([named] if named is not None and spec.source not in known else [])]
+    brought = [] if spec.source in known else [*users.brought, *([named] if named is not None else [])]
     fingerprint = _fingerprint(factory, own, info, spec, brought)
     torch = imports_torch(factory, brought)
     # Whose content was digested just now has to be what was loaded before.

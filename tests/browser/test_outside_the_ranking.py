@@ -24,12 +24,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         scores = {task: coins(task, chance, digit) for task in EXAMPLE}
         place, made = save(folder / "runs", name, scores, samples=name != "cheat", digit=str(digit))
         if name == "elsewhere":
-            moved = tuple(
-                task.model_copy(update={"signature": f"{task.signature}|data:0123456789ab"}) for task in made.tasks
-            )
+            lines = {
+                task.task: (task.signature or "").replace("|data:0|", "|data:0123456789ab|") for task in made.tasks
+            }
+            moved = tuple(task.model_copy(update={"signature": lines[task.task]}) for task in made.tasks)
             (place / "run.json").write_text(made.model_copy(update={"tasks": moved}).model_dump_json(by_alias=True))
             for task in EXAMPLE:
-                sign(place / f"samples/{task}.parquet", f"task:{task}@1|data:0123456789ab")
+                sign(place / f"samples/{task}.parquet", lines[task])
     report([folder / "runs"], folder / "site", choices=Choices(published=False))
     return folder / "site"
 

@@ -85,7 +85,7 @@ def test_random_never_changes():
     expected = np.array([int.from_bytes(drawn[2 * at : 2 * at + 2], "little") - 32767.5 for at in range(4)])
     assert vector.tolist() == pytest.approx(expected / np.sqrt((expected**2).sum()), abs=1e-7)
     assert vector.tolist() == pytest.approx([0.745830595, -0.588070393, 0.136767775, 0.281433016], abs=1e-7)
-    assert Random(seed=7, dimension=4).info.fingerprint == "random-1-7-4"
+    assert Random(seed=7, dimension=4).info.fingerprint == "evalkit random-1-7-4"
 
 
 @pytest.mark.parametrize(

@@ -224,3 +224,19 @@ def test_a_checkpoint_that_changes_while_it_is_loaded_is_refused(tmp_path):
     )
     with pytest.raises(EmbedderError, match=r"w\.npy changed while it was loaded: load it again"):
         fingerprint(mine, f"?ckpt={weights}")
+
+
+def test_a_model_may_be_made_of_others(tmp_path):
+    """That it loads itself, also from files: none of them takes its place."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "helper.py").write_text("name = 'other'\n")
+    (tmp_path / "other" / "inner.py").write_text(f"{INFO}import helper\n{CLASS}")
+    (tmp_path / "helper.py").write_text("name = 'mine'\n")
+    made = f"load_embedder(parse_model({str(tmp_path / 'other' / 'inner.py')!r} + ':Mine'), 'cpu')"
+    lines = [f"        self.inner = {made}", "        load_embedder(parse_model('random'), 'cpu')", "        self.info"]
+    mine = tmp_path / "mine.py"
+    imports = "import helper\nfrom evalkit.embedders.registry import load_embedder, parse_model\n"
+    mine.write_text(INFO + imports + CLASS.replace("        self.info", "\n".join(lines)))
+    before = fingerprint(mine)
+    (tmp_path / "helper.py").write_text("name = 'another'\n")
+    assert fingerprint(mine) != before
