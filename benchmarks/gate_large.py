@@ -19,10 +19,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from evalkit.results import Environment, Manifest, MetricResult, ModelRecord, Settings, TaskResult, json_bytes
-from evalkit.samples import clusters_of, where_shared, write_samples
-from evalkit.stats import effective_queries, wilson
-from evalkit.task import TaskCard, select_tasks
+from evalkit.files import json_bytes
+from evalkit.runs.manifest import Environment, Manifest, MetricResult, ModelRecord, Settings, TaskResult
+from evalkit.runs.samples import clusters_of, where_shared, write_samples
+from evalkit.scoring.stats import effective_queries, wilson
+from evalkit.suites.card import TaskCard
+from evalkit.suites.selecting import select_tasks
 
 CARDS = select_tasks(["all"])
 WORDS = ["a", "the", "red", "dog", "street", "behind", "left", "small", "two", "horse", "of", "with"]

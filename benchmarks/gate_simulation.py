@@ -24,12 +24,13 @@ from pathlib import Path
 
 import numpy as np
 
-from evalkit.compare import compare
-from evalkit.gate import judge
-from evalkit.gateconfig import GateConfig
-from evalkit.samples import Samples
-from evalkit.sides import Number, Side
-from evalkit.task import TaskCard, select_tasks
+from evalkit.regression.compare import compare
+from evalkit.regression.config import GateConfig
+from evalkit.regression.gate import judge
+from evalkit.regression.sides import Number, Side
+from evalkit.runs.samples import Samples
+from evalkit.suites.card import TaskCard
+from evalkit.suites.selecting import select_tasks
 
 QUERIES, RIGHT = 1000, 0.6
 IDS = tuple(f"{number:016x}" for number in range(QUERIES))

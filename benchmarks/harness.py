@@ -105,8 +105,9 @@ def evalkit_side(folder: Path) -> float:
     from evalkit.encoding.encode import Encoder
     from evalkit.encoding.store import VectorStore
     from evalkit.evaluate import evaluate
-    from evalkit.results import Settings
-    from evalkit.task import DataFolder, select_tasks
+    from evalkit.runs.manifest import Settings
+    from evalkit.suites.selecting import select_tasks
+    from evalkit.suites.task import DataFolder
 
     loaded = load_embedder(parse_model(f"{Path(__file__)}:Made"))
     with VectorStore(folder / "vectors.sqlite") as store:
@@ -193,7 +194,7 @@ def main() -> None:
             importlib.import_module(module)  # imports are not what is measured
         from evalkit.encoding.imageindex import ImageIndex
         from evalkit.encoding.store import VectorStore
-        from evalkit.task import all_cards
+        from evalkit.suites.selecting import all_cards
 
         all_cards()
         reading = Reading()

@@ -24,24 +24,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from evalkit.files import json_bytes
 from evalkit.leaderboard.downloads import badges, exports, feed
 from evalkit.leaderboard.numbers.assemble import boards
-from evalkit.leaderboard.published import rows as published
-from evalkit.metrics import METRICS, measure
-from evalkit.ranking import Ranking
-from evalkit.results import (
-    Environment,
-    Manifest,
-    MetricResult,
-    ModelRecord,
-    Settings,
-    TaskResult,
-    averages,
-    find_runs,
-    json_bytes,
-)
-from evalkit.samples import clusters_of, where_shared
-from evalkit.task import TaskCard, select_tasks
+from evalkit.leaderboard.published import reported as published
+from evalkit.runs.folder import find_runs
+from evalkit.runs.manifest import Environment, Manifest, MetricResult, ModelRecord, Settings, TaskResult, averages
+from evalkit.runs.samples import clusters_of, where_shared
+from evalkit.scoring.metrics import METRICS, measure
+from evalkit.scoring.ranking import Ranking
+from evalkit.suites.card import TaskCard
+from evalkit.suites.selecting import select_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -94,7 +94,8 @@ def prepare(folder: Path, images: int, seed: int) -> None:
 
 def items_of(folder: Path) -> list[Item]:
     """The queries, in the order of the data."""
-    from evalkit.task import DataFolder, LoadOptions, select_tasks, suites
+    from evalkit.suites.selecting import select_tasks, suites
+    from evalkit.suites.task import DataFolder, LoadOptions
 
     (card,) = select_tasks(["SCaR/RefCOCOg"])
     return list(suites()[card.suite].load(card, DataFolder.at(folder), LoadOptions()).queries)

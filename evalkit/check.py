@@ -5,8 +5,8 @@ item alone (not to its neighbours in the batch, not to the batch's size or order
 was embedded before), and to all of its item. They take some hundreds of items of every modality that the
 embedder declares, made on the spot, so no data is needed.
 
-What is tried is in :mod:`evalkit.checking.batches` and :mod:`evalkit.checking.contents`, on what in
-:mod:`evalkit.checking.items`; here is in which order, and what is not tried any more once something else failed.
+What is tried is in :mod:`evalkit.checking.composition` and :mod:`evalkit.checking.contents`, on what in
+:mod:`evalkit.checking.probes`; here is in which order, and what is not tried any more once something else failed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.checking import batches, contents
-from evalkit.checking import items as made
+from evalkit.checking import composition as batches
+from evalkit.checking import contents
+from evalkit.checking import probes as made
 from evalkit.checking.calls import (
     BATCH,
     CHANGE,
@@ -33,8 +34,8 @@ from evalkit.checking.calls import (
     on_both_sides,
     own_words,
 )
-from evalkit.checking.items import MODALITIES, REGIONS
-from evalkit.checking.report import Finding, Report, Test
+from evalkit.checking.findings import Finding, Report, Test
+from evalkit.checking.probes import MODALITIES, REGIONS
 from evalkit.embedders.base import BATCH_TOLERANCE, LENGTH_TOLERANCE, Costed, Embedder, EmbedderInfo
 
 if TYPE_CHECKING:

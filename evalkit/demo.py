@@ -23,18 +23,18 @@ from evalkit.device import pick_device
 from evalkit.embedders.registry import parse_model
 from evalkit.errors import EvalkitError, ResultsError, UsageError
 from evalkit.evaluate import Job, Ran, evaluate_all
-from evalkit.files import read_file, write_atomically
+from evalkit.files import json_bytes, read_file, write_atomically
 from evalkit.leaderboard.numbers.counted import regions_by
 from evalkit.leaderboard.report import Choices, Reported, report
 from evalkit.miniature import SUITE
 from evalkit.miniature.write import LARGEST, MANIFEST, SIZE, write
 from evalkit.miniature.write import Manifest as Miniature
 from evalkit.progress import Progress
-from evalkit.results import Settings, json_bytes
-from evalkit.runfiles import samples_of
-from evalkit.samples import Samples, places
-from evalkit.stats import mean_over_tasks, paired_stratified_bootstrap, stratified_bootstrap
-from evalkit.task import DataFolder
+from evalkit.runs.manifest import Settings
+from evalkit.runs.runfiles import samples_of
+from evalkit.runs.samples import Samples, places
+from evalkit.scoring.stats import mean_over_tasks, paired_stratified_bootstrap, stratified_bootstrap
+from evalkit.suites.task import DataFolder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -100,7 +100,8 @@ def _devices(found: Diagnosis) -> None:
 def _plugins(found: Diagnosis) -> None:
     from evalkit.embedders.registry import families
     from evalkit.errors import EvalkitError
-    from evalkit.task import all_cards, plugins, suites
+    from evalkit.plugins import plugins
+    from evalkit.suites.selecting import all_cards, suites
 
     try:
         all_cards()

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit import __version__
-from evalkit.checkedregions import with_checked_regions
 from evalkit.device import device_name
 from evalkit.embedders.registry import LoadedEmbedder, ModelSpec, load_embedder
 from evalkit.encoding.batches import BATCH_TOKENS
+from evalkit.encoding.checkedregions import with_checked_regions
 from evalkit.encoding.conditions import Conditions, mixed
 from evalkit.encoding.encode import Encoder
 from evalkit.encoding.forward import EncodingStats
+from evalkit.encoding.given import prompted_task, prompting_of, require_modalities, rows_named
 from evalkit.encoding.imageindex import ImageIndex
 from evalkit.encoding.store import VectorStore
-from evalkit.environment import environment, without_places
 from evalkit.errors import (
     EvalkitError,
     ResultsError,
@@ -28,26 +28,20 @@ from evalkit.errors import (
     StoreError,
     TaskError,
 )
-from evalkit.files import inside
-from evalkit.given import load_task, prompted_task, prompting_of, require_modalities, rows_named
-from evalkit.metrics import METRICS, measure
+from evalkit.files import inside, json_bytes
 from evalkit.progress import Progress
-from evalkit.ranking import rank
-from evalkit.results import (
-    Failure,
-    Manifest,
-    MetricResult,
-    ModelRecord,
-    RunFolder,
-    Settings,
-    TaskResult,
-    json_bytes,
-)
-from evalkit.runfiles import samples_of
-from evalkit.samples import images_of, samples_table
-from evalkit.signature import signature
-from evalkit.task import DataFolder, Task, TaskCard
-from evalkit.timing import Clock, Timing
+from evalkit.runs.environment import environment, without_places
+from evalkit.runs.folder import RunFolder
+from evalkit.runs.manifest import Failure, Manifest, MetricResult, ModelRecord, Settings, TaskResult
+from evalkit.runs.runfiles import samples_of
+from evalkit.runs.samples import images_of, samples_table
+from evalkit.runs.signature import signature
+from evalkit.runs.timing import Clock, Timing
+from evalkit.scoring.metrics import METRICS, measure
+from evalkit.scoring.ranking import rank
+from evalkit.suites.card import TaskCard
+from evalkit.suites.selecting import load_task
+from evalkit.suites.task import DataFolder, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -224,7 +218,7 @@ def evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, settings
 
 
 def _evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, settings: Settings, clock: Clock) -> Evaluated:
-    task = load_task(card, folder, settings)
+    task = load_task(card, folder, settings.load_options)
     clock.lap("load_s")
     prompting = prompting_of(task, encoder.loaded, settings.prompting)
     with rows_named(task):

@@ -7,13 +7,14 @@ inside a folder that was downloaded leads wherever it likes.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import secrets
 import select
 import stat
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import WriteError
 
@@ -179,3 +180,8 @@ def leads_out(folder: Path, path: Path) -> bool:
         OSError: that cannot be found out.
     """
     return os.path.exists(path) and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def json_bytes(data: Any) -> bytes:
+    """JSON as evalkit writes it: indented, UTF-8, keys in the order of the schema, no NaN."""
+    return (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from evalkit.example import DATA as EXAMPLE
-from evalkit.task import DataFolder, LoadOptions, Task, select_tasks, suites
+from evalkit.suites.selecting import select_tasks, suites
+from evalkit.suites.task import DataFolder, LoadOptions, Task
 
 Columns = dict[str, list[Any]]
 

@@ -14,12 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from evalkit.metrics import METRICS, measure
-from evalkit.ranking import Ranking
-from evalkit.results import TaskResult, averages
-from evalkit.samples import Samples, clusters_of, where_shared
-from evalkit.sides import Number, Side
-from evalkit.task import TaskCard, select_tasks
+from evalkit.regression.sides import Number, Side
+from evalkit.runs.manifest import TaskResult, averages
+from evalkit.runs.samples import Samples, clusters_of, where_shared
+from evalkit.scoring.metrics import METRICS, measure
+from evalkit.scoring.ranking import Ranking
+from evalkit.suites.card import TaskCard
+from evalkit.suites.selecting import select_tasks
 
 LINE = (
     "task:{task}@1|n:{n}|data:d1|prompts:p1|pool:shared-10-x|metric:m|embedder:{model}|prompting:-|exif:apply|"

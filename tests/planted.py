@@ -12,7 +12,7 @@ import numpy as np
 
 from evalkit.embedders.base import EmbedderInfo
 from evalkit.items import Item, Side
-from evalkit.keys import content_digest
+from evalkit.items.keys import content_digest
 
 DIMENSION = 32
 

@@ -65,9 +65,9 @@ from evalkit.embedders.base import EmbedderInfo
 from evalkit.embedders.baselines import Constant, Random
 from evalkit.embedders.clip import Clip
 from evalkit.embedders.registry import load_embedder, parse_model
-from evalkit.images import ImageFacts
 from evalkit.items import Box, Item, Side
-from evalkit.keys import content_digest
+from evalkit.items.images import ImageFacts
+from evalkit.items.keys import content_digest
 
 TEXTS = frozenset({"text"})
 IMAGES = frozenset({"image"})

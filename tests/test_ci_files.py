@@ -13,7 +13,7 @@ import pytest
 import yaml
 from builders import EXAMPLE, run
 
-from evalkit.baseline import accept, history
+from evalkit.regression.baseline import accept, history
 
 ROOT = Path(__file__).parents[1]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
@@ -90,7 +90,7 @@ def test_the_action_passes_and_stops(model: str, code: int, verdict: str, place:
 
 
 BROKEN = """
-from evalkit.example.colours import Colours
+from evalkit.embedders.colours import Colours
 
 class Broken(Colours):
     def encode(self, items, side):

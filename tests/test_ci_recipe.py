@@ -17,8 +17,8 @@ import pytest
 import yaml
 from printed import missing
 
-from evalkit.gateconfig import GateConfig, read_config
-from evalkit.sides import read_side
+from evalkit.regression.config import GateConfig, read_config
+from evalkit.regression.sides import read_side
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/ci.md").read_text()

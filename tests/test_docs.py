@@ -18,7 +18,7 @@ from printed import missing
 import evalkit.cli
 from evalkit.demo import COMPARED, ENTRANTS
 from evalkit.example import DATA
-from evalkit.gateconfig import GateConfig
+from evalkit.regression.config import GateConfig
 
 ROOT = Path(__file__).parents[1]
 PAGES = [

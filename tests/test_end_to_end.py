@@ -20,9 +20,9 @@ from builders import DEMO_SIZE, Demonstration, demonstrate
 
 from evalkit.demo import ENTRANTS
 from evalkit.miniature import SUITE
-from evalkit.results import find_runs
-from evalkit.samples import read_samples
-from evalkit.stats import mean_over_tasks, stratified_bootstrap
+from evalkit.runs.folder import find_runs
+from evalkit.runs.samples import read_samples
+from evalkit.scoring.stats import mean_over_tasks, stratified_bootstrap
 
 GOLDEN = Path(__file__).parent / "golden" / "demo.json"
 KNOW_NOTHING = ("random", "constant")

@@ -35,12 +35,12 @@ from builders import (
     write,
 )
 
-from evalkit.environment import without_places
+from evalkit.encoding.given import row_of
 from evalkit.errors import ImageError, RegionError
-from evalkit.given import row_of
-from evalkit.images import ImageFile
 from evalkit.items import Mask
-from evalkit.task import DataFolder
+from evalkit.items.images import ImageFile
+from evalkit.runs.environment import without_places
+from evalkit.suites.task import DataFolder
 
 COLOURS = "evalkit.example.colours:Colours"
 SHAPES, ASKED, SEARCH, REGIONS = (
@@ -699,7 +699,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_others(faulty, tmp_path, capsy
 
 def test_another_packages_suite_that_fails_fails_its_task_alone(tmp_path, monkeypatch):
     source = """\
-from evalkit.task import read_cards
+from evalkit.suites.card import read_cards
 
 class Odd:
     name = "odd"

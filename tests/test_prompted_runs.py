@@ -18,15 +18,15 @@ from evalkit.embedders.base import EmbedderInfo
 from evalkit.embedders.baselines import Constant
 from evalkit.embedders.registry import LoadedEmbedder
 from evalkit.encoding.encode import Encoder
+from evalkit.encoding.given import prompted_task, prompting_of
 from evalkit.encoding.imageindex import ImageIndex
 from evalkit.encoding.store import VectorStore
 from evalkit.errors import ImageError, ItemError, RegionError, UsageError
 from evalkit.evaluate import encode_task
-from evalkit.given import prompted_task, prompting_of
-from evalkit.images import ImageFile
 from evalkit.items import Box, Mask, Point, Region
-from evalkit.prompting import MODES
-from evalkit.task import Task
+from evalkit.items.images import ImageFile
+from evalkit.items.prompting import MODES
+from evalkit.suites.task import Task
 
 REGIONS = "example/ShapeRegions"
 SCAR = "SCaR/RefCOCOg"

@@ -15,20 +15,19 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit import prompting
 from evalkit.embedders.registry import load_embedder, parse_model
 from evalkit.encoding.encode import Encoder
+from evalkit.encoding.given import prompted_task
 from evalkit.encoding.store import VectorStore
 from evalkit.evaluate import encode_task
-from evalkit.given import prompted_task
-from evalkit.items import Item, Mask
-from evalkit.metrics import precision_at_1
+from evalkit.items import Item, Mask, prompting
 from evalkit.miniature import SUITE
-from evalkit.miniature.rows import Example, examples
+from evalkit.miniature.taskrows import Example, examples
 from evalkit.miniature.write import write
-from evalkit.ranking import rank
-from evalkit.stats import mean_over_tasks, stratified_bootstrap, wilson
-from evalkit.task import DataFolder, LoadOptions, Task
+from evalkit.scoring.metrics import precision_at_1
+from evalkit.scoring.ranking import rank
+from evalkit.scoring.stats import mean_over_tasks, stratified_bootstrap, wilson
+from evalkit.suites.task import DataFolder, LoadOptions, Task
 from evalkit.terminal import with_interval
 from training.questions import KINDS, WITH_REGION, meant, region_of
 

@@ -15,17 +15,17 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit import prompting
-from evalkit.images import ImageFacts, ImageFile
-from evalkit.items import Box, Item, Mask, Point, Points, Region
+from evalkit.items import Box, Item, Mask, Point, Points, Region, prompting
+from evalkit.items.images import ImageFacts, ImageFile
 from evalkit.miniature import SUITE, draw
 from evalkit.miniature.drawings import Drawing, Picture
 from evalkit.miniature.examples import Example, in_turn
-from evalkit.miniature.rows import examples
+from evalkit.miniature.grammar import description, name
 from evalkit.miniature.scenes import SIDE, Scene, Thing
-from evalkit.miniature.words import description, name
+from evalkit.miniature.taskrows import examples
 from evalkit.miniature.write import contents
-from evalkit.task import DataFolder, LoadOptions, TaskCard
+from evalkit.suites.card import TaskCard
+from evalkit.suites.task import DataFolder, LoadOptions
 
 WITH_REGION = "visual-interactive"  # the meta-task whose queries have one
 KINDS = ("box", "point", "points", "mask")

@@ -23,8 +23,8 @@ from evalkit.embedders.virtue.language import IMAGE_TOKEN, LanguageStream, Vocab
 from evalkit.embedders.virtue.pictures import Pictures
 from evalkit.embedders.virtue.prompts import Prompt, grid, prompt_of
 from evalkit.embedders.virtue.segmentation import CONNECTOR, SegmentationStream, connector
-from evalkit.images import ImageFile
 from evalkit.items import Item, Region
+from evalkit.items.images import ImageFile
 from evalkit.miniature.drawings import Drawing
 from evalkit.miniature.scenes import SIDE
 from training.pixels import CLIP_MEAN, CLIP_STD, FRAMES, MERGE, PATCH, normalised, patches, restored, square

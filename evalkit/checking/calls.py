@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from evalkit.images import ImageFacts, ImageFile
+    from evalkit.items.images import ImageFacts, ImageFile
 
 REPEAT_TOLERANCE = 1e-6
 """Greatest 1 - cosine between two equal calls: nothing but the order of sums may differ."""

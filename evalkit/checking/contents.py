@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evalkit.checking.batches import largest
 from evalkit.checking.calls import CHANGE, FILE, Calls, Fault, apart, compared, moved, named
-from evalkit.checking.items import Instructed, Pair, Regional, Twins
+from evalkit.checking.composition import largest
+from evalkit.checking.probes import Instructed, Pair, Regional, Twins
 from evalkit.embedders.base import BATCH_TOLERANCE
 from evalkit.items import Item, Side
 

@@ -39,12 +39,12 @@ def accept(run: Path, reason: str, out: Path | None, force: bool) -> None:
     """
     from datetime import date
 
-    from evalkit.baseline import BASELINE, SAMPLES
-    from evalkit.baseline import accept as accept_run
     from evalkit.embedders.registry import folder_of
     from evalkit.errors import ResultsError, UsageError, WriteError
-    from evalkit.results import read_run
-    from evalkit.sides import one_run
+    from evalkit.regression.baseline import BASELINE, SAMPLES
+    from evalkit.regression.baseline import accept as accept_run
+    from evalkit.regression.sides import one_run
+    from evalkit.runs.folder import read_run
     from evalkit.terminal import one_line
 
     folder = one_run(run)
@@ -65,11 +65,11 @@ def accept(run: Path, reason: str, out: Path | None, force: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print its manifest as JSON.")
 def show(folder: Path, as_json: bool) -> None:
     """Show the numbers of a baseline, as evalkit run printed them."""
-    from evalkit.baseline import history as read
-    from evalkit.baseline import read_baseline
     from evalkit.cli.tables import run_summary
     from evalkit.errors import ResultsError, UsageError
-    from evalkit.task import all_cards
+    from evalkit.regression.baseline import history as read
+    from evalkit.regression.baseline import read_baseline
+    from evalkit.suites.selecting import all_cards
     from evalkit.terminal import json_text, one_line
 
     baseline = read(folder)
@@ -90,8 +90,8 @@ def show(folder: Path, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def history(folder: Path, as_json: bool) -> None:
     """List what was accepted when and why, the last one first."""
-    from evalkit.baseline import history as read
-    from evalkit.cli.verdicts import baseline_table
+    from evalkit.cli.comparison import baseline_table
+    from evalkit.regression.baseline import history as read
     from evalkit.terminal import json_text
 
     baseline = read(folder)

@@ -37,14 +37,14 @@ def command(
     import dataclasses
     from datetime import date
 
-    from evalkit.cli.verdicts import flips_table, gate_table
-    from evalkit.compare import compare
-    from evalkit.flips import flips
-    from evalkit.gate import judge
-    from evalkit.gateconfig import origin, read_config
-    from evalkit.sides import read_side
+    from evalkit.cli.comparison import flips_table, gate_table
+    from evalkit.regression.compare import compare
+    from evalkit.regression.config import origin, read_config
+    from evalkit.regression.flips import flips
+    from evalkit.regression.gate import judge
+    from evalkit.regression.sides import read_side
+    from evalkit.regression.verdicts.record import gate_json
     from evalkit.terminal import escaped_json, json_text
-    from evalkit.verdicts.record import gate_json
 
     chosen = read_config(config, {"allow": allow or None})
     sides = read_side(base), read_side(new)

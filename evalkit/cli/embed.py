@@ -55,15 +55,15 @@ def command(
 
     import numpy as np
 
-    from evalkit.checkedregions import checked_regions
     from evalkit.embedders.registry import load_embedder, parse_model
+    from evalkit.encoding.checkedregions import checked_regions
     from evalkit.encoding.encode import Encoder
     from evalkit.encoding.imageindex import ImageIndex
     from evalkit.encoding.store import VectorStore
     from evalkit.errors import ItemError
     from evalkit.files import write_atomically
-    from evalkit.itemfile import read_items
     from evalkit.items import Side, concerns
+    from evalkit.items.jsonl import read_items
     from evalkit.progress import Progress
     from evalkit.terminal import one_line
 

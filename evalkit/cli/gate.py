@@ -64,18 +64,18 @@ def command(
     from contextlib import suppress
     from datetime import date
 
-    from evalkit.cli.verdicts import gate_table
-    from evalkit.compare import compare
+    from evalkit.cli.comparison import gate_table
     from evalkit.errors import EvalkitError, UsageError
     from evalkit.files import read_file, write_atomically
-    from evalkit.gate import judge
-    from evalkit.gateconfig import origin, read_config
-    from evalkit.sides import read_side
-    from evalkit.verdicts.github import annotated, annotation, write_summary
-    from evalkit.verdicts.gitlab import metrics_text
-    from evalkit.verdicts.junit import junit_xml
-    from evalkit.verdicts.markdown import markdown as markdown_of
-    from evalkit.verdicts.record import gate_json
+    from evalkit.regression.compare import compare
+    from evalkit.regression.config import origin, read_config
+    from evalkit.regression.gate import judge
+    from evalkit.regression.sides import read_side
+    from evalkit.regression.verdicts.comment import markdown as markdown_of
+    from evalkit.regression.verdicts.github import annotated, annotation, write_summary
+    from evalkit.regression.verdicts.gitlab import metrics_text
+    from evalkit.regression.verdicts.junit import junit_xml
+    from evalkit.regression.verdicts.record import gate_json
 
     flags = {
         "allow": allow or None,

@@ -47,13 +47,14 @@ def command(
     """
     import os
 
-    from evalkit.checkedregions import with_checked_regions
+    from evalkit.encoding.checkedregions import with_checked_regions
+    from evalkit.encoding.given import rows_named
     from evalkit.encoding.imageindex import ImageIndex
     from evalkit.errors import UsageError
-    from evalkit.given import rows_named
-    from evalkit.itemfile import item_json
     from evalkit.items import Item, Side
-    from evalkit.task import DataFolder, LoadOptions, select_tasks, suites
+    from evalkit.items.jsonl import item_json
+    from evalkit.suites.selecting import select_tasks, suites
+    from evalkit.suites.task import DataFolder, LoadOptions
     from evalkit.terminal import json_text, one_line
 
     chosen = select_tasks([task])

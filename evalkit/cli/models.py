@@ -17,8 +17,8 @@ def command(as_json: bool) -> None:
 
     Besides these, --model takes FILE.py:Class and package.module:Class.
     """
-    from evalkit import tiny
     from evalkit.cli.tables import aligned
+    from evalkit.embedders import tiny
     from evalkit.embedders.registry import NAMED, describe_families, names
     from evalkit.terminal import json_text
 

@@ -80,7 +80,7 @@ def command(
     from evalkit.errors import UsageError
     from evalkit.leaderboard.report import Choices, report
     from evalkit.progress import Progress
-    from evalkit.task import DataFolder
+    from evalkit.suites.task import DataFolder
     from evalkit.terminal import one_line
 
     if images and data is None:

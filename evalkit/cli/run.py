@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from evalkit.cli import options
-from evalkit.prompting import MODES
+from evalkit.items.prompting import MODES
 
 EPILOG = """\b
 Examples:
@@ -111,8 +111,9 @@ def command(
     from evalkit.errors import EvalkitError
     from evalkit.evaluate import Job, evaluate_all
     from evalkit.progress import Progress
-    from evalkit.results import Settings
-    from evalkit.task import DataFolder, select_tasks
+    from evalkit.runs.manifest import Settings
+    from evalkit.suites.selecting import select_tasks
+    from evalkit.suites.task import DataFolder
     from evalkit.terminal import one_line
 
     cards = select_tasks(selectors)

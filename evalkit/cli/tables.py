@@ -11,8 +11,8 @@ from evalkit.terminal import one_line, percent, with_interval
 if TYPE_CHECKING:
     from evalkit.demo import Difference, Estimate, Findings, Line
     from evalkit.encoding.forward import EncodingStats
-    from evalkit.results import Manifest
-    from evalkit.task import TaskCard
+    from evalkit.runs.manifest import Manifest
+    from evalkit.suites.card import TaskCard
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:

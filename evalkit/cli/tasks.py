@@ -21,7 +21,7 @@ def command(selectors: tuple[str, ...], as_json: bool) -> None:
     mmeb/retrieval, mmeb/grounding, mmeb/ind, mmeb/ood), a task, or a glob.
     """
     from evalkit.cli.tables import aligned
-    from evalkit.task import all_cards, select_tasks
+    from evalkit.suites.selecting import all_cards, select_tasks
     from evalkit.terminal import json_text, printable
 
     cards = select_tasks(selectors) if selectors else all_cards()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from evalkit.images import ImageFacts
+    from evalkit.items.images import ImageFacts
 
 OURS = "evalkit "
 """What the fingerprints of evalkit's own embedders begin with; somebody else's class that gives one has borrowed it."""
@@ -36,7 +36,7 @@ class EmbedderInfo:
         revision: the checkpoint's revision (full git hash, or a digest of its files), where there is one.
         modalities: what it can embed, of ``text``, ``image``, ``image+text``.
         regions: which regions it takes as an input of its own, of ``box``, ``point``, ``points``, ``mask``.
-            Those it gets lie on their image (:mod:`evalkit.regions`); whether a mask marks anything is its own
+            Those it gets lie on their image (:mod:`evalkit.items.regions`); whether a mask marks anything is its own
             to see, and to raise :class:`evalkit.errors.RegionError` for.
         fingerprint: digest of all that its vectors depend on (weights, revision, options, code version).
             Vectors are kept under it: two embedders that may differ must not share one. Empty means

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from evalkit.embedders.base import OURS, EmbedderInfo
 from evalkit.errors import UsageError
 from evalkit.items import Item, Side
-from evalkit.keys import content_digest
+from evalkit.items.keys import content_digest
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from evalkit import tiny
+from evalkit.embedders import tiny
 from evalkit.errors import EmbedderError, UsageError
 from evalkit.files import open_file, read_text
 

@@ -27,15 +27,15 @@ from evalkit.embedders.base import OURS, EmbedderInfo
 from evalkit.embedders.checkpoint import Checkpoint, read_json, resolve
 from evalkit.embedders.loading import load_model, said
 from evalkit.errors import EmbedderError, ImageError, UsageError
-from evalkit.images import MAX_PIXELS
 from evalkit.items import Item, Side
+from evalkit.items.images import MAX_PIXELS
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
 
-    from evalkit.images import ImageFacts, ImageFile
+    from evalkit.items.images import ImageFacts, ImageFile
 
 CODE_VERSION = "2"  # raise it when this module begins to give other vectors for the same checkpoint
 MODEL_TYPES = ("clip", "siglip")

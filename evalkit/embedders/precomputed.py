@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from evalkit.images import ImageFile
-    from evalkit.itemfile import ItemRow
+    from evalkit.items.images import ImageFile
+    from evalkit.items.jsonl import ItemRow
 
 TOLERANCE = 1e-3  # by how much a length may differ from 1, and two vectors of one item from each other
 
@@ -56,7 +56,7 @@ class _Table:
 class Precomputed:
     """Vectors from a folder: ``precomputed:DIR[?images=DIR][&regions=box]``.
 
-    DIR holds pairs ``NAME.jsonl`` (items, see :mod:`evalkit.itemfile`) and ``NAME.npz`` (``ids`` and
+    DIR holds pairs ``NAME.jsonl`` (items, see :mod:`evalkit.items.jsonl`) and ``NAME.npz`` (``ids`` and
     ``vectors``, as ``evalkit embed`` writes them). The two files of a pair are linked by id. An item to embed
     is found by its content: its side, prompt, region, and the SHA-256 of its image file's bytes, which a line
     may give as ``image_sha256`` so that the image need not be there. A line's region may be lacking in the item
@@ -158,7 +158,7 @@ class Precomputed:
     def _table(self) -> _Table:
         import numpy as np
 
-        from evalkit.itemfile import read_items
+        from evalkit.items.jsonl import read_items
 
         pairs = [(self._folder / f"{name}.jsonl", self._folder / f"{name}.npz") for name in self._names]
         ids, blocks = zip(*(_read_vectors(file) for _, file in pairs), strict=True)

@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import unquote
 
-from evalkit import tiny
+from evalkit.embedders import tiny
 from evalkit.embedders.base import OURS, Embedder, EmbedderInfo
 from evalkit.embedders.sources import (
     MODEL,
@@ -33,7 +33,7 @@ from evalkit.embedders.sources import (
     imports_torch,
 )
 from evalkit.errors import EmbedderError, UsageError
-from evalkit.task import plugins
+from evalkit.plugins import plugins
 
 # Names for checkpoints that papers report; the published rows use these weights.
 NAMED = {

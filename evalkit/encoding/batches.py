@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from evalkit.embedders.base import Costed, Embedder, default_cost
 from evalkit.errors import EmbedderError, EvalkitError
-from evalkit.images import Identity, ImageFacts
 from evalkit.items import Item
+from evalkit.items.images import Identity, ImageFacts
 
 BATCH_TOKENS = 16_384
 BATCH_PIXELS = 64_000_000  # decoded images of one batch: 192 MB as 24-bit RGB

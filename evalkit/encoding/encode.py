@@ -19,9 +19,9 @@ from evalkit.encoding.spotcheck import SpotCheck, apart, verdict
 from evalkit.encoding.store import VectorStore
 from evalkit.errors import EvalkitError, RegionError, StaleVectorsError, StoreError
 from evalkit.items import Item, Mask, Side, region_kind
-from evalkit.keys import content_digest, vector_key
+from evalkit.items.keys import content_digest, vector_key
+from evalkit.items.regions import fault
 from evalkit.progress import Progress
-from evalkit.regions import fault
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,8 +17,8 @@ from evalkit.encoding.contract import checked, describe
 from evalkit.encoding.imageindex import ImageIndex
 from evalkit.encoding.memory import Room, free_memory, out_of_memory
 from evalkit.errors import EmbedderError, EvalkitError
-from evalkit.images import Identity
 from evalkit.items import IMAGE_MARK, Item, Side
+from evalkit.items.images import Identity
 
 if TYPE_CHECKING:
     import numpy as np

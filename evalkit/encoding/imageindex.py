@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from evalkit.encoding.batches import Entry
 from evalkit.encoding.contract import describe
 from evalkit.errors import ImageError
-from evalkit.images import Identity, ImageFacts, ImageFile
 from evalkit.items import Item, Mask
+from evalkit.items.images import Identity, ImageFacts, ImageFile
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from evalkit.example.colours import PALETTE
+from evalkit.example.palette import PALETTE
 
 if TYPE_CHECKING:
     import numpy as np

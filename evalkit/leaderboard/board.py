@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from evalkit.results import Manifest, TaskResult
-from evalkit.task import TaskCard
+from evalkit.runs.manifest import Manifest, TaskResult
+from evalkit.suites.card import TaskCard
 
 Kind = Literal["measured", "claimed", "published"]
 Known = Literal["yes", "no", "unknown"]

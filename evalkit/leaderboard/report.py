@@ -16,14 +16,15 @@ from evalkit.leaderboard.downloads.markdown import markdown
 from evalkit.leaderboard.numbers.assemble import boards
 from evalkit.leaderboard.numbers.measured import outside_ranking
 from evalkit.leaderboard.pages.html import site
-from evalkit.leaderboard.published.rows import read
+from evalkit.leaderboard.published.reported import read
 from evalkit.leaderboard.samples.media import MediaMode
 from evalkit.leaderboard.samples.sheets import LIMIT, sheets
 from evalkit.leaderboard.site import publish
 from evalkit.progress import Progress
-from evalkit.results import as_promised, find_runs
-from evalkit.runfiles import queries_of, samples_path
-from evalkit.task import DataFolder
+from evalkit.runs.folder import find_runs
+from evalkit.runs.manifest import as_promised
+from evalkit.runs.runfiles import queries_of, samples_path
+from evalkit.suites.task import DataFolder
 
 
 @dataclass(frozen=True)

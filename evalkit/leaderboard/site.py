@@ -15,8 +15,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evalkit.errors import ResultsError, UsageError
-from evalkit.files import LARGEST_TEXT, read_file, write_atomically
-from evalkit.results import json_bytes
+from evalkit.files import LARGEST_TEXT, json_bytes, read_file, write_atomically
 
 MANIFEST = "evalkit-site.json"
 Files = Mapping[str, Callable[[], bytes]]

@@ -3,12 +3,12 @@
 It is there to try evalkit, to test it end to end, and to compare ways of prompting where everything is known.
 A score on it says nothing about MMEB or SCaR.
 
-* :func:`evalkit.miniature.rows.examples` makes rows of a task from a seed, as values;
+* :func:`evalkit.miniature.taskrows.examples` makes rows of a task from a seed, as values;
 * :func:`evalkit.miniature.write.write` writes them to disk, where the ordinary readers read them.
 """
 
 from __future__ import annotations
 
-from evalkit.suites import CardSuite
+from evalkit.suites.suite import CardSuite
 
 SUITE = CardSuite("miniature")

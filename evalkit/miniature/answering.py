@@ -9,8 +9,8 @@ from dataclasses import replace
 from evalkit.miniature.classification import NAMES
 from evalkit.miniature.drawings import Blurred, Chart, Counts, Page, Paints, Picture, Signs
 from evalkit.miniature.examples import Example, answered, in_turn, labelled, other_than
+from evalkit.miniature.grammar import AT, CELLS, NUMBERS, cell, name
 from evalkit.miniature.scenes import COLOURS, KINDS, PLACES, RELATIONS, Scene, Thing, distinct, scene
-from evalkit.miniature.words import AT, CELLS, NUMBERS, cell, name
 
 FOUND = {
     "beach": ("shells", "towels"),

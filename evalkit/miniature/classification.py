@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from evalkit.miniature.drawings import Cluttered, Flag, Meme, Picture, Sketch, Turned
 from evalkit.miniature.examples import Example, in_turn, labelled, other_than
+from evalkit.miniature.grammar import name
 from evalkit.miniature.scenes import COLOURS, KINDS, PLACES, SIDE, TEXTURES, Scene, Thing, scene
-from evalkit.miniature.words import name
 
 NAMES = tuple(f"{colour} {kind}" for colour in COLOURS for kind in KINDS)
 LOOKS = tuple(

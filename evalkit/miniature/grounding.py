@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from evalkit.miniature.drawings import CutOut, Picture
 from evalkit.miniature.examples import Candidate, Example, Wrong, in_turn, other_than, ranked
+from evalkit.miniature.grammar import description, name
 from evalkit.miniature.scenes import KINDS, PLACES, RELATIONS, Relation, Scene, Thing, distinct, related, scene
-from evalkit.miniature.words import description, name
 
 SHARED = 24
 """Cut-outs of the pool that all queries of Visual7W-Pointing share: 6 scenes, 4 things each."""

@@ -18,8 +18,8 @@ from evalkit.miniature.examples import (
     pictures,
     ranked,
 )
+from evalkit.miniature.grammar import AT, NUMBERS, caption, cell, name
 from evalkit.miniature.scenes import COLOURS, KINDS, PLACES, SIZES, TEXTURES, Scene, Thing, nudged, related, scene
-from evalkit.miniature.words import AT, NUMBERS, caption, cell, name
 
 TOWNS = ("norva", "telby", "quill", "ambry", "drome", "fenwick", "lodan", "sirvo")
 EVENTS = ("storm", "feast", "fire", "strike")

@@ -1,7 +1,7 @@
 """Scenes: a place and some things in it, each where it is, all from a seed.
 
 A scene is what images are drawn from (:mod:`evalkit.miniature.draw`) and what texts are about
-(:mod:`evalkit.miniature.words`). Things lie in the cells of a grid, one in a cell, so none hides another, except
+(:mod:`evalkit.miniature.grammar`). Things lie in the cells of a grid, one in a cell, so none hides another, except
 in :func:`nested`, where a smaller one lies on a larger one.
 """
 

@@ -19,12 +19,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from evalkit.errors import ResultsError, UsageError
 from evalkit.files import LARGEST_TEXT, read_file, write_atomically
 from evalkit.miniature import SUITE
-from evalkit.miniature.rows import Example, examples
+from evalkit.miniature.taskrows import Example, examples
 
 if TYPE_CHECKING:
     from evalkit.miniature.drawings import Drawing
     from evalkit.progress import Progress
-    from evalkit.task import TaskCard
+    from evalkit.suites.card import TaskCard
 
 SIZE = 24
 """Rows of a task, as the cards have it."""

@@ -17,8 +17,8 @@ from typing import IO
 import pyarrow as pa
 
 from evalkit.errors import DataError, ImageError
-from evalkit.folders import posix
-from evalkit.images import MAX_BYTES
+from evalkit.items.folders import posix
+from evalkit.items.images import MAX_BYTES
 
 _MARK = "\0"  # no path has one
 

@@ -14,19 +14,20 @@ import numpy as np
 
 from evalkit.errors import DataError
 from evalkit.items import IMAGE_MARK, Item
-from evalkit.suites import CardSuite, rows
+from evalkit.suites import rows
 from evalkit.suites.copies import check_rows, check_shards
-from evalkit.task import Task
+from evalkit.suites.suite import CardSuite
+from evalkit.suites.task import Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from evalkit.suites.card import TaskCard
     from evalkit.suites.embedded import Picture
-    from evalkit.task import DataFolder, LoadOptions, TaskCard
+    from evalkit.suites.task import DataFolder, LoadOptions
 
 SUITE = CardSuite("mmeb")
 TEXT_CANDIDATES = frozenset({"image_cls", "image_qa", "image_i2t"})
-FAMILIES = TEXT_CANDIDATES | {"image_t2i", "image_i2i_vg"}
 
 _RAW_MARK = "<|image_1|>"
 _V1 = ("qry_text", "qry_img_path", "tgt_text", "tgt_img_path")

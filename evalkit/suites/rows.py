@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evalkit.errors import DataError
-from evalkit.folders import posix
+from evalkit.items.folders import posix
 from evalkit.suites.embedded import Picture
 from evalkit.suites.parquet import Columns, read_columns
 from evalkit.suites.parquet import find as find

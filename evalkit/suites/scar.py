@@ -11,15 +11,16 @@ import numpy as np
 
 from evalkit.errors import DataError
 from evalkit.items import IMAGE_MARK, Box, Item
-from evalkit.suites import CardSuite, rows
-from evalkit.task import Task
+from evalkit.suites import rows
+from evalkit.suites.suite import CardSuite
+from evalkit.suites.task import Task
 
 if TYPE_CHECKING:
-    from evalkit.images import ImageFile
-    from evalkit.task import DataFolder, LoadOptions, TaskCard
+    from evalkit.items.images import ImageFile
+    from evalkit.suites.card import TaskCard
+    from evalkit.suites.task import DataFolder, LoadOptions
 
 SUITE = CardSuite("scar")
-FAMILIES = frozenset({"scar_i2t"})
 
 _COLUMNS = ("qry_text", "qry_image_path", "tgt_text", "bbox", "neg_types")
 _RAW_MARK = "<|image_1|>"

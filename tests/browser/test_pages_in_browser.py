@@ -13,7 +13,7 @@ import pytest
 import synthetic_boards as boards
 from sites import BOX, GROUND, HEIGHT, KINDS, WIDTH, write
 
-from evalkit.leaderboard.words import percent
+from evalkit.leaderboard.wording import percent
 
 pytestmark = pytest.mark.browser
 

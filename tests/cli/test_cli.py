@@ -17,7 +17,7 @@ from PIL import Image
 
 from evalkit import __version__, doctor
 from evalkit.cli import _COMMANDS
-from evalkit.task import all_cards, select_tasks
+from evalkit.suites.selecting import all_cards, select_tasks
 
 COLOURS = "evalkit.example.colours:Colours"
 OFFICIAL = json.loads((Path(__file__).parents[1] / "golden" / "prompts-a.json").read_text(encoding="utf-8"))["golden"]

@@ -201,7 +201,7 @@ def test_names_of_strangers_give_no_commands(runs, good, tmp_path, capsys):
 def test_an_error_that_nobody_expected_gives_no_commands(tmp_path, capsys):
     (tmp_path / "odd.py").write_text(
         f"""
-from evalkit.example.colours import Colours
+from evalkit.embedders.colours import Colours
 
 class Odd(RuntimeError):
     def __str__(self):

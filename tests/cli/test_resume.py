@@ -25,7 +25,7 @@ import os
 
 import numpy as np
 from evalkit.embedders.base import EmbedderInfo
-from evalkit.keys import content_digest
+from evalkit.items.keys import content_digest
 
 _replace, _left = os.replace, int(os.environ.get("DIE_AT", "-1"))
 

@@ -13,8 +13,8 @@ import pytest
 from builders import Columns, command, draw_images, golden, load, run, tasks_of, write
 
 from evalkit.embedders.virtue.embedder import Virtue
-from evalkit.images import ImageFile
-from evalkit.prompting import prompted
+from evalkit.items.images import ImageFile
+from evalkit.items.prompting import prompted
 
 SETS = ("SCaR/RefCOCO_plus", "SCaR/RefCOCOg", "SCaR/VisualGenome", "SCaR/COCO_Stuff", "SCaR/ADE20K")
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "black", "white", "brown", "pink")

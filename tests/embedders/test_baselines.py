@@ -14,9 +14,9 @@ from PIL import Image
 from evalkit.embedders.baselines import Constant, Random
 from evalkit.embedders.registry import load_embedder, parse_model
 from evalkit.errors import UsageError
-from evalkit.images import ImageFile
 from evalkit.items import Box, Item
-from evalkit.keys import content_digest
+from evalkit.items.images import ImageFile
+from evalkit.items.keys import content_digest
 
 ITEMS = [Item(text) for text in ("", "a", "b", "ab", "a\0b")]
 

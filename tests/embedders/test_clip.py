@@ -19,8 +19,8 @@ from checkpoints import IMAGE_SIZE, PATCH, clip_checkpoint, siglip_checkpoint, w
 from evalkit.embedders.base import Costed
 from evalkit.embedders.clip import Clip
 from evalkit.errors import EmbedderError, EvalkitError, ImageError, UsageError
-from evalkit.images import ImageFacts, ImageFile
 from evalkit.items import Box, Item
+from evalkit.items.images import ImageFacts, ImageFile
 
 TEXTS = ("a photo of the red dog", "cat", "", "Zwei Wörter & 3 signs!", "the cat " * 60)
 SIZES = ((40, 30), (17, 96), (200, 24), (32, 32), (3, 3))  # width, height

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from evalkit.embedders.precomputed import Precomputed
 from evalkit.errors import EmbedderError, ImageError, UsageError
-from evalkit.images import ImageFile
-from evalkit.itemfile import item_json
 from evalkit.items import Box, Item, Mask, Point, Side
+from evalkit.items.images import ImageFile
+from evalkit.items.jsonl import item_json
 
 DIMENSION = 6
 

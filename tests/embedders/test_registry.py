@@ -24,7 +24,7 @@ from evalkit.embedders.registry import (
     parse_model,
 )
 from evalkit.errors import EmbedderError, UsageError
-from evalkit.task import all_cards, suites
+from evalkit.suites.selecting import all_cards, suites
 
 MINE = """\
 import numpy as np
@@ -337,7 +337,7 @@ def test_an_edited_file_is_run_as_it_is_now(mine):
 SUITE = """\
 import numpy as np
 from evalkit.items import Item
-from evalkit.task import Task, select_tasks
+from evalkit.suites.task import Task; from evalkit.suites.selecting import select_tasks
 
 class Numbers:
     name = "numbers"

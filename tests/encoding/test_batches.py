@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from evalkit.embedders.base import EmbedderInfo
 from evalkit.encoding.batches import BATCH_PIXELS, Entry, estimator, plan
 from evalkit.errors import EmbedderError
-from evalkit.images import ImageFacts, ImageFile
 from evalkit.items import Item
+from evalkit.items.images import ImageFacts, ImageFile
 
 TEXT = Item("a")
 

@@ -189,7 +189,7 @@ def test_an_embedder_says_how_it_computes():
         ("import sentence_transformers.util", True),
         ("from evalkit.embedders.clip import Clip", True),
         ("import numpy as np, json, PIL.Image", False),
-        ("from evalkit.example.colours import Colours", False),
+        ("from evalkit.embedders.colours import Colours", False),
     ],
 )
 def test_torch_counts_where_a_class_imports_it_and_not_where_another_model_has(imports, uses, tmp_path):

@@ -28,8 +28,8 @@ from evalkit.encoding.encode import Encoder
 from evalkit.encoding.imageindex import ImageIndex
 from evalkit.encoding.store import VectorStore
 from evalkit.errors import EmbedderError, ImageError, RegionError, StoreError
-from evalkit.images import ImageFacts, ImageFile
 from evalkit.items import Box, Item, Mask, Point, Points, concerns, region_kind
+from evalkit.items.images import ImageFacts, ImageFile
 from evalkit.progress import Progress
 
 DIMENSION = 12

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from evalkit.embedders.base import BATCH_TOLERANCE
 from evalkit.encoding.spotcheck import SECONDS, SpotCheck, apart, kind_of, verdict
-from evalkit.images import ImageFile
 from evalkit.items import Box, Item
+from evalkit.items.images import ImageFile
 
 SHAPES = "example/Shapes"
 WEIGHTS = '''\
@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from evalkit.embedders.base import EmbedderInfo
 from evalkit.embedders.baselines import Random
-from evalkit.example.colours import Colours
+from evalkit.embedders.colours import Colours
 
 
 class Weighted:

@@ -15,13 +15,14 @@ import PIL.Image
 import pyarrow.parquet as pq
 import pytest
 
+from evalkit.embedders.colours import Colours
 from evalkit.errors import DataError, EmbedderError
 from evalkit.example import DATA, SUITE
-from evalkit.example.colours import PALETTE, Colours
 from evalkit.example.generate import BACKGROUNDS, KINDS, SIDES, generate, main
-from evalkit.images import ImageFile
+from evalkit.example.palette import PALETTE
 from evalkit.items import Box, Item, Point
-from evalkit.task import DataFolder, LoadOptions, Task
+from evalkit.items.images import ImageFile
+from evalkit.suites.task import DataFolder, LoadOptions, Task
 
 CARDS = {card.name.split("/")[1]: card for card in SUITE.cards()}
 TABLES = {

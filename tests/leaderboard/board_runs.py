@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evalkit.results import (
+from evalkit.files import json_bytes
+from evalkit.runs.manifest import (
     Environment,
     Failure,
     Manifest,
@@ -19,10 +20,9 @@ from evalkit.results import (
     Settings,
     TaskResult,
     averages,
-    json_bytes,
 )
-from evalkit.stats import wilson
-from evalkit.task import all_cards
+from evalkit.scoring.stats import wilson
+from evalkit.suites.selecting import all_cards
 
 CARDS = {card.name: card for card in all_cards()}
 EXAMPLE = [card.name for card in all_cards() if card.suite == "example"]

@@ -26,9 +26,10 @@ from evalkit.leaderboard.board import (
 )
 from evalkit.leaderboard.samples.media import Mark, Picture
 from evalkit.leaderboard.samples.sheets import Candidate, Query, Sheet, Sheets
-from evalkit.results import Environment, Manifest, MetricResult, ModelRecord, Settings, TaskResult
-from evalkit.stats import wilson
-from evalkit.task import TaskCard, all_cards
+from evalkit.runs.manifest import Environment, Manifest, MetricResult, ModelRecord, Settings, TaskResult
+from evalkit.scoring.stats import wilson
+from evalkit.suites.card import TaskCard
+from evalkit.suites.selecting import all_cards
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 """What a model may be called."""

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from evalkit.errors import ResultsError
 from evalkit.leaderboard.samples.answers import Answers, read_answers
-from evalkit.results import TaskResult
-from evalkit.stats import wilson
+from evalkit.runs.manifest import TaskResult
+from evalkit.scoring.stats import wilson
 
 ROWS = 4
 COLUMNS = {

@@ -10,13 +10,14 @@ import pytest
 from board_runs import EXAMPLE, Run, coins, manifest, result, save
 from synthetic_boards import board
 
+from evalkit.files import json_bytes
 from evalkit.leaderboard.board import Apart
 from evalkit.leaderboard.numbers.apart import CLAIMED, UNSAID, told_apart, unlike
 from evalkit.leaderboard.numbers.counted import Counted, counted
 from evalkit.leaderboard.pages.html import site
 from evalkit.leaderboard.pages.task_list import medians, task_list
-from evalkit.results import Settings, json_bytes
-from evalkit.task import all_cards
+from evalkit.runs.manifest import Settings
+from evalkit.suites.selecting import all_cards
 
 CARDS = [card for card in all_cards() if card.suite == "example"]
 FIRST, SECOND = EXAMPLE[:2]

@@ -17,10 +17,10 @@ from board_runs import CARDS, EXAMPLE, MMEB, SCAR, coins, ids_of, save, write_sa
 from evalkit.errors import ResultsError
 from evalkit.leaderboard.board import Board, Entry, Facts, Range
 from evalkit.leaderboard.numbers.assemble import COMPARED, IMAGES_SHARED, boards
-from evalkit.leaderboard.published import rows as published
-from evalkit.results import Settings
-from evalkit.stats import stratified_bootstrap, wilson
-from evalkit.task import all_cards
+from evalkit.leaderboard.published import reported as published
+from evalkit.runs.manifest import Settings
+from evalkit.scoring.stats import stratified_bootstrap, wilson
+from evalkit.suites.selecting import all_cards
 
 GENERAL, (INTERACTIVE,) = EXAMPLE[:3], EXAMPLE[3:]
 

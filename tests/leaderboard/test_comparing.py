@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, permutation_test
 
-from evalkit.compare import compare
 from evalkit.leaderboard.board import Difference
 from evalkit.leaderboard.numbers.comparing import _bounds, compared, differences, not_told_apart
 from evalkit.leaderboard.numbers.joined import Joined
-from evalkit.stats import holm, paired_test
+from evalkit.regression.compare import compare
+from evalkit.scoring.stats import holm, paired_test
 
 SCORE = st.sampled_from([0.0, 1.0, 0.5, 1 / 3])
 

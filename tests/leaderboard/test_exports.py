@@ -18,7 +18,7 @@ from evalkit.leaderboard.downloads.document import Document, schema
 from evalkit.leaderboard.downloads.latex import escaped, latex
 from evalkit.leaderboard.downloads.tabular import tables
 from evalkit.leaderboard.numbers.assemble import boards
-from evalkit.leaderboard.published import rows as published
+from evalkit.leaderboard.published import reported as published
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "  =1", "\uff1d1", "plain"]
 

@@ -15,7 +15,7 @@ from evalkit.errors import UsageError
 from evalkit.leaderboard.board import Source
 from evalkit.leaderboard.downloads import badges, feed
 from evalkit.leaderboard.numbers.assemble import boards
-from evalkit.leaderboard.published import rows as published
+from evalkit.leaderboard.published import reported as published
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 NEVER = "1970-01-01T00:00:00Z"

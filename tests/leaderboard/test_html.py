@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import nodes
 
-from evalkit.leaderboard import words
+from evalkit.leaderboard import wording as words
 from evalkit.leaderboard.board import Difference, Facts, Mean, Score, Source
 from evalkit.leaderboard.downloads.tabular import tables
 from evalkit.leaderboard.pages import grid
@@ -29,7 +29,7 @@ from evalkit.leaderboard.pages.sample_page import sample_page
 from evalkit.leaderboard.pages.task_list import medians, task_list
 from evalkit.leaderboard.pages.task_page import task_page
 from evalkit.leaderboard.samples.media import Picture
-from evalkit.task import all_cards
+from evalkit.suites.selecting import all_cards
 
 TEMPLATES = Path(evalkit.reports.__path__[0]) / "templates"
 VOID = {"meta", "link", "input", "img", "wbr", "br", "hr"}
@@ -623,7 +623,7 @@ def test_the_command_measures_the_same_again(board):
     from evalkit.cli import cli
     from evalkit.cli.run import command as run_command
     from evalkit.embedders.registry import parse_model
-    from evalkit.task import select_tasks
+    from evalkit.suites.selecting import select_tasks
 
     settings = {"limit": 5, "official_dedup": True, "exif": "ignore", "vectors": "float16", "prompting": "crop"}
     manifest = run_of(board, settings=settings, model={"name": "virtue-tiny", "family": "virtue"})
@@ -640,7 +640,7 @@ def test_the_command_measures_the_same_again(board):
 
 
 def test_the_tasks_of_a_command_are_the_runs(board):
-    from evalkit.task import select_tasks
+    from evalkit.suites.selecting import select_tasks
 
     cards = {card.name: card for card in all_cards()}
     manifest = run_of(board)

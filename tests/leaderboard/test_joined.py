@@ -13,7 +13,7 @@ from board_runs import ids_of, result, write_samples
 
 from evalkit.errors import ResultsError
 from evalkit.leaderboard.numbers.joined import join
-from evalkit.runfiles import samples_path
+from evalkit.runs.runfiles import samples_path
 
 TASK = "example/ShapeSearch"
 SCORES = np.arange(32) % 2 * 1.0

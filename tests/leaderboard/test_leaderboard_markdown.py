@@ -12,7 +12,7 @@ from synthetic_boards import EMOJI, HOSTILE, RTL, board
 from evalkit.leaderboard.board import Source
 from evalkit.leaderboard.downloads.markdown import escaped, markdown
 from evalkit.leaderboard.numbers.assemble import boards
-from evalkit.leaderboard.published import rows as published
+from evalkit.leaderboard.published import reported as published
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import PIL.Image
 import pytest
 
 from evalkit.errors import ResultsError
-from evalkit.images import ImageFile
 from evalkit.items import Box, Item, Mask, Point, Points
+from evalkit.items.images import ImageFile
 from evalkit.leaderboard.samples.media import Gallery, Mark, Picture
-from evalkit.task import DataFolder
+from evalkit.suites.task import DataFolder
 
 MODES = ("none", "thumbnails", "full")
 

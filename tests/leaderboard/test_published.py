@@ -13,7 +13,7 @@ import pytest
 
 from evalkit.errors import UsageError
 from evalkit.leaderboard.board import Mean
-from evalkit.leaderboard.published.rows import improvements, inconsistencies, permuted, read
+from evalkit.leaderboard.published.reported import improvements, inconsistencies, permuted, read
 
 REPORTS = Path(__file__).parents[2] / "reports"
 FILES = {file.stem: file for file in sorted((REPORTS / "published").glob("*.json"))}

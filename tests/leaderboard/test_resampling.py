@@ -21,7 +21,7 @@ from evalkit.leaderboard.numbers.resampling import (
     seed_of,
     variance_of_mean,
 )
-from evalkit.stats import stratified_bootstrap
+from evalkit.scoring.stats import stratified_bootstrap
 
 TIED = [0.0, 1.0, 0.5, 1 / 3, 0.25, 2 / 3]
 scores_of_entries = st.integers(1, 40).flatmap(

@@ -27,7 +27,7 @@ from builders import command, run
 OTHER = '''
 from dataclasses import replace
 
-from evalkit.example.colours import Colours
+from evalkit.embedders.colours import Colours
 
 
 class Other(Colours):

@@ -9,8 +9,8 @@ import pytest
 
 from evalkit.miniature import draw
 from evalkit.miniature.drawings import CutOut, Drawing, Picture, Sketch
-from evalkit.miniature.rows import TASKS, examples
 from evalkit.miniature.scenes import COLOURS, KINDS, PLACES, SIDE, Scene, Thing, ambiguous, nested, scene
+from evalkit.miniature.taskrows import TASKS, examples
 
 
 def drawings(task: str) -> list[Drawing]:

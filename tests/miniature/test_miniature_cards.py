@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from evalkit.miniature import SUITE
-from evalkit.miniature.rows import TASKS, examples
+from evalkit.miniature.taskrows import TASKS, examples
 from evalkit.miniature.write import SIZE
-from evalkit.task import TaskCard, all_cards, select_tasks
+from evalkit.suites.card import TaskCard
+from evalkit.suites.selecting import all_cards, select_tasks
 
 OFFICIAL = {card.name.split("/")[-1]: card for card in select_tasks(["all"])}
 CARDS = {card.name.split("/")[-1]: card for card in SUITE.cards()}

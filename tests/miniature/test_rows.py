@@ -13,8 +13,8 @@ from evalkit.errors import UsageError
 from evalkit.miniature import SUITE
 from evalkit.miniature.drawings import CutOut, Drawing, Picture, Shirt
 from evalkit.miniature.examples import POOL, Example
-from evalkit.miniature.rows import TASKS, examples
-from evalkit.miniature.words import AT, VOCABULARY
+from evalkit.miniature.grammar import AT, VOCABULARY
+from evalkit.miniature.taskrows import TASKS, examples
 
 SCAR = ("RefCOCO_plus", "RefCOCOg", "VisualGenome", "COCO_Stuff", "ADE20K")
 CARDS = {card.name.split("/")[1]: card for card in SUITE.cards()}

@@ -17,10 +17,11 @@ from evalkit.errors import ResultsError, UsageError
 from evalkit.leaderboard.numbers.assemble import boards
 from evalkit.miniature import SUITE
 from evalkit.miniature import write as module
-from evalkit.miniature.rows import examples
+from evalkit.miniature.taskrows import examples
 from evalkit.miniature.write import SIZE, write
-from evalkit.results import averages, find_runs
-from evalkit.task import select_tasks
+from evalkit.runs.folder import find_runs
+from evalkit.runs.manifest import averages
+from evalkit.suites.selecting import select_tasks
 
 CARDS = {card.name.split("/")[1]: card for card in SUITE.cards()}
 

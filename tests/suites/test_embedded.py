@@ -14,7 +14,7 @@ import pytest
 from builders import Columns, draw_images, golden, load, run, tasks_of, write
 
 from evalkit.errors import DataError, ImageError
-from evalkit.signature import parts
+from evalkit.runs.signature import parts
 
 STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 SCAR = "SCaR/RefCOCOg"

@@ -15,7 +15,7 @@ from builders import Columns, as_v1, golden, in_order, load, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.task import Task
+from evalkit.suites.task import Task
 
 # --- where rows lie ----------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from builders import as_v1, load, write
 
-from evalkit.task import Task
+from evalkit.suites.task import Task
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "prompts-a.json").read_text())
 TASKS = sorted(GOLDEN["rows"])

@@ -14,19 +14,19 @@ from builders import DEMO_SIZE, Demonstration
 from checkpoints import VIRTUE
 from safetensors.torch import load_file
 
-from evalkit import tiny
+from evalkit.embedders import tiny
 from evalkit.embedders.clip import Clip
 from evalkit.embedders.virtue.embedder import Virtue, Vlm2Vec
 from evalkit.embedders.virtue.pictures import Pictures
-from evalkit.images import ImageFacts, ImageFile
 from evalkit.items import Box, Item, Mask
+from evalkit.items.images import ImageFacts, ImageFile
+from evalkit.items.prompting import crop
 from evalkit.miniature import draw
 from evalkit.miniature.drawings import CutOut, Drawing
+from evalkit.miniature.grammar import description, name
 from evalkit.miniature.scenes import SIDE, nested, scene
-from evalkit.miniature.words import description, name
-from evalkit.prompting import crop
-from evalkit.results import find_runs
-from evalkit.samples import read_samples
+from evalkit.runs.folder import find_runs
+from evalkit.runs.samples import read_samples
 from training import __main__ as recipe
 from training import sam as sam_recipe
 from training.ablation import measure, table

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import Qwen2VLConfig
 
-    from evalkit.images import Identity, ImageFacts, ImageFile
     from evalkit.items import Item, Side
+    from evalkit.items.images import Identity, ImageFacts, ImageFile
 
 CODE_VERSION = "2"  # raise it when this package begins to give other vectors for the same checkpoint
 KEPT_BYTES = 256 << 20

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from evalkit.images import ImageFile
+    from evalkit.items.images import ImageFile
 
 Resolution = Literal["native", "high"]
 RESOLUTIONS: tuple[Resolution, ...] = get_args(Resolution)

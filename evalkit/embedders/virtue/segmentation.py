@@ -17,9 +17,9 @@ from evalkit.embedders.virtue.prompts import FRAMES, NO_POINT, Frame, Prompt, gr
 from evalkit.embedders.virtue.sam_files import find_sam
 from evalkit.embedders.virtue.sam_weights import load_sam
 from evalkit.errors import EmbedderError, RegionError, UsageError
-from evalkit.images import ImageFacts
 from evalkit.items import Item, Mask
-from evalkit.regions import fault
+from evalkit.items.images import ImageFacts
+from evalkit.items.regions import fault
 
 if TYPE_CHECKING:
     import numpy as np

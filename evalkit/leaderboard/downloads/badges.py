@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from html import escape
 
+from evalkit.files import json_bytes
 from evalkit.leaderboard.board import Board, Entry, Group
-from evalkit.leaderboard.words import percent
-from evalkit.results import json_bytes
+from evalkit.leaderboard.wording import percent
 
 _GREY, _COLOUR = "#555555", "#1f5fa8"  # white on either has a contrast of more than 6:1
 _HEIGHT, _MARGIN = 20, 7

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from evalkit.leaderboard import board as of
-from evalkit.results import Fraction, Written
+from evalkit.runs.manifest import Fraction, Written
 
 SCHEMA_VERSION: Literal[1] = 1
 Difference = Annotated[float, Field(ge=-1, le=1)]

@@ -7,11 +7,11 @@ import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from evalkit.files import json_bytes
 from evalkit.leaderboard.board import Board, Entry
 from evalkit.leaderboard.downloads.document import document, schema
 from evalkit.leaderboard.downloads.latex import latex
 from evalkit.leaderboard.downloads.markdown import markdown
-from evalkit.results import json_bytes
 
 Value = str | float | int | None
 

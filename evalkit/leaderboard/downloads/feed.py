@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from evalkit.errors import UsageError
 from evalkit.leaderboard.board import Board, Entry
-from evalkit.leaderboard.words import MISSING, count, percent
+from evalkit.leaderboard.wording import MISSING, count, percent
 
 _ATOM = "http://www.w3.org/2005/Atom"
 _IDS = uuid.uuid5(uuid.NAMESPACE_URL, "evalkit.leaderboard")  # ids are made of names below it, the same for ever

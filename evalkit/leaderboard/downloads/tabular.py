@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from evalkit.leaderboard.board import Board, Entry, Group, Mean, Score
-from evalkit.leaderboard.words import coverage, interval, mark, origin, outside, parameters, percent
+from evalkit.leaderboard.wording import coverage, interval, mark, origin, outside, parameters, percent
 
 NONE = "–"
 HEADLINES = ("general", "interactive")

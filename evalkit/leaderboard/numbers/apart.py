@@ -1,8 +1,9 @@
 """Which numbers of runs can be held against each other: those of the same data, with samples that bear them out.
 
 **The same data.** Two numbers of a task are about the same data where all parts of their signatures are equal that
-:mod:`evalkit.comparable` asks for but the way of prompting: a board shows a model's ways side by side. Words count all
-the same: ways that leave them alone have to have the same, and a way that does not has to have them among its own.
+:mod:`evalkit.regression.comparable` asks for but the way of prompting: a board shows a model's ways side by side. Words
+count all the same: ways that leave them alone have to have the same, and a way that does not has to have them among its
+own.
 
 **Which data is ranked.** Of each task that on which the most models were measured, by their names: many runs of one
 model are one voice, and models that know nothing have one only among equals. Where two have as many it is that of
@@ -20,14 +21,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from evalkit.comparable import BLOCKING, DATA, KEEP_WORDS
 from evalkit.leaderboard.board import Apart
 from evalkit.leaderboard.numbers.counted import KNOW_NOTHING, Counted, precision_at_1
 from evalkit.leaderboard.numbers.drafts import one_line
-from evalkit.results import TaskResult
-from evalkit.runfiles import samples_path
-from evalkit.signature import parts
-from evalkit.task import TaskCard
+from evalkit.regression.comparable import BLOCKING, DATA, KEEP_WORDS
+from evalkit.runs.manifest import TaskResult
+from evalkit.runs.runfiles import samples_path
+from evalkit.runs.signature import parts
+from evalkit.suites.card import TaskCard
 
 UNSAID = "its signature does not say what it is about"
 CLAIMED = Apart("claimed", "its samples are not there, so the number cannot be checked")
@@ -107,7 +108,7 @@ class _Number:
 
     Attributes:
         signature: of the number.
-        asked: the values of :data:`evalkit.comparable.DATA` without the prompts; ``None`` where there is none.
+        asked: the values of :data:`evalkit.regression.comparable.DATA` without prompts; ``None`` where there is none.
         words: digest of the prompts.
         way: equal where equal data has equal prompts.
         model: its name.

@@ -23,9 +23,10 @@ from evalkit.leaderboard.numbers.estimates import Estimates, plain_mean, ranked_
 from evalkit.leaderboard.numbers.evidence import Evidence, Pair, gather
 from evalkit.leaderboard.numbers.layout import OFFICIAL, Layout, layouts
 from evalkit.leaderboard.numbers.measured import HEADLINES, measured, why_not
-from evalkit.leaderboard.published.rows import PublishedRow, improvements
-from evalkit.stats import wilson
-from evalkit.task import TaskCard, all_cards
+from evalkit.leaderboard.published.reported import PublishedRow, improvements
+from evalkit.scoring.stats import wilson
+from evalkit.suites.card import TaskCard
+from evalkit.suites.selecting import all_cards
 
 IMAGES_SHARED = (
     "Interval and rank are as if no two queries shared an image. SCaR asks about one 1.2 (RefCOCOg) to 4.7 times "
@@ -43,7 +44,7 @@ def boards(runs: Sequence[Run], published: Sequence[PublishedRow] = ()) -> tuple
     """The boards that have an entry: MMEB and SCaR together, then every other suite by its own name.
 
     Args:
-        runs: folders and manifests, as :func:`evalkit.results.find_runs` gives them, in any order.
+        runs: folders and manifests, as :func:`evalkit.runs.folder.find_runs` gives them, in any order.
         published: rows of papers; they belong to the board of MMEB and SCaR.
 
     Returns:

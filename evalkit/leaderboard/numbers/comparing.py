@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evalkit.compare import Paired, paired_mean, paired_of
 from evalkit.leaderboard.board import Difference
 from evalkit.leaderboard.numbers.joined import Joined
-from evalkit.stats import by_cluster, holm, paired_test
+from evalkit.regression.compare import Paired, paired_mean, paired_of
+from evalkit.scoring.stats import by_cluster, holm, paired_test
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,8 +26,8 @@ LEVEL = 0.05
 def not_told_apart(joined: Joined, best: str, contenders: frozenset[str]) -> frozenset[str]:
     """Who may be as good as the best entry on one task, as far as these queries say.
 
-    Each contender is tested against the best one on the same queries, with :func:`evalkit.stats.paired_test`; those
-    that Holm's procedure does not reject at 5 %, over all contenders, are not told apart.
+    Each contender is tested against the best one on the same queries, with :func:`evalkit.scoring.stats.paired_test`;
+    those that Holm's procedure does not reject at 5 %, over all contenders, are not told apart.
 
     Args:
         joined: with the best entry in it.
@@ -87,7 +87,7 @@ def _bounds(scores: Floats, base: Floats, rows: list[int]) -> list[float]:
 
 
 Member = tuple[Paired, "Floats", "NDArray[np.int64] | None"]
-"""What :func:`evalkit.compare.paired_of` says of a task, its differences and its clusters."""
+"""What :func:`evalkit.regression.compare.paired_of` says of a task, its differences and its clusters."""
 
 
 def compared(base: Floats, new: Floats, clusters: NDArray[np.int64] | None) -> Member:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evalkit.leaderboard.board import Apart
-from evalkit.results import Manifest, MetricResult, TaskResult, as_promised
-from evalkit.runfiles import samples_path
-from evalkit.task import TaskCard
+from evalkit.runs.manifest import Manifest, MetricResult, TaskResult, as_promised
+from evalkit.runs.runfiles import samples_path
+from evalkit.suites.card import TaskCard
 
 Run = tuple[Path, Manifest]
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from evalkit.leaderboard.board import Entry, Mean
-from evalkit.leaderboard.words import shown
-from evalkit.results import TaskResult
+from evalkit.leaderboard.wording import shown
+from evalkit.runs.manifest import TaskResult
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from evalkit.leaderboard.numbers.resampling import (
     seed_of,
     variance_of_mean,
 )
-from evalkit.stats import Z_95
+from evalkit.scoring.stats import Z_95
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from evalkit.results import TaskResult
+    from evalkit.runs.manifest import TaskResult
 
     Floats = NDArray[np.float64]
 

@@ -2,7 +2,7 @@
 
 A board of 500 models has some 20,000 per-query files, so nothing here goes through the rows of a file one by one:
 files with the same ids in the same order, which is nearly all of them, are told by one comparison of two columns. They
-are read and held against their results by :func:`evalkit.runfiles.queries_of`.
+are read and held against their results by :func:`evalkit.runs.runfiles.queries_of`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.runfiles import queries_of
-from evalkit.samples import where_shared
+from evalkit.runs.runfiles import queries_of
+from evalkit.runs.samples import where_shared
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from evalkit.results import TaskResult
+    from evalkit.runs.manifest import TaskResult
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def join(files: Mapping[str, tuple[Path, TaskResult]]) -> tuple[Joined, ...]:
         One for each set of queries, each with its entries sorted by name, the one with the most entries first.
 
     Raises:
-        ResultsError: as :func:`evalkit.runfiles.queries_of`.
+        ResultsError: as :func:`evalkit.runs.runfiles.queries_of`.
     """
     import numpy as np
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evalkit.leaderboard.board import Group
-from evalkit.task import PUBLISHED, TaskCard
+from evalkit.suites.card import TaskCard
+from evalkit.suites.selecting import PUBLISHED
 
 OFFICIAL = "mmeb-scar"
 """The board of MMEB and SCaR together, which published numbers are of."""
@@ -64,7 +65,7 @@ def layouts(cards: Sequence[TaskCard]) -> tuple[Layout, ...]:
     """The boards in the order of the suites: MMEB and SCaR as one, every other suite by its own name.
 
     Args:
-        cards: as :func:`evalkit.task.all_cards` gives them.
+        cards: as :func:`evalkit.suites.selecting.all_cards` gives them.
     """
     keys = {card.suite: OFFICIAL if card.suite in PUBLISHED else card.suite for card in cards}
     titles = {OFFICIAL: "MMEB and SCaR", "miniature": "Miniature", "example": "Example"}

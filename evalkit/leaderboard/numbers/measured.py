@@ -14,9 +14,9 @@ from evalkit.leaderboard.board import Entry, Facts, Group, Score
 from evalkit.leaderboard.numbers.apart import CLAIMED
 from evalkit.leaderboard.numbers.counted import KNOW_NOTHING, Counted, precision_at_1, regions_by
 from evalkit.leaderboard.numbers.drafts import Draft, one_line, slug_of
-from evalkit.results import Manifest, TaskResult
-from evalkit.runfiles import samples_path
-from evalkit.task import TaskCard
+from evalkit.runs.manifest import Manifest, TaskResult
+from evalkit.runs.runfiles import samples_path
+from evalkit.suites.card import TaskCard
 from evalkit.terminal import percent
 
 HEADLINES = ("general", "interactive")

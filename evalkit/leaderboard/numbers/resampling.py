@@ -1,8 +1,8 @@
 """Other queries of the same tasks, drawn for all entries of a board at once: intervals of means, and ranks.
 
 **Joint and paired.** Entries that were asked the same queries get the same ones in every resample, so what is hard for
-all of them moves none of their ranks. As in :func:`evalkit.stats.resampled_means`, queries that ask about one image
-are drawn together, and k - 1 of a task's k images.
+all of them moves none of their ranks. As in :func:`evalkit.scoring.stats.resampled_means`, queries that ask about one
+image are drawn together, and k - 1 of a task's k images.
 
 **Exact.** How often a query was drawn is a whole number. Scores of 0 and 1 are, too, and others are rounded to
 multiples of a power of two so that all sums are whole numbers of at most 24 bits, which float32 holds. Such sums are
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evalkit.leaderboard.board import Range
-from evalkit.stats import by_cluster
+from evalkit.scoring.stats import by_cluster
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 RESAMPLES = 2000
-"""As many as :func:`evalkit.stats.resampled_means` draws."""
+"""As many as :func:`evalkit.scoring.stats.resampled_means` draws."""
 
 _AT_ONCE = 4_000_000  # weights in memory at a time: 16 MB
 _EXACT = 2**24  # float32 holds all whole numbers up to here

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from evalkit.leaderboard.words import percent, shown, signed
+from evalkit.leaderboard.wording import percent, shown, signed
 
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25)  # between the marks of an axis of fractions
 _MARKS = 5  # parts of an axis, at most

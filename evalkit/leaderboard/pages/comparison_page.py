@@ -10,8 +10,8 @@ from evalkit.leaderboard.board import Board, Comparison, Difference, Entry
 from evalkit.leaderboard.numbers.measured import by_reason
 from evalkit.leaderboard.pages import charts
 from evalkit.leaderboard.pages.grid import Cell, Column, Grid, attributes, heads, plain, plot, words
-from evalkit.leaderboard.pages.rows import HEADLINE, Standing
-from evalkit.leaderboard.words import MISSING, breakable, link, p_value, path, shown, signed, signed_interval
+from evalkit.leaderboard.pages.listing import HEADLINE, Standing
+from evalkit.leaderboard.wording import MISSING, breakable, link, p_value, path, shown, signed, signed_interval
 
 _LEVEL = 0.05
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from markupsafe import Markup, escape
 
 from evalkit.leaderboard.pages.charts import Point, Scale, axis, strip
-from evalkit.leaderboard.words import MISSING
+from evalkit.leaderboard.wording import MISSING
 
 SHADES = 9
 """Shades of the heat map: 0 at chance or below, 9 at the best of the column."""

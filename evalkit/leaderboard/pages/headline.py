@@ -23,8 +23,8 @@ from evalkit.leaderboard.pages.grid import (
     plain,
     words,
 )
-from evalkit.leaderboard.pages.rows import HEADLINE, Standing, choices, names, notes, row, why_no_mean, why_no_score
-from evalkit.leaderboard.words import (
+from evalkit.leaderboard.pages.listing import HEADLINE, Standing, choices, names, notes, row, why_no_mean, why_no_score
+from evalkit.leaderboard.wording import (
     APART,
     MISSING,
     PARTIAL,
@@ -39,7 +39,7 @@ from evalkit.leaderboard.words import (
     percent,
     shown,
 )
-from evalkit.task import TaskCard
+from evalkit.suites.card import TaskCard
 
 _DISTRIBUTION = ("ind", "ood")
 

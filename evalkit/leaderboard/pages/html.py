@@ -12,9 +12,9 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from evalkit.leaderboard.board import Board, Comparison, Entry, Group
-from evalkit.leaderboard.pages.rows import HEADLINE, KINDS
-from evalkit.leaderboard.words import count, path, percent, shown, size
-from evalkit.task import TaskCard
+from evalkit.leaderboard.pages.listing import HEADLINE, KINDS
+from evalkit.leaderboard.wording import count, path, percent, shown, size
+from evalkit.suites.card import TaskCard
 
 if TYPE_CHECKING:
     from jinja2 import Environment

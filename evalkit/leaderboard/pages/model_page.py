@@ -11,9 +11,9 @@ from evalkit.leaderboard.board import Board, Comparison, Entry, Group, Mean, Sco
 from evalkit.leaderboard.pages import charts
 from evalkit.leaderboard.pages.comparison_page import pair_path
 from evalkit.leaderboard.pages.grid import Cell, Column, Grid, attributes, heads, plain, plot, words
+from evalkit.leaderboard.pages.listing import Standing, notes, point, samples, top_of, why_no_mean, why_no_score
 from evalkit.leaderboard.pages.provenance import command, provenance
-from evalkit.leaderboard.pages.rows import Standing, notes, point, samples, top_of, why_no_mean, why_no_score
-from evalkit.leaderboard.words import (
+from evalkit.leaderboard.wording import (
     MISSING,
     breakable,
     interval,
@@ -26,7 +26,7 @@ from evalkit.leaderboard.words import (
     shown,
     signed,
 )
-from evalkit.task import TaskCard
+from evalkit.suites.card import TaskCard
 
 _MOST = 5  # strengths, and weaknesses
 _META_TASKS = {

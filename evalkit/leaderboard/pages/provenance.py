@@ -7,9 +7,10 @@ from collections.abc import Collection
 from urllib.parse import quote
 
 from evalkit.encoding.conditions import together
-from evalkit.leaderboard.words import MISSING, shown
-from evalkit.results import Manifest
-from evalkit.task import PUBLISHED, TaskCard, all_cards
+from evalkit.leaderboard.wording import MISSING, shown
+from evalkit.runs.manifest import Manifest
+from evalkit.suites.card import TaskCard
+from evalkit.suites.selecting import PUBLISHED, all_cards
 
 
 def command(run: Manifest, cards: Collection[TaskCard]) -> str:
@@ -44,7 +45,7 @@ def model(run: Manifest) -> str:
     A path is not recorded: ``PATH`` stands for the folder that holds the checkpoint's, ``CLASS`` for the class of a
     file or a module.
     """
-    from evalkit import tiny
+    from evalkit.embedders import tiny
 
     record = run.model
     options = "&".join(f"{quote(key)}={quote(value, safe='')}" for key, value in sorted(record.options.items()))

@@ -10,8 +10,8 @@ from markupsafe import Markup
 from evalkit.leaderboard.pages.grid import Choice, attributes
 from evalkit.leaderboard.samples.media import Mark, Picture
 from evalkit.leaderboard.samples.sheets import Candidate, Query, Sheet
-from evalkit.leaderboard.words import MISSING, count, interval, link, minus, percent, shown
-from evalkit.task import TaskCard
+from evalkit.leaderboard.wording import MISSING, count, interval, link, minus, percent, shown
+from evalkit.suites.card import TaskCard
 
 _LARGE, _SMALL = 320, 112  # pixels of the longer side of a query's picture, and of a candidate's
 _ENLARGED = 4  # times, at most

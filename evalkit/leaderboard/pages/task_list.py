@@ -9,10 +9,10 @@ from markupsafe import Markup
 
 from evalkit.leaderboard.board import Board, Entry
 from evalkit.leaderboard.pages.grid import Choice, Column, Grid, attributes, heads, plain, words
-from evalkit.leaderboard.pages.rows import Standing
+from evalkit.leaderboard.pages.listing import Standing
 from evalkit.leaderboard.pages.task_page import DISTRIBUTIONS, META_TASKS, MODALITIES
-from evalkit.leaderboard.words import MISSING, breakable, link, percent, shown
-from evalkit.task import TaskCard
+from evalkit.leaderboard.wording import MISSING, breakable, link, percent, shown
+from evalkit.suites.card import TaskCard
 
 
 def medians(board: Board) -> dict[str, float]:

@@ -12,10 +12,10 @@ from evalkit.leaderboard.board import Board, Entry, Score
 from evalkit.leaderboard.pages import charts
 from evalkit.leaderboard.pages.grid import Column, Grid, numbers, plain, plot, words
 from evalkit.leaderboard.pages.headline import score
-from evalkit.leaderboard.pages.rows import Standing, choices, names, point, row, samples, top_of
-from evalkit.leaderboard.words import MISSING, count, interval, link, outside, percent, shown
-from evalkit.results import MetricResult
-from evalkit.task import TaskCard
+from evalkit.leaderboard.pages.listing import Standing, choices, names, point, row, samples, top_of
+from evalkit.leaderboard.wording import MISSING, count, interval, link, outside, percent, shown
+from evalkit.runs.manifest import MetricResult
+from evalkit.suites.card import TaskCard
 
 MODALITIES = {
     "image": "image",

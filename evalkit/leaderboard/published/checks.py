@@ -15,7 +15,7 @@ from math import sqrt
 from statistics import NormalDist
 from typing import Literal
 
-from evalkit.leaderboard.published.files import decimals
+from evalkit.leaderboard.published.papers import decimals
 from evalkit.leaderboard.published.records import GROUPS, PublishedRow, Record, average, groups
 from evalkit.terminal import percent
 

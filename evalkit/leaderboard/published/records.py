@@ -10,8 +10,9 @@ from functools import cache
 from typing import Literal
 
 from evalkit.leaderboard.board import Facts, Mean, Source
-from evalkit.leaderboard.published.files import Comparison
-from evalkit.task import PUBLISHED, TaskCard, all_cards
+from evalkit.leaderboard.published.papers import Comparison
+from evalkit.suites.card import TaskCard
+from evalkit.suites.selecting import PUBLISHED, all_cards
 
 GROUPS: Mapping[str, str] = {
     "general": "MMEB-36",

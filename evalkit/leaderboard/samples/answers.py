@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.errors import ResultsError
-from evalkit.runfiles import queries_of, samples_path
+from evalkit.runs.runfiles import queries_of, samples_path
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from evalkit.results import TaskResult
+    from evalkit.runs.manifest import TaskResult
 
 _COLUMNS = ["id", "label", "score", "label_score", "rank", "ties", "relevant", "pool", "margin", "top", "top_scores"]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One row of a per-query file; the columns are those of :func:`evalkit.samples.samples_table`."""
+    """One row of a per-query file; the columns are those of :func:`evalkit.runs.samples.samples_table`."""
 
     id: str
     label: str
@@ -95,7 +95,7 @@ def read_answers(folder: Path, result: TaskResult, limit: int) -> Answers:
 
     Raises:
         ResultsError: the file is missing, or outside of the run's folder; or as
-            :func:`evalkit.runfiles.queries_of`.
+            :func:`evalkit.runs.runfiles.queries_of`.
     """
     import numpy as np
 

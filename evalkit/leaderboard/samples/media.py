@@ -1,8 +1,8 @@
 """The images of sample pages: which may be embedded, as what, and where regions lie on them.
 
 Benchmark images are other people's, so a page embeds none of them unless it is asked to. Nothing is copied: every
-image is decoded under the limits of :mod:`evalkit.images` and encoded anew, so what a camera wrote beside the pixels
-(place, owner, orientation) is not in the site.
+image is decoded under the limits of :mod:`evalkit.items.images` and encoded anew, so what a camera wrote beside the
+pixels (place, owner, orientation) is not in the site.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from evalkit.environment import without_places
 from evalkit.errors import ImageError, ResultsError
-from evalkit.images import ImageFacts, ImageFile
 from evalkit.items import Box, Item, Mask, Point, Region
-from evalkit.regions import fault
+from evalkit.items.images import ImageFacts, ImageFile
+from evalkit.items.regions import fault
+from evalkit.runs.environment import without_places
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from evalkit.task import DataFolder
+    from evalkit.suites.task import DataFolder
 
 MediaMode = Literal["none", "thumbnails", "full"]
 THUMBNAIL = 256

@@ -11,12 +11,13 @@ from functools import lru_cache, partial
 from typing import Literal
 
 from evalkit.items import Item
+from evalkit.items.prompting import none as without_region
 from evalkit.leaderboard.board import Board, Entry, Score
 from evalkit.leaderboard.samples.answers import Answer
 from evalkit.leaderboard.samples.media import Gallery, Mark, MediaMode, Picture
 from evalkit.leaderboard.samples.taskfiles import Rows, TaskFiles
-from evalkit.prompting import none as without_region
-from evalkit.task import DataFolder, TaskCard
+from evalkit.suites.card import TaskCard
+from evalkit.suites.task import DataFolder
 
 State = Literal["right", "wrong", "tied"]
 LIMIT = 200

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from evalkit.environment import without_places
 from evalkit.errors import EvalkitError, ResultsError
 from evalkit.items import Item
 from evalkit.leaderboard.board import Board, Entry
 from evalkit.leaderboard.samples.answers import Answers, read_answers
-from evalkit.results import Settings
-from evalkit.task import DataFolder, Task, TaskCard
+from evalkit.runs.environment import without_places
+from evalkit.runs.manifest import Settings
+from evalkit.suites.card import TaskCard
+from evalkit.suites.task import DataFolder, Task
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,9 @@ class TaskFiles:
 
 
 def _load(card: TaskCard, data: DataFolder, settings: Settings) -> Rows | str:
-    from evalkit.given import load_task
+    from evalkit.suites.selecting import load_task
 
     try:
-        return Rows.of(load_task(card, data, settings))
+        return Rows.of(load_task(card, data, settings.load_options))
     except EvalkitError as error:
         return f"The texts and images of the queries are not here: {without_places(str(error), data)}"

@@ -22,8 +22,8 @@ from evalkit.embedders.registry import load_embedder, parse_model
 from evalkit.embedders.virtue import embedder as module
 from evalkit.embedders.virtue.embedder import Virtue, Vlm2Vec
 from evalkit.errors import EmbedderError, EvalkitError, ImageError, RegionError, UsageError
-from evalkit.images import ImageFile
 from evalkit.items import Box, Item, Mask, Point, Points, Region
+from evalkit.items.images import ImageFile
 
 
 @pytest.fixture(scope="module")

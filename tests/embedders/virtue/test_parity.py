@@ -13,7 +13,7 @@ from checkpoints import VIRTUE
 from evalkit.embedders.checkpoint import resolve
 from evalkit.embedders.virtue.embedder import Virtue
 from evalkit.embedders.virtue.language import IMAGE_TOKEN, Vocabulary
-from evalkit.itemfile import ItemRow, read_items
+from evalkit.items.jsonl import ItemRow, read_items
 
 TOLERANCE = 1e-5  # a tenth of what is asked for; found: 1.2e-7
 GOLDEN = dict(np.load(VIRTUE / "golden.npz"))

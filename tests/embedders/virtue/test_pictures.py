@@ -11,7 +11,7 @@ from checkpoints import VIRTUE
 
 from evalkit.embedders.virtue.pictures import Pictures
 from evalkit.errors import EmbedderError, UsageError
-from evalkit.images import ImageFile
+from evalkit.items.images import ImageFile
 
 MEAN, STD = np.array([0.48145466, 0.4578275, 0.40821073]), np.array([0.26862954, 0.26130258, 0.27577711])
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from evalkit.embedders.virtue.prompts import grid, prompt_of
 from evalkit.errors import ImageError
-from evalkit.images import ImageFile
 from evalkit.items import Box, Mask, Point, Points
+from evalkit.items.images import ImageFile
 
 places = st.floats(0, 2000, allow_nan=False)
 

@@ -1,0 +1,97 @@
+"""A task as an embedder gets it: loaded with the user's choices, its regions prompted, its errors with their rows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from evalkit.embedders.registry import LoadedEmbedder
+from evalkit.encoding.contract import describe
+from evalkit.encoding.imageindex import ImageIndex
+from evalkit.errors import EmbedderError, ItemError, UsageError
+from evalkit.items import Item, concerns, region_kind
+from evalkit.items.prompting import MODES, prompted
+from evalkit.suites.task import Task
+
+
+def prompting_of(task: Task, loaded: LoadedEmbedder, wanted: str | None = None) -> str | None:
+    """How the task's regions are to reach the embedder; ``None`` where it has no regions.
+
+    Args:
+        task: as it was loaded.
+        loaded: the embedder.
+        wanted: one of :data:`evalkit.items.prompting.MODES`; where it is ``None``, ``native`` if the embedder takes
+            all kinds of region that the task has, else ``text``.
+
+    Raises:
+        EmbedderError: ``native`` is wanted, but the embedder does not take the task's regions.
+        UsageError: there is no such mode.
+    """
+    if wanted is not None and wanted not in MODES:
+        raise UsageError(f"prompting {wanted!r} is not one of {', '.join(MODES)}")
+    kinds = {region_kind(item.region) for item in (*task.queries, *task.candidates) if item.region is not None}
+    if not kinds:
+        return None
+    lacking = sorted(kinds - loaded.info.regions)
+    if lacking and wanted == "native":
+        raise EmbedderError(
+            f"{task.card.name} has regions of {' and '.join(lacking)}; {loaded.info.name} takes "
+            f"{', '.join(sorted(loaded.info.regions)) or 'none'} as an input of its own (info.regions): "
+            "run it with --prompting text, crop or none"
+        )
+    return wanted or ("text" if lacking else "native")
+
+
+def prompted_task(task: Task, prompting: str, images: ImageIndex) -> Task:
+    """The task as the embedder gets it: its regions by one of :data:`evalkit.items.prompting.MODES`.
+
+    Raises:
+        ItemError: a region that cannot be prompted so, or an image or a mask that cannot be read, with its row.
+    """
+
+    def given(item: Item) -> Item:
+        try:
+            return prompted(item, prompting, images.facts)
+        except ItemError as error:
+            raise type(error)(f"{error} (item {describe(item)})", item) from error
+
+    with rows_named(task):
+        images.gather(item for items in (task.queries, task.candidates) for item in items if item.region is not None)
+        queries, candidates = ([given(item) for item in items] for items in (task.queries, task.candidates))
+    return dataclasses.replace(task, queries=queries, candidates=candidates)
+
+
+def require_modalities(task: Task, loaded: LoadedEmbedder) -> None:
+    """A number that ignores half of the input is worse than none.
+
+    Raises:
+        EmbedderError: the task has items of a modality that the embedder does not say it takes.
+    """
+    needed = {item.modality for items in (task.queries, task.candidates) for item in items}
+    if lacking := sorted(needed - loaded.info.modalities):
+        raise EmbedderError(
+            f"{task.card.name} has items of {' and '.join(lacking)}; {loaded.info.name} takes "
+            f"{', '.join(sorted(loaded.info.modalities))} (info.modalities)"
+        )
+
+
+@contextmanager
+def rows_named(task: Task) -> Iterator[None]:
+    """Errors about items of the task say which row."""
+    try:
+        yield
+    except ItemError as error:
+        if (row := row_of(task, error)) is None:
+            raise
+        raise type(error)(f"{error}, {row}") from error
+
+
+def row_of(task: Task, error: ItemError) -> str | None:
+    """Where the item that an error concerns comes first in a task: its side and row."""
+    for row, (query, pool) in enumerate(zip(task.queries, task.pools, strict=True)):
+        if concerns(error, query):
+            return f"query of {task.where(row)}"
+        if any(concerns(error, task.candidates[number]) for number in pool):
+            return f"candidate of {task.where(row)}"
+    return None

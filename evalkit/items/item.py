@@ -1,0 +1,121 @@
+"""What an embedder is given: an item, its region, its side.
+
+Pixels count from the top left of the stored image, x to the right, y down.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from evalkit.errors import ItemError
+from evalkit.items.images import ImageFile
+
+Side = Literal["query", "candidate"]
+IMAGE_MARK = "<image>"
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A box in pixels, half open: x0 <= x < x1, y0 <= y < y1. Integers stay integers."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(v) for v in self.corners):
+            raise ValueError(f"box {list(self.corners)} has a corner that is not finite")
+        if self.x1 < self.x0 or self.y1 < self.y0:
+            raise ValueError(f"box {list(self.corners)} ends before it begins; boxes are x0, y0, x1, y1")
+
+    @property
+    def corners(self) -> tuple[float, float, float, float]:
+        """x0, y0, x1, y1."""
+        return (self.x0, self.y0, self.x1, self.y1)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A point in pixels."""
+
+    x: float
+    y: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.x) and math.isfinite(self.y)):
+            raise ValueError(f"point [{self.x}, {self.y}] is not finite")
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Several points in pixels, such as clicks on an object: those that lie in the region, and those that do not."""
+
+    positive: tuple[Point, ...]
+    negative: tuple[Point, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.positive:
+            raise ValueError("points need at least one positive point, one that lies in the region")
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """A mask as an image file of the stored image's size; what is not black belongs to the region."""
+
+    image: ImageFile
+
+
+Region = Box | Point | Points | Mask
+
+
+def region_kind(region: Region) -> str:
+    """``box``, ``point``, ``points`` or ``mask``: what :attr:`EmbedderInfo.regions` calls the region."""
+    return type(region).__name__.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to embed.
+
+    Attributes:
+        prompt: the exact text that an instruction-following model gets; ``<image>`` marks the image.
+        text: the content alone, without instruction and image mark (what CLIP reads).
+        instruction: the instruction alone.
+        image: the image, or none.
+        region: the part of the image that is meant, or none.
+        region_text: the run of characters in :attr:`prompt` that names the region, with the line break before
+            it; blank where no words do. It is there to take them out again (:mod:`evalkit.items.prompting`), and no
+            part of what an embedder reads.
+    """
+
+    prompt: str
+    text: str = ""
+    instruction: str = ""
+    image: ImageFile | None = None
+    region: Region | None = None
+    region_text: str = ""
+
+    def __post_init__(self) -> None:
+        if self.region_text not in self.prompt:
+            raise ValueError(f"region_text {self.region_text!r} is no part of the prompt {self.prompt!r}")
+
+    @property
+    def modality(self) -> str:
+        """``text``, ``image`` or ``image+text``: by the image and by :attr:`text`, not by the instruction."""
+        if self.image is None:
+            return "text"
+        return "image+text" if self.text else "image"
+
+    @property
+    def images(self) -> tuple[ImageFile, ...]:
+        """The image files that it is made of: its image, its mask."""
+        mask = self.region.image if isinstance(self.region, Mask) else None
+        return tuple(image for image in (self.image, mask) if image is not None)
+
+
+def concerns(error: ItemError, item: Item) -> bool:
+    """Whether an error is about this item, decoded or not, or about its image or mask."""
+    return error.about == item or error.about in item.images

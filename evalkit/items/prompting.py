@@ -1,0 +1,118 @@
+"""Prompting: how a region reaches a model. One function a mode, from an item to what the model gets instead.
+
+An item without a region is the same in every mode. A further mode is a function and a line in :data:`MODES`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from evalkit.errors import RegionError
+from evalkit.items.images import Crop, ImageFacts, ImageFile
+from evalkit.items.item import Box, Item, Mask, region_kind
+from evalkit.items.regions import fault
+
+Facts = Callable[[ImageFile], ImageFacts]
+"""Digest and size of an image file; :meth:`ImageFile.facts`, or what remembers them."""
+
+Mode = Callable[[Item, Facts], Item]
+"""What the model gets in place of an item with a region."""
+
+
+def native(item: Item, facts: Facts = ImageFile.facts) -> Item:
+    """The item as it is: the region is an input of the model, and the words that name it stay."""
+    return item
+
+
+def text(item: Item, facts: Facts = ImageFile.facts) -> Item:
+    """Without the region: the words that name it are all there is of it."""
+    return replace(item, region=None)
+
+
+def crop(item: Item, facts: Facts = ImageFile.facts) -> Item:
+    """With the image cut to the region's bounding box instead of the region; the words stay, and so do their numbers.
+
+    Args:
+        item: has an image, and a box or a mask.
+        facts: tells the image's size, and the mask's.
+
+    Raises:
+        RegionError: the item has no image, the region has no extent, is not on the image, or is black all over.
+        ImageError: the image or the mask cannot be read.
+    """
+    region, image = item.region, item.image
+    if image is None:
+        raise RegionError("there is no image to cut to the region: mend it or leave its row out", item)
+    if image.upright or image.crop is not None:
+        raise RegionError(
+            f"image {image.path} is not as it is stored, but its region counts stored pixels: "
+            "its suite has to set upright=False",
+            item,
+        )
+    if not isinstance(region, Box | Mask):
+        kind = "the region" if region is None else f"a region of {region_kind(region)}"
+        raise RegionError(f"{kind} has no extent to cut its image to: use --prompting native, text or none", item)
+    size = facts(image)
+    if said := fault(region, size, facts(region.image) if isinstance(region, Mask) else None):
+        raise RegionError(f"{said}; mend it or leave its row out", item)
+    bounds = box_bounds(region, size.width, size.height) if isinstance(region, Box) else mask_bounds(region)
+    if bounds is None:
+        raise RegionError("the mask is black all over, so nothing is left: mend it or leave its row out", item)
+    return replace(item, image=replace(image, crop=bounds, pixels=None), region=None)
+
+
+def none(item: Item, facts: Facts = ImageFile.facts) -> Item:
+    """Without the region and without the words that name it: how far the rest of the item gets a model."""
+    named = item.region_text
+    return replace(
+        item, prompt=_without(item.prompt, named), text=_without(item.text, named), region=None, region_text=""
+    )
+
+
+MODES: Mapping[str, Mode] = {"native": native, "text": text, "crop": crop, "none": none}
+
+
+def prompted(item: Item, mode: str, facts: Facts = ImageFile.facts) -> Item:
+    """The item as a model gets it.
+
+    Args:
+        item: any; without a region it stays as it is.
+        mode: one of :data:`MODES`.
+        facts: tells the size of the item's images.
+
+    Raises:
+        ItemError: the region cannot reach the model in this mode.
+    """
+    return item if item.region is None else MODES[mode](item, facts)
+
+
+def box_bounds(box: Box, width: int, height: int) -> Crop:
+    """The whole pixels of an image that a box covers, also in part: at least one, if the box is on the image.
+
+    Args:
+        box: on the image, as :func:`evalkit.items.regions.fault` has it.
+        width: of the image.
+        height: of the image.
+    """
+    left, top = max(0, math.floor(box.x0)), max(0, math.floor(box.y0))
+    return (left, top, min(width, math.ceil(box.x1)), min(height, math.ceil(box.y1)))
+
+
+def mask_bounds(mask: Mask) -> Crop | None:
+    """The smallest box around what is not black; ``None`` where all is black.
+
+    Raises:
+        ImageError: the mask cannot be read.
+    """
+    return mask.image.rgb().getbbox()
+
+
+def _without(text: str, named: str) -> str:
+    """The text without its last run of these characters; without their line break, where it has no such run."""
+    for run in filter(None, (named, named.strip())):
+        before, found, after = text.rpartition(run)
+        if found:
+            return before + after
+    return text

@@ -1,0 +1,205 @@
+"""Entries as rows of tables: their names, where they come from, what filters them, why a number is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from evalkit.leaderboard.board import Board, Entry, Group, Mean, Score
+from evalkit.leaderboard.pages.charts import Point
+from evalkit.leaderboard.pages.grid import Cell, Choice, Column, attributes, heads
+from evalkit.leaderboard.wording import SIZES, count, link, outside, path, shown, size_class
+from evalkit.suites.card import TaskCard
+
+HEADLINE = ("general", "interactive")
+"""Keys of the groups that entries are ranked by."""
+KINDS = ("measured", "claimed", "published")
+"""Where the numbers of a row are from."""
+_MODES = {"no-regions": "no regions"}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The entries of a board as its tables have them.
+
+    Attributes:
+        board: whose they are.
+        home: what leads from the page to the folder of the board's pages, such as ``mmeb-scar/``; empty inside.
+    """
+
+    board: Board
+    home: str = ""
+
+    @property
+    def ranked(self) -> tuple[Entry, ...]:
+        """The rows of the body."""
+        return tuple(entry for entry in self.board.entries if not entry.knows_nothing)
+
+    @property
+    def baselines(self) -> tuple[Entry, ...]:
+        """The rows of the foot, above chance."""
+        return tuple(entry for entry in self.board.entries if entry.knows_nothing)
+
+    def page(self, *name: str) -> str:
+        """The address of one of the board's pages."""
+        return self.home + path("".join(name))
+
+    def group(self, group: Group) -> str:
+        """The address of a group's page."""
+        return self.page("group-", group.key, ".html")
+
+    def task(self, card: TaskCard) -> str:
+        """The address of a task's page."""
+        return self.page("task-", card.subset, ".html")
+
+    def model(self, entry: Entry) -> str:
+        """The address of an entry's page."""
+        return self.page("model-", entry.slug, ".html")
+
+    def column(self, body: Sequence[Cell], foot: Sequence[Cell], chance: Cell) -> list[Cell]:
+        """A column: of the ranked, of those that know nothing, and of chance where it is known."""
+        return [*body, *foot, *([chance] if self.board.chance else [])]
+
+
+def names(standing: Standing) -> Column:
+    """The names, with what tells where a row's numbers come from."""
+    ranked = standing.ranked
+    body = heads([name(entry, standing) for entry in ranked], [entry.label.casefold() for entry in ranked])
+    foot = heads([name(entry, standing) for entry in standing.baselines], [None] * len(standing.baselines))
+    title = "what an embedder gets that cannot tell any two candidates apart"
+    chance = Cell("Chance", attributes({"class": "name", "scope": "row", "title": title}), "th")
+    return Column("model", "Model", standing.column(body, foot, chance), "asc", classes="name")
+
+
+def name(entry: Entry, standing: Standing) -> Markup:
+    """An entry's name with a link to its page, and its marks."""
+    found = link(entry.label, standing.model(entry))
+    if entry.kind == "published":
+        found += Markup(" ") + published(entry)
+    found += outside_ranking(entry)
+    if entry.prompting is not None:
+        title = "how regions reached the model"
+        found += Markup(' <span class="badge" title="{}">{}</span>').format(title, shown(entry.prompting))
+    return found
+
+
+def outside_ranking(entry: Entry) -> Markup:
+    """The marks of a row whose numbers, or some of them, stand outside the ranking, with why as a title."""
+    found = Markup()
+    for kind in ("other data", "claimed"):
+        why = {task: apart.why for task, apart in entry.apart.items() if apart.kind == kind}
+        if why:
+            task, reason = next(iter(why.items()))
+            more = f" ({count(len(why) - 1, 'more task')})" if len(why) > 1 else ""
+            label = "partly claimed" if kind == "claimed" and entry.kind != "claimed" else kind
+            title = f"{shown(task)}: {shown(reason)}{more}"
+            found += Markup(' <span class="badge apart" title="{}">{}</span>').format(title, label)
+    return found
+
+
+def published(entry: Entry) -> Markup:
+    """The mark of a published row, with a link to its source where that has an address."""
+    title = "; ".join(shown(source.title) for source in entry.sources)
+    href = next((url for source in entry.sources if (url := outside(source.url))), None)
+    if href is None:
+        return Markup('<span class="badge" title="{}">published</span>').format(title)
+    return Markup('<a class="badge" href="{}" title="{}">published</a>').format(href, title)
+
+
+def row(entry: Entry) -> Markup:
+    """What a page filters a row by."""
+    return attributes(
+        {
+            "data-kind": entry.kind,
+            "data-prompting": " ".join(_modes(entry)),
+            "data-trained": entry.facts.trained_on_mmeb,
+            "data-size": size_class(entry.facts),
+        }
+    )
+
+
+def _modes(entry: Entry) -> list[str]:
+    """How regions reached a model, which may be in several ways, one a task."""
+    return (entry.prompting or "no-regions").split(", ")
+
+
+def choices(entries: Iterable[Entry]) -> tuple[Choice, ...]:
+    """The filters that tell any of these rows apart."""
+    rows = list(entries)
+    modes = sorted({mode for entry in rows for mode in _modes(entry)})
+    trained = {entry.facts.trained_on_mmeb for entry in rows}
+    sizes = {size_class(entry.facts) for entry in rows}
+    every = (
+        ("kind", "Numbers", [(kind, kind) for kind in KINDS if any(e.kind == kind for e in rows)]),
+        ("prompting", "Regions by", [(mode, _MODES.get(mode, shown(mode))) for mode in modes]),
+        (
+            "trained",
+            "Trained on MMEB-train",
+            [(known, known) for known in ("yes", "no", "unknown") if known in trained],
+        ),
+        ("size", "Size", [(size, label) for size, label in SIZES.items() if size in sizes]),
+    )
+    return tuple(Choice(key, label, tuple(options)) for key, label, options in every if len(options) > 1)
+
+
+def samples(standing: Standing, card: TaskCard, entry: Entry, pages: Collection[str], about: str) -> Markup:
+    """A link to the page of samples, where there is one.
+
+    Args:
+        standing: of the board whose page it is.
+        card: of the task.
+        entry: the row.
+        pages: paths of all pages of samples, below the site's folder.
+        about: what tells the link from others of its page.
+    """
+    if not pages:
+        return Markup()
+    file = path(f"samples-{card.subset}-{entry.slug}.html")
+    if f"{standing.board.key}/{file}" not in pages:
+        return Markup()
+    return Markup('<a href="{}" aria-label="samples of {}">samples</a>').format(file, shown(about))
+
+
+def notes(numbers: Iterable[int], board: Board) -> Markup:
+    """Links to footnotes, which stand on the same page."""
+    return Markup("").join(
+        Markup('<sup><a href="#{0}-note-{1}" aria-label="footnote {1}">{1}</a></sup>').format(board.key, number)
+        for number in numbers
+    )
+
+
+def why_no_mean(mean: Mean | None, group: Group) -> str:
+    """Why there is no mean."""
+    if mean is not None and mean.apart is not None and mean.apart.kind == "claimed":
+        return f"claimed on some of its tasks: {mean.apart.why}; a mean needs all"
+    if mean is None or not mean.n_done:
+        return "no number"
+    return f"{mean.n_done} of {group.label}'s {mean.n_tasks} tasks: a mean needs all"
+
+
+def why_no_score(entry: Entry, card: TaskCard) -> str:
+    """Why an entry has no score on a task."""
+    if (message := entry.failures.get(card.name)) is not None:
+        return f"failed: {shown(message)}"
+    return "not reported" if entry.kind == "published" else "not run"
+
+
+def kind(entry: Entry) -> str:
+    """Class of an entry's dots."""
+    return "knows-nothing" if entry.knows_nothing else "published" if entry.kind == "published" else ""
+
+
+def point(entry: Entry, own: Score | Mean | None, chance: float | None, median: float | None = None) -> Point:
+    """A score or a mean as it is drawn."""
+    if own is None:
+        return Point(chance=chance, median=median)
+    partial = isinstance(own, Score) and not own.complete
+    kind_of = "partial" if partial or own.apart is not None else kind(entry)
+    return Point(own.value, own.low, own.high, kind_of, chance, median)
+
+
+def top_of(own: Score | Mean | None) -> float | None:
+    """How far to the right something is drawn."""
+    return None if own is None else own.value if own.high is None else own.high

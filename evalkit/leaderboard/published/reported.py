@@ -1,0 +1,230 @@
+"""Published numbers: what papers, leaderboards and score files report, one row for each model, training and prompting.
+
+``reports/published/<document>.json`` holds one document each, number by number as it prints them;
+``reports/published/models.json`` what is known of the models. ``reports/README.md`` describes both. Numbers are never
+repaired: what does not follow from its own parts gets a footnote (:func:`inconsistencies`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import chain, count
+from pathlib import Path
+
+from evalkit.leaderboard.board import Facts, Source
+from evalkit.leaderboard.published.checks import Flag, inconsistencies, permuted
+from evalkit.leaderboard.published.papers import ModelFacts, PublishedFile, read_files
+from evalkit.leaderboard.published.records import GROUPS, HEADLINES, Document, PublishedRow, Record, groups
+
+__all__ = ["GROUPS", "Flag", "Gain", "PublishedRow", "Record", "improvements", "inconsistencies", "permuted", "read"]
+
+_KINDS = ("scores", "paper", "leaderboard", "page")  # who is believed first
+_OWN_PROMPTINGS = ("native", "text")  # by which MMEB, which has no regions, stands in the row of
+_SHOWN = {"crop": "cropped", "reclip": "ReCLIP", "red_circle": "red circle", "text": "box as text"}
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How far a document says that its model is ahead of the best baseline of its size.
+
+    Attributes:
+        row: of the model.
+        baseline: row of the baseline.
+        group: key of the group.
+        relative: gain over the baseline's printed mean, as a fraction of it.
+        source: the table that prints both.
+    """
+
+    row: PublishedRow
+    baseline: PublishedRow
+    group: str
+    relative: float
+    source: Source
+
+
+def read(extra: Sequence[Path] = (), *, shipped: bool = True) -> tuple[PublishedRow, ...]:
+    """All published rows, those of the package and of other files.
+
+    Documents that print numbers of one model, training and prompting make one row: shown is, for MMEB and for SCaR
+    apart, the record with scores of all tasks before one with means alone before one with some tasks; of several
+    official score files (kind ``scores``) before papers, leaderboards and pages; of score files the newest version;
+    then the document that presents the model, the one with more numbers, the earlier one. MMEB has no regions: its
+    numbers stand in the row of the model's own prompting, ``native`` or else ``text``.
+
+    Args:
+        extra: files of published numbers or of models, or folders of such files.
+        shipped: with the package's own numbers; what it knows of models is known in any case.
+
+    Returns:
+        Rows by slug; the order of ``extra`` does not matter.
+
+    Raises:
+        UsageError: a file that cannot be read as what it is to be, with file, row, field, value and the way out.
+    """
+    tasks = {card.name: card.subset for key in HEADLINES.values() for card in groups()[key]}
+    files, models = read_files(extra, tasks, GROUPS, shipped=shipped)
+    found: dict[tuple[str, str], list[tuple[str | None, Record]]] = {}
+    for file, content in files.items():
+        for number, record in enumerate(_records(file, content)):
+            row = content.rows[number]
+            found.setdefault((row.model, row.training), []).append((row.prompting, record))
+    rows: list[PublishedRow] = []
+    for (model, training), records in sorted(found.items(), key=lambda item: item[0]):
+        told = {prompting for prompting, _ in records if prompting is not None}
+        home = next((p for p in _OWN_PROMPTINGS if p in told), min(told) if len(told) == 1 else None)
+        by_prompting: dict[str | None, list[Record]] = {}
+        for prompting, record in records:
+            by_prompting.setdefault(home if prompting is None else prompting, []).append(record)
+        for prompting, own in by_prompting.items():
+            rows.append(_row(model, models[model], training, prompting, own, usual=prompting == home))
+    rows = _told_apart(rows)
+    return tuple(replace(row, footnotes=_footnotes((*inconsistencies(row), *permuted(row, rows)))) for row in rows)
+
+
+def _records(file: str, content: PublishedFile) -> list[Record]:
+    document = Document(
+        file=file,
+        name=content.name,
+        title=content.title,
+        url=content.url,
+        date=content.date,
+        kind=content.kind,
+        own=frozenset(content.own),
+        comparisons=content.comparisons,
+    )
+    return [
+        Record(
+            document=document,
+            number=number,
+            own=row.model in document.own,
+            table=row.table,
+            training=row.training,
+            called=row.called,
+            variant=row.variant,
+            scores=row.scores,
+            aggregates=row.aggregates,
+            origin=row.source,
+            url=row.url,
+            protocol=row.protocol,
+            note=row.note,
+        )
+        for number, row in enumerate(content.rows, 1)
+    ]
+
+
+def _row(
+    model: str, known: ModelFacts, training: str, prompting: str | None, records: Sequence[Record], *, usual: bool
+) -> PublishedRow:
+    trained = known.trainings[training]
+    general, interactive = (_preferred(records, suite) for suite in ("mmeb", "scar"))
+    shown = [record for record in (general, interactive) if record is not None]
+    shown = shown[:1] if general is interactive else shown
+    others = (record for record in records if not any(record is other for other in shown))
+    notes = (known.note, trained.note, *(record.note for record in shown))
+    told = prompting if prompting and not usual else None  # where the model's usual prompting goes without saying
+    return PublishedRow(
+        model=model,
+        name=known.name,
+        label=_label(known.name, training, told),
+        slug="-".join(filter(None, (model, _slug(training), _slug(told or "")))),
+        training=training,
+        prompting=prompting,
+        size=known.size,
+        facts=Facts(
+            parameters=None if known.parameters is None else float(known.parameters),
+            size=known.size,
+            dimension=known.dimension,
+            licence=trained.licence,
+            trained_on_mmeb=trained.trained_on_mmeb,
+            url=trained.url,
+        ),
+        records=(*shown, *others),
+        general=general,
+        interactive=interactive,
+        notes=tuple(dict.fromkeys(note for note in notes if note)),
+    )
+
+
+def _preferred(records: Sequence[Record], suite: str) -> Record | None:
+    """The record that is shown for a suite; :func:`read` has the rule. Of equals the first: the package's own."""
+    there = [record for record in records if record.about(suite)]
+    return min(there, key=lambda record: _precedence(record, suite), default=None)
+
+
+def _precedence(record: Record, suite: str) -> tuple[object, ...]:
+    headline = record.mean(HEADLINES[suite])
+    whole = headline.n_done == headline.n_tasks
+    document = record.document
+    version = [-int(number) for number in re.findall(r"\d+", record.table)][:8] if document.kind == "scores" else []
+    return (
+        0 if whole else 1 if headline.reported else 2,
+        _KINDS.index(document.kind),
+        (*version, *[0] * (8 - len(version))),
+        not record.own,
+        -len(record.scores) - len(record.aggregates),
+        document.date or "9999",
+    )
+
+
+def _label(name: str, training: str, prompting: str | None) -> str:
+    """The name with training and prompting: ``VIRTUE-2B +SCaR-train``, ``GME-2B, cropped``."""
+    trained = f" +{training}" if training.endswith("-train") else f", {training}" if training else ""
+    shown = "" if prompting is None else f", {_SHOWN.get(prompting, prompting.replace('_', ' '))}"
+    return f"{name}{trained}{shown}"
+
+
+def _slug(text: str) -> str:
+    return "-".join(re.findall(r"[a-z0-9]+", text.lower()))
+
+
+def _told_apart(rows: Iterable[PublishedRow]) -> list[PublishedRow]:
+    """Rows by slug, no two of one slug or label."""
+    ordered = sorted(rows, key=lambda row: (row.slug, row.model, row.training, row.prompting or ""))
+    labels = Counter(row.label for row in ordered)
+    taken: set[str] = set()
+    found = []
+    for row in ordered:
+        names = chain([row.slug], (f"{row.slug}-{number}" for number in count(2)))
+        slug = next(name for name in names if name not in taken)
+        taken.add(slug)
+        found.append(replace(row, slug=slug, label=row.label if labels[row.label] == 1 else f"{row.label} ({slug})"))
+    return found
+
+
+def _footnotes(flags: Iterable[Flag]) -> dict[str, tuple[str, ...]]:
+    by_group: dict[str, tuple[str, ...]] = {}
+    for flag in flags:
+        by_group[flag.group] = (*by_group.get(flag.group, ()), flag.text)
+    return by_group
+
+
+def improvements(rows: Iterable[PublishedRow]) -> tuple[Gain, ...]:
+    """How far documents say that their models are ahead of the best baseline of their size, in printed numbers.
+
+    A document says which of its tables, and which training in it, it compares. A model or baseline without a class of
+    size has no part in it; of baselines with the same mean the first row counts.
+    """
+    placed = [(record, row) for row in rows for record in row.records]
+    placed.sort(key=lambda pair: (pair[0].document.file, pair[0].number))
+    documents = {record.document.file: record.document for record, _ in placed}
+    gains = []
+    for file, document in documents.items():
+        for comparison in document.comparisons:
+            there = [
+                (record.aggregates[comparison.group], record, row)
+                for record, row in placed
+                if record.document.file == file and record.table == comparison.table
+                if comparison.training in (None, record.training) and comparison.group in record.aggregates
+            ]
+            for value, record, row in there:
+                rivals = [(v, other) for v, r, other in there if not r.own and row.size and other.size == row.size]
+                if record.own and rivals:
+                    best, baseline = max(rivals, key=lambda rival: rival[0])
+                    if best:
+                        relative = float(Fraction(value) / Fraction(best) - 1)
+                        gains.append(Gain(row, baseline, comparison.group, relative, record.source))
+    return tuple(gains)

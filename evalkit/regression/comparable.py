@@ -1,0 +1,60 @@
+"""Whether two numbers are about the same thing: by their signatures, and by whether all queries were ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from evalkit.regression.sides import Side
+from evalkit.runs.signature import parts
+
+BLOCKING = {
+    "task": "task version",
+    "n": "number of queries",
+    "data": "data",
+    "prompts": "prompts",
+    "pool": "pools",
+    "metric": "metric",
+    "exif": "orientation of images",
+    "dedup": "how candidates are merged",
+    "prompting": "prompting",
+}
+"""The parts of a signature that have to be equal, in words."""
+DATA = tuple(part for part in BLOCKING if part != "prompting")
+"""The parts that say what was asked; the other is how regions reached the model."""
+KEEP_WORDS = ("-", "native", "text", "crop", "overlay")
+"""Ways of prompting that leave the words as they are, so that their digests of prompts are equal for equal data."""
+ALLOWANCES = ("prompting", "partial")
+"""What can be allowed to differ: how regions reach the model, and runs of a part of the queries."""
+
+
+def differing(base: str, new: str, allow: Collection[str] = ()) -> list[str]:
+    """What keeps the numbers of two signatures from being about the same thing, in words."""
+    one, other = parts(base), parts(new)
+    said = []
+    by_prompting = "prompting" in allow and one.get("prompting") != other.get("prompting")
+    for part, words in BLOCKING.items():
+        # A mode of prompting may take words out of the prompts: then these differ as well.
+        if part in allow or (part == "prompts" and by_prompting):
+            continue
+        if part in one and one[part] == other.get(part):  # what neither says is not equal
+            continue
+        said.append(f"{words} differs: {one.get(part, 'none')} and {other.get(part, 'none')}")
+    return said
+
+
+def hindrances(base: Side, new: Side, task: str, allow: Collection[str] = ()) -> list[str]:
+    """What keeps a task that both sides have from being compared, in words; their samples are another question."""
+    one, other = base.numbers[task], new.numbers[task]
+    said = [] if one.signature is None or other.signature is None else differing(one.signature, other.signature, allow)
+    said += [
+        f"{side.path} has no signature here, so nothing says what its number is about"
+        for side, number in ((base, one), (new, other))
+        if number.signature is None and number.value is not None and side.kind != "scores"
+    ]
+    if "partial" not in allow:
+        said += [
+            f"{side.path} is partial here"
+            for side, number in ((base, one), (new, other))
+            if not number.complete and number.value is not None
+        ]
+    return said

@@ -1,0 +1,436 @@
+"""Two runs to one comparison: what can be compared, by how much they differ, and how sure that is.
+
+What is compared is a task, a group (the unweighted mean over its tasks) or a suite. All their tests are one family, so
+that Holm's procedure holds the chance that any of them cries wolf.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from evalkit.errors import NotComparableError, UsageError
+from evalkit.regression.comparable import hindrances
+from evalkit.regression.sides import Number, Side
+from evalkit.runs.samples import places
+from evalkit.scoring.stats import (
+    benjamini_hochberg,
+    by_cluster,
+    holm,
+    paired_intervals,
+    paired_test,
+    quantile_interval,
+    resampled_means,
+    sign_flip,
+    smallest_difference,
+    standard_error,
+)
+from evalkit.suites.selecting import all_cards
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LEAST_PERMUTATIONS = 20_000
+"""Enough for all 41 tasks and their means at a level of 5 %."""
+MOST_PERMUTATIONS = 1_000_000
+"""More would take minutes, and p-values that small say nothing that a reader can use."""
+
+Level = Literal["suite", "group", "task"]
+Status = Literal["compared", "incomparable", "failed", "missing"]
+
+
+@dataclass(frozen=True)
+class Paired:
+    """What the samples say of a difference; all of it is about ``new`` less ``base``, as fractions.
+
+    Attributes:
+        n: queries.
+        won: queries that the new one scores higher on.
+        lost: queries that it scores lower on.
+        clusters: images, where several queries share one; ``None`` where none do, or it is not known.
+        method: of the test.
+        interval: of the test's level, 95 % for alpha 0.05; ``None`` where nothing is known of the spread.
+        narrow: of level 1 - 2 alpha, for the equivalence test.
+        error: standard error; ``None`` likewise.
+        p_value: two-sided, of this difference alone.
+        p_holm: adjusted for the whole family (Holm).
+        q_value: the same by Benjamini and Hochberg, for exploring.
+        smallest: the true difference that would have been found with 80 % power; ``None`` where nothing changed.
+    """
+
+    n: int
+    won: int
+    lost: int
+    clusters: int | None
+    method: str
+    interval: tuple[float, float] | None
+    narrow: tuple[float, float] | None
+    error: float | None
+    p_value: float
+    p_holm: float = 1.0
+    q_value: float = 1.0
+    smallest: float | None = None
+
+    @property
+    def unchanged(self) -> bool:
+        """No query has another score."""
+        return self.won == self.lost == 0
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A task, a group or a suite, on both sides.
+
+    Attributes:
+        name: the task's, or the group's selector.
+        level: what it is.
+        groups: that a task belongs to; of a group its own name.
+        status: whether it could be compared.
+        base: Precision@1 of the base, or its mean over :attr:`tasks`; ``None`` where there is none.
+        new: the same of the new one.
+        tasks: that it is made of: those that could be compared.
+        of: how many tasks the suite or group has; 1 for a task.
+        why: what keeps it from being compared.
+        notes: what a reader should know.
+        paired: what the samples say; ``None`` where there are none, and size alone is left.
+    """
+
+    name: str
+    level: Level
+    groups: tuple[str, ...]
+    status: Status
+    base: float | None
+    new: float | None
+    tasks: tuple[str, ...]
+    of: int = 1
+    why: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    paired: Paired | None = None
+
+    @property
+    def delta(self) -> float | None:
+        """``new`` less ``base`` where they can be compared."""
+        if self.status != "compared" or self.base is None or self.new is None:
+            return None
+        return self.new - self.base
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two sides, unit by unit.
+
+    Attributes:
+        base: what is held against.
+        new: what is looked at.
+        units: suites first, then groups, then tasks.
+        alpha: level of the whole family.
+        family: how many tests are in it.
+        seed: of permutations and resamples.
+        unjudged: tasks that the base has no number of, with the reason.
+        facts: what differs between the sides and does not matter for comparing: embedder, versions, device.
+        notes: what a reader should know of the whole.
+    """
+
+    base: Side
+    new: Side
+    units: tuple[Unit, ...]
+    alpha: float
+    family: int
+    seed: int
+    unjudged: Mapping[str, str]
+    facts: Mapping[str, tuple[str, str]]
+    notes: tuple[str, ...]
+
+    @property
+    def compared(self) -> bool:
+        """Whether any task could be compared: without one there is nothing to say yes or no to."""
+        return any(unit.delta is not None for unit in self.units)
+
+    @property
+    def mode(self) -> Literal["paired", "threshold", "mixed"]:
+        """Whether differences are judged by their samples, by size alone where there are none, or some so, some so."""
+        tasks = [unit for unit in self.units if unit.level == "task" and unit.delta is not None]
+        kinds = {unit.paired is not None for unit in tasks}
+        return "mixed" if len(kinds) > 1 else "threshold" if kinds == {False} else "paired"
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A task with what its groups need."""
+
+    unit: Unit
+    differences: NDArray[np.float64] | None = None
+    clusters: NDArray[np.int64] | None = field(default=None)
+
+
+def compare(
+    base: Side,
+    new: Side,
+    *,
+    alpha: float = 0.05,
+    allow: Collection[str] = (),
+    permutations: int | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+    alpha_from: str = "alpha",
+) -> Comparison:
+    """Compare two sides, task by task and by suites and groups.
+
+    Args:
+        base: what is held against.
+        new: what is looked at.
+        alpha: level of the whole family of tests, in (0, 1).
+        allow: which of :data:`evalkit.regression.comparable.ALLOWANCES` may differ.
+        permutations: of sign flips; ``None`` for as many as ``alpha`` asks for.
+        resamples: of bootstraps.
+        seed: of both.
+        alpha_from: where the user set it, for the error.
+
+    Raises:
+        NotComparableError: the two have no task in common.
+        UsageError: an ``alpha`` that would take too many permutations.
+    """
+    if not base.numbers.keys() & new.numbers.keys():
+        raise NotComparableError(
+            f"{base.path} and {new.path} have no task in common: the first has {_listed(base.numbers)}, the second "
+            f"{_listed(new.numbers)}; run both on the same tasks"
+        )
+    if permutations is None:
+        permutations = _permutations(_tests(base, new), alpha, alpha_from)
+    draws = {"resamples": resamples, "seed": seed}
+    judged = {name: one for name, one in base.numbers.items() if one.value is not None}
+    tasks = [
+        _compared(one, new.numbers.get(name), allow, alpha, permutations, draws, base, new)
+        for name, one in judged.items()
+    ]
+    groups = [
+        _group(name, level, of, members, alpha, permutations, draws) for name, level, of, members in _groups(tasks)
+    ]
+    units = _adjusted([*groups, *(task.unit for task in tasks)], alpha)
+    unjudged = {name: "the base has no such task" for name in new.numbers if name not in base.numbers}
+    unjudged |= {name: "it failed in the base" for name in base.numbers if name not in judged}
+    notes = []
+    if any(unit.delta is not None and unit.paired is None for unit in units):
+        notes.append(
+            "threshold mode: there are no samples of some tasks, so their differences are judged by size alone, which "
+            "cannot tell a regression from chance"
+        )
+    facts = {
+        name: (base.facts.get(name, "-"), new.facts.get(name, "-"))
+        for name in dict.fromkeys([*base.facts, *new.facts])
+        if "scores" not in (base.kind, new.kind) and base.facts.get(name) != new.facts.get(name)
+    }
+    family = sum(unit.paired is not None for unit in units)
+    return Comparison(base, new, tuple(units), alpha, family, seed, unjudged, facts, tuple(notes))
+
+
+def _tests(base: Side, new: Side) -> int:
+    """At most so many tests will there be: tasks with samples on both sides, and what they belong to."""
+    tasks = [
+        one
+        for name, one in base.numbers.items()
+        if one.samples is not None and name in new.numbers and new.numbers[name].samples is not None
+    ]
+    return len(tasks) + len({group for task in tasks for group in task.groups})
+
+
+def _permutations(tests: int, alpha: float, alpha_from: str) -> int:
+    """How many sign flips a gate of this level takes.
+
+    The smallest p-value that m permutations can give is 1 / (m + 1), and Holm's procedure multiplies it by the number
+    of tests: with too few the gate could not fail, whatever the runs hold. Twenty times as many as would do leave a
+    p-value at the limit with an error of a quarter.
+    """
+    needed = math.ceil(20 * tests / alpha)
+    if needed > MOST_PERMUTATIONS:
+        least = 20 * tests / MOST_PERMUTATIONS
+        raise UsageError(
+            f"{alpha_from}: {alpha:g} is too small for {tests} tests, which would take {needed} permutations; the "
+            f"smallest that works here is {math.ceil(least * 1e5) / 1e5:g}"
+        )
+    return max(LEAST_PERMUTATIONS, needed)
+
+
+def _compared(
+    base: Number,
+    new: Number | None,
+    allow: Collection[str],
+    alpha: float,
+    permutations: int,
+    draws: Mapping[str, int],
+    base_side: Side,
+    new_side: Side,
+) -> _Task:
+    unit = Unit(base.task, "task", base.groups, "compared", base.value, new.value if new else None, (base.task,))
+    if new is None:
+        return _Task(replace(unit, status="missing", why=(f"{new_side.path} has no such task",)))
+    why = hindrances(base_side, new_side, base.task, allow)
+    if new.failure is not None and (base.failure is None or new.value is None) and not why:
+        return _Task(replace(unit, status="failed", why=(new.failure,)))
+    order = None
+    if base.samples is not None and new.samples is not None:
+        order = places(base.samples.ids, new.samples.ids)
+        if isinstance(order, str):
+            why.append(order)
+    if why:
+        return _Task(replace(unit, status="incomparable", why=tuple(why)))
+    if base.samples is None or new.samples is None or order is None or isinstance(order, str):
+        lacking = [str(side.path) for side, one in ((base_side, base), (new_side, new)) if one.samples is None]
+        return _Task(replace(unit, notes=(f"no samples in {' and '.join(lacking)}",)))
+    before, after = base.samples.scores, new.samples.scores[order]
+    known = new.samples.shared[order] if new.samples.shared is not None else base.samples.shared
+    notes: tuple[str, ...] = ()
+    if base.samples.clusters is None and new.samples.clusters is None:
+        notes = ("the samples do not name images, so queries that share one count as independent",)
+    paired = paired_of(before, after, known, alpha=alpha, permutations=permutations, **draws)
+    return _Task(replace(unit, paired=paired, notes=notes), after - before, known)
+
+
+def paired_of(
+    before: NDArray[np.float64],
+    after: NDArray[np.float64],
+    clusters: NDArray[np.int64] | None = None,
+    *,
+    alpha: float = 0.05,
+    permutations: int = LEAST_PERMUTATIONS,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Paired:
+    """What the scores of two models on the same n queries say of their difference; shape (n,) each."""
+    test = paired_test(before, after, clusters=clusters, permutations=permutations, seed=seed)
+    levels, found = (1 - alpha, 1 - 2 * alpha), None
+    error = _spread(standard_error(after - before, clusters))
+    if test.method == "mcnemar-midp" or error is not None:
+        found = paired_intervals(before, after, levels, clusters=clusters, resamples=resamples, seed=seed)
+    wide, narrow = found or (None, None)
+    return Paired(
+        n=len(before),
+        won=int((after > before).sum()),
+        lost=int((after < before).sum()),
+        clusters=None if clusters is None else len(np.unique(clusters)),
+        method=test.method,
+        interval=wide,
+        narrow=narrow,
+        error=error,
+        p_value=test.p_value,
+    )
+
+
+def paired_mean(
+    tasks: Sequence[tuple[Paired, NDArray[np.float64], NDArray[np.int64] | None]],
+    *,
+    alpha: float = 0.05,
+    permutations: int = LEAST_PERMUTATIONS,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Paired:
+    """What the same says of the unweighted mean over tasks.
+
+    Args:
+        tasks: of each what :func:`paired_of` says, its differences (``after`` less ``before``, shape (n,)) and its
+            clusters.
+        alpha: of the intervals, as :class:`Paired` has them.
+        permutations: of the sign flips.
+        resamples: of the bootstrap.
+        seed: of both.
+    """
+    known, differences, clusters = zip(*tasks, strict=True)
+    # Each task is flipped by its own clusters, and weighs as much as in the mean.
+    flipped = np.concatenate(
+        [by_cluster(one, groups)[0] / len(one) / len(tasks) for one, groups in zip(differences, clusters, strict=True)]
+    )
+    # Of a task of one cluster nothing is known. Where no score changed its error is 0, and that of others is left.
+    errors = [standard_error(one, groups) for one, groups in zip(differences, clusters, strict=True)]
+    error = None
+    if None not in errors:
+        error = _spread(math.sqrt(math.fsum(one * one for one in errors if one)) / len(tasks))
+    means = resampled_means(differences, clusters, resamples=resamples, seed=seed)
+    return Paired(
+        n=sum(paired.n for paired in known),
+        won=sum(paired.won for paired in known),
+        lost=sum(paired.lost for paired in known),
+        clusters=None,
+        method="sign-flip",
+        interval=None if error is None else quantile_interval(means, 1 - alpha),
+        narrow=None if error is None else quantile_interval(means, 1 - 2 * alpha),
+        error=error,
+        p_value=sign_flip(flipped, permutations=permutations, seed=seed),
+    )
+
+
+def _spread(error: float | None) -> float | None:
+    """``None`` where all differences are equal but for rounding: a bootstrap sees no spread, and there may be one."""
+    return error if error is not None and error > 1e-9 else None
+
+
+def _groups(tasks: Sequence[_Task]) -> list[tuple[str, Level, int, list[_Task]]]:
+    """Suites, then groups of more than one task that are no whole suite, with the tasks that can be compared."""
+    members: dict[str, list[_Task]] = {}
+    for level in range(3):  # suites, then meta-tasks, then in- and out-of-distribution
+        for task in tasks:
+            for group in task.unit.groups[level : level + 1]:
+                members.setdefault(group, []).append(task)
+    promised: dict[str, int] = {}
+    for card in all_cards():
+        for group in card.groups:
+            promised[group] = promised.get(group, 0) + 1
+    found: list[tuple[str, Level, int, list[_Task]]] = []
+    for group, of_base in members.items():
+        suite = "/" not in group
+        done = [task for task in of_base if task.unit.status == "compared"]
+        whole = not suite and of_base == members[group.split("/")[0]]
+        if len(done) > 1 and not whole:
+            found.append((group, "suite" if suite else "group", max(promised.get(group, 0), len(of_base)), done))
+    return found
+
+
+def _group(
+    name: str,
+    level: Level,
+    of: int,
+    tasks: Sequence[_Task],
+    alpha: float,
+    permutations: int,
+    draws: Mapping[str, int],
+) -> Unit:
+    base, new = (
+        math.fsum(side) / len(tasks)
+        for side in zip(*((t.unit.base or 0.0, t.unit.new or 0.0) for t in tasks), strict=True)
+    )
+    unit = Unit(name, level, (name,), "compared", base, new, tuple(task.unit.name for task in tasks), of)
+    if len(tasks) < of:
+        unit = replace(unit, notes=(f"over {len(tasks)} of {of} tasks",))
+    known = [
+        (task.unit.paired, task.differences, task.clusters)
+        for task in tasks
+        if task.unit.paired is not None and task.differences is not None
+    ]
+    if len(known) < len(tasks):
+        return unit
+    paired = paired_mean(known, alpha=alpha, permutations=permutations, **draws)
+    return replace(unit, paired=paired)
+
+
+def _adjusted(units: Sequence[Unit], alpha: float) -> list[Unit]:
+    """The units with their p-values adjusted for all that were tested."""
+    tested = [unit.paired for unit in units if unit.paired is not None]
+    p_values = [paired.p_value for paired in tested]
+    adjusted = iter(
+        replace(
+            paired,
+            p_holm=p_holm,
+            q_value=q_value,
+            smallest=smallest_difference(paired.error, alpha=alpha, tests=len(tested)),
+        )
+        for paired, p_holm, q_value in zip(tested, holm(p_values), benjamini_hochberg(p_values), strict=True)
+    )
+    return [unit if unit.paired is None else replace(unit, paired=next(adjusted)) for unit in units]
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") if names else "none"

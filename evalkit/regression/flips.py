@@ -1,0 +1,119 @@
+"""The queries of a task that one model has right and the other wrong, and what each chose."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from evalkit.errors import NotComparableError, ResultsError, UsageError
+from evalkit.regression.baseline import read_choices
+from evalkit.regression.comparable import hindrances
+from evalkit.regression.sides import Side, one_run
+from evalkit.runs.folder import read_run
+from evalkit.runs.runfiles import queries_of, samples_path
+
+_TOLD = ("label", "top", "image", "text")
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A query whose score changed.
+
+    Attributes:
+        id: of the query.
+        image: of the query, relative to the images folder; ``None`` where it has none, or it is not known.
+        text: of the query; ``None`` where it is not known.
+        label: name of the right candidate; ``None`` where it is not known.
+        base_choice: what the base put first; of equals, the first by appearance. ``None`` where it is not known.
+        new_choice: what the new one put first.
+        base_score: Precision@1 of the base.
+        new_score: Precision@1 of the new one.
+    """
+
+    id: str
+    image: str | None
+    text: str | None
+    label: str | None
+    base_choice: str | None
+    new_choice: str | None
+    base_score: float
+    new_score: float
+
+
+def flips(base: Side, new: Side, task: str, allow: Collection[str] = ()) -> list[Flip]:
+    """The flipped queries of a task, those that lost most first.
+
+    Args:
+        base: what is held against.
+        new: what is looked at.
+        task: its name.
+        allow: which of :data:`evalkit.regression.comparable.ALLOWANCES` may differ.
+
+    Raises:
+        UsageError: the task is not on both sides, or one of them has no samples of it; or they cannot be read.
+        NotComparableError: the two were asked different things, and their choices say nothing of each other.
+    """
+    numbers = [side.numbers.get(task) for side in (base, new)]
+    for side, number in zip((base, new), numbers, strict=True):
+        if number is None or number.samples is None:
+            there = ", ".join(name for name, one in side.numbers.items() if one.samples is not None) or "none"
+            raise UsageError(f"--explain {task}: {side.path} has no samples of it; it has those of {there}")
+    if why := hindrances(base, new, task, allow):
+        raise NotComparableError(f"--explain {task}: it cannot be compared: {'; '.join(why)}")
+    scores = [
+        dict(zip(number.samples.ids, number.samples.scores.tolist(), strict=True))
+        for number in numbers
+        if number is not None and number.samples is not None
+    ]
+    if lone := sorted(scores[0].keys() ^ scores[1].keys()):
+        raise NotComparableError(
+            f"--explain {task}: it cannot be compared: samples differ: {len(lone)} queries are on one side alone, such "
+            f"as {lone[0]}"
+        )
+    try:
+        rows = [_rows(side, task) for side in (base, new)]
+    except ResultsError as error:
+        raise UsageError(str(error)) from error
+    changed = [query for query in scores[0] if scores[0][query] != scores[1][query]]
+    found = []
+    for query in changed:
+        one, other = rows[0].get(query, {}), rows[1].get(query, {})
+        told = {key: other.get(key) or one.get(key) for key in ("image", "text", "label")}
+        label = told["label"]
+        found.append(
+            Flip(
+                id=query,
+                image=told["image"],
+                text=told["text"],
+                label=label,
+                base_choice=_choice(one, label),
+                new_choice=_choice(other, label),
+                base_score=scores[0][query],
+                new_score=scores[1][query],
+            )
+        )
+    return sorted(found, key=lambda flip: flip.new_score - flip.base_score)
+
+
+def _choice(row: dict[str, Any], label: str | None) -> str | None:
+    if "choice" in row:  # of a baseline, which leaves out what was right
+        choice: str | None = row["choice"]
+        return label if choice is None else choice
+    top = row.get("top") or [None]
+    first: str | None = top[0]
+    return first
+
+
+def _rows(side: Side, task: str) -> dict[str, dict[str, Any]]:
+    """What a side knows of each query, by its id."""
+    if side.kind == "baseline":
+        return {query: {"choice": choice} for query, choice in read_choices(side.path, task).items()}
+    folder = one_run(side.path)
+    [result] = [result for result in read_run(folder).tasks if result.task == task]
+    path = samples_path(folder, result)
+    if path is None:
+        raise ResultsError(f"{folder}: the samples of {task} are gone")
+    found = queries_of(path, result, wanted=_TOLD)
+    rows = found.table.select([name for name in ("id", *_TOLD) if found.has(name)]).to_pylist()
+    return {row["id"]: row for row in rows}

@@ -1,0 +1,205 @@
+"""A gate as JSON: every number behind it, in a schema that scripts can rely on (``docs/gate.schema.json``)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from evalkit import __version__
+from evalkit.files import json_bytes
+from evalkit.regression.compare import Paired
+from evalkit.regression.config import GateConfig
+from evalkit.regression.gate import Gate, Judged, Verdict
+from evalkit.regression.sides import Side
+from evalkit.runs.manifest import Written
+
+Interval = tuple[float, float] | None
+
+
+class PairedRecord(Written):
+    """What the samples say of a difference."""
+
+    n: int
+    """Queries."""
+    won: int
+    """Queries that the new one scores higher on."""
+    lost: int
+    """Queries that it scores lower on."""
+    clusters: int | None
+    """Images, where several queries share one."""
+    method: str
+    """Of the test: mcnemar-midp or sign-flip."""
+    interval: Interval
+    """Of the difference, of level 1 - alpha; null where nothing is known of the spread."""
+    equivalence_interval: Interval
+    """Of level 1 - 2 alpha: inside the margin, the two are shown to be the same."""
+    p_value: float
+    """Two-sided, of this difference alone."""
+    p_holm: float
+    """Adjusted for the whole family of tests: what the gate goes by."""
+    q_value: float
+    """Benjamini and Hochberg's, for exploring."""
+    smallest_difference: float | None
+    """What would have been found with 80 % power."""
+
+
+class UnitRecord(Written):
+    """A task, a group or a suite."""
+
+    name: str
+    """The task's name, or the group's selector."""
+    level: Literal["suite", "group", "task"]
+    """What it is."""
+    verdict: Verdict
+    """In one word."""
+    fails: bool
+    """Whether it stops the gate."""
+    why: str
+    """The verdict in a sentence."""
+    base: float | None
+    """Precision@1 of the base, a fraction."""
+    new: float | None
+    """Precision@1 of the new one."""
+    delta: float | None
+    """New less base; null where they cannot be compared."""
+    margin: float
+    """The drop that matters at this level."""
+    tasks: int
+    """Tasks that it is made of."""
+    of: int
+    """Tasks that it has."""
+    notes: tuple[str, ...]
+    """What a reader should know."""
+    paired: PairedRecord | None
+    """Null where there are no samples: then size alone is judged."""
+    base_signature: str | None
+    """Of the base's number; null for groups."""
+    new_signature: str | None
+    """Of the new one's."""
+
+
+class SideRecord(Written):
+    """One of the two."""
+
+    kind: Literal["run", "baseline", "scores"]
+    """What was read."""
+    model: str
+    """Whose numbers they are."""
+    facts: dict[str, str]
+    """Model, versions, device."""
+
+
+class GateRecord(Written):
+    """What ``evalkit gate --json`` writes and ``evalkit compare --json`` prints."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    schema_: Annotated[Literal["evalkit.gate"], Field(alias="schema")] = "evalkit.gate"
+    """What this file is."""
+    schema_version: Literal[1] = 1
+    """Goes up when a field changes its meaning or goes away."""
+    evalkit_version: str = __version__
+    """Version of evalkit."""
+    verdict: Literal["passed", "failed", "not comparable"]
+    """Of the gate."""
+    exit_code: Literal[0, 1, 3]
+    """Of evalkit gate."""
+    mode: Literal["paired", "threshold", "mixed"]
+    """By samples, by size alone where there are none, or both."""
+    config: GateConfig
+    """By which it was judged."""
+    family: int
+    """Tests that the p-values are adjusted for."""
+    seed: int
+    """Of permutations and resamples."""
+    base: SideRecord
+    """What is held against."""
+    new: SideRecord
+    """What is looked at."""
+    differs: dict[str, tuple[str, str]]
+    """What differs between them and does not matter for comparing."""
+    notes: tuple[str, ...]
+    """What a reader should know of the whole."""
+    unjudged: dict[str, str]
+    """Tasks that the base has no number of, with the reason."""
+    units: tuple[UnitRecord, ...]
+    """Suites, then groups, then tasks."""
+
+
+def record(gate: Gate) -> GateRecord:
+    """The gate as a record."""
+    comparison = gate.comparison
+    return GateRecord(
+        verdict=gate.answer,
+        exit_code=gate.exit_code,
+        mode=comparison.mode,
+        config=gate.config,
+        family=comparison.family,
+        seed=comparison.seed,
+        base=_side(comparison.base),
+        new=_side(comparison.new),
+        differs=dict(comparison.facts),
+        notes=gate.notes,
+        unjudged=dict(comparison.unjudged),
+        units=tuple(_unit(gate, one) for one in gate.judged),
+    )
+
+
+def gate_json(gate: Gate) -> bytes:
+    """The record as JSON."""
+    return json_bytes(record(gate).model_dump(mode="json", by_alias=True))
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of the record, as ``docs/gate.schema.json`` has it."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return head | GateRecord.model_json_schema(mode="serialization")
+
+
+def _side(side: Side) -> SideRecord:
+    return SideRecord(kind=side.kind, model=side.model, facts=dict(side.facts))
+
+
+def _unit(gate: Gate, one: Judged) -> UnitRecord:
+    unit, comparison = one.unit, gate.comparison
+    numbers = [side.numbers.get(unit.name) for side in (comparison.base, comparison.new)]
+    signatures = [number.signature if number else None for number in numbers]
+    return UnitRecord(
+        name=unit.name,
+        level=unit.level,
+        verdict=one.verdict,
+        fails=one.fails,
+        why=one.why,
+        base=unit.base,
+        new=unit.new,
+        delta=unit.delta,
+        margin=gate.config.effect(unit.level),
+        tasks=len(unit.tasks),
+        of=unit.of,
+        notes=unit.notes,
+        paired=None if unit.paired is None else _paired(unit.paired),
+        base_signature=signatures[0],
+        new_signature=signatures[1],
+    )
+
+
+def _paired(paired: Paired) -> PairedRecord:
+    return PairedRecord(
+        n=paired.n,
+        won=paired.won,
+        lost=paired.lost,
+        clusters=paired.clusters,
+        method=paired.method,
+        interval=paired.interval,
+        equivalence_interval=paired.narrow,
+        p_value=paired.p_value,
+        p_holm=paired.p_holm,
+        q_value=paired.q_value,
+        smallest_difference=paired.smallest,
+    )
+
+
+if __name__ == "__main__":
+    # python -m evalkit.regression.verdicts.record > docs/gate.schema.json
+    print(json_bytes(schema()).decode(), end="")

@@ -1,0 +1,1 @@
+"""The files of a run: what one embedder got on some tasks."""

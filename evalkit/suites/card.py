@@ -1,0 +1,98 @@
+"""The card of a task: its frozen facts, one TOML file, ``tasks/<suite>/<name>.toml``."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from evalkit.errors import DataError
+
+MetaTask = Literal["classification", "vqa", "retrieval", "grounding", "visual-interactive"]
+Modality = Literal["text", "image", "image+text", "image+region"]
+
+
+class Source(BaseModel):
+    """Where a task's rows come from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hub: str
+    """Data set on the Hugging Face hub."""
+    layout: Literal["mmeb-v1", "mmeb-v2", "scar", "generated"]
+    """How the rows are laid out there."""
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    """Full git hash; null where none is known."""
+
+
+class TaskCard(BaseModel):
+    """The frozen facts of a task."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)?$")]
+    """Name, as MMEB spells it; SCaR's begin with ``SCaR/``."""
+    suite: str
+    order: Annotated[int, Field(ge=1)]
+    """Place in the suite's table, from 1."""
+    version: Annotated[int, Field(ge=1)]
+    """Goes up when prompts, pools or labels change."""
+    title: str
+    """One line for people."""
+    meta_task: MetaTask
+    distribution: Literal["ind", "ood"] | None = None
+    """In- or out-of-distribution with respect to MMEB-train; null where the suite does not say."""
+    family: str
+    """How rows are read and prompts built (the official loader's name)."""
+    query_modality: Modality
+    candidate_modality: Modality
+    pool: Literal["shared", "own"]
+    """One pool for all queries, or one for each."""
+    queries: Annotated[int, Field(ge=1)]
+    """Number of queries."""
+    candidates: Annotated[int, Field(ge=1)]
+    """Candidates listed per query."""
+    query_instruction: str = ""
+    """The instruction of the queries, without image mark; splits v1 rows."""
+    candidate_instruction: str = ""
+    sources: tuple[Source, ...]
+    licence: str
+    """Licence of the rows as published, and of the images where it differs."""
+    citation: str
+    """BibTeX of the data set that the task is made of."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def subset(self) -> str:
+        """The name without that of its suite: what the data set calls it, and its files."""
+        return self.name.rsplit("/", 1)[-1]
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The selectors that this task answers to, besides its name."""
+        groups = [self.suite, f"{self.suite}/{self.meta_task}"]
+        if self.distribution:
+            groups.append(f"{self.suite}/{self.distribution}")
+        return tuple(groups)
+
+
+def read_cards(package: str, folder: str) -> tuple[TaskCard, ...]:
+    """Read the cards of one folder of a data package, by their ``order``.
+
+    Args:
+        package: importable package that holds the folder, e.g. ``evalkit.tasks``.
+        folder: folder in it, e.g. ``mmeb``.
+
+    Raises:
+        DataError: a card that does not parse, with the file and the field.
+    """
+    cards = []
+    files = (f for f in resources.files(package).joinpath(folder).iterdir() if f.name.endswith(".toml"))
+    for file in files:
+        try:
+            cards.append(TaskCard.model_validate(tomllib.loads(file.read_text(encoding="utf-8-sig"))))
+        except (tomllib.TOMLDecodeError, ValidationError) as error:
+            raise DataError(f"task card {folder}/{file.name}: {error}") from error
+    return tuple(sorted(cards, key=lambda card: card.order))

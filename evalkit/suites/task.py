@@ -1,0 +1,146 @@
+"""A loaded task: what a suite makes of a card and the rows on disk.
+
+Queries, distinct candidates, and per query the pool that it is ranked against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evalkit.errors import DataError, UsageError
+from evalkit.items import Item
+from evalkit.items.folders import ImageFolders
+from evalkit.items.images import Held, ImageFile
+from evalkit.suites.card import TaskCard
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """Where data lies: rows below ``root``, images below ``images``, or else below one of ``more``.
+
+    Attributes:
+        root: the data folder.
+        images: the first images folder.
+        more: further ones, looked into in this order.
+        follow_links: links of images may lead anywhere; otherwise into the images folders.
+    """
+
+    root: Path
+    images: Path
+    more: tuple[Path, ...] = ()
+    follow_links: bool = False
+
+    @classmethod
+    def at(cls, root: Path, images: Path | Sequence[Path] | None = None, *, follow_links: bool = False) -> DataFolder:
+        """With the images folders that are named, in this order, and last ``root/images``, or else ``root/../images``.
+
+        Args:
+            root: the data folder.
+            images: one folder, any number of them, or none.
+            follow_links: links of images may lead anywhere.
+
+        Raises:
+            UsageError: a folder that was named does not exist.
+        """
+        if not root.is_dir():
+            raise UsageError(f"data folder {root} does not exist")
+        named = () if images is None else (images,) if isinstance(images, Path) else tuple(images)
+        for folder in named:
+            if not folder.is_dir():
+                raise UsageError(f"images folder {folder} does not exist")
+        beside, own = root.resolve().parent / "images", root / "images"
+        usual = beside if beside.is_dir() and not own.is_dir() else own
+        if not named:
+            return cls(root, usual, follow_links=follow_links)
+        return cls(root, named[0], (*named[1:], *([usual] if usual.is_dir() else [])), follow_links)
+
+    @cached_property
+    def folders(self) -> ImageFolders:
+        """All images folders."""
+        return ImageFolders.of((self.images, *self.more), follow_links=self.follow_links)
+
+    def image(self, path: str, *, upright: bool = True, held: Held | None = None) -> ImageFile:
+        """An image of the rows, below the first images folder that has it.
+
+        Args:
+            path: as the rows have it.
+            upright: apply the orientation that the camera recorded.
+            held: its bytes, where the rows hold them themselves.
+        """
+        return ImageFile.below(self.folders, path, upright=upright, held=held)
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """Choices that change what a task is; each is part of the signature."""
+
+    limit: int | None = None
+    """Only the first queries."""
+    official_dedup: bool = False
+    """Merge candidates by the official key, even where the candidates differ."""
+    upright: bool = True
+    """Apply the camera's orientation to images (never to an item with a region)."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A loaded task: n queries over m distinct candidates.
+
+    Attributes:
+        card: the facts.
+        queries: n items.
+        ids: n identifiers, made of the content of the rows: stable when rows move or prompts change.
+        candidates: m items, distinct.
+        names: m names, as the official loader calls the candidates; need not be distinct.
+        pools: n arrays of candidate numbers, int32, in the order on disk, with what the rows repeat.
+        relevant: n arrays of the candidate numbers that are right, int32, part of the pool, not empty.
+        labels: n names, of the right candidates.
+        warnings: what a reader of the number should know.
+        where: where the row of a query is, by its number, for an error: ``FILE, row 3``.
+    """
+
+    card: TaskCard
+    queries: Sequence[Item]
+    ids: Sequence[str]
+    candidates: Sequence[Item]
+    names: Sequence[str]
+    pools: Sequence[NDArray[np.int32]]
+    relevant: Sequence[NDArray[np.int32]]
+    labels: Sequence[str]
+    options: LoadOptions = field(default_factory=LoadOptions)
+    warnings: tuple[str, ...] = ()
+    where: Callable[[int], str] = "row {}".format
+
+    def __post_init__(self) -> None:
+        import numpy as np
+
+        n = len(self.queries)
+        if n == 0:
+            raise DataError(f"task {self.card.name} has no rows")
+        if not len(self.ids) == len(self.pools) == len(self.relevant) == len(self.labels) == n:
+            raise DataError(f"task {self.card.name}: queries, ids, pools, relevant and labels differ in number")
+        if len(set(self.ids)) != n:
+            raise DataError(f"task {self.card.name}: query ids are not distinct")
+        if len(self.names) != len(self.candidates):
+            raise DataError(f"task {self.card.name}: candidates and names differ in number")
+        for row, (pool, right) in enumerate(zip(self.pools, self.relevant, strict=True)):
+            if len(pool) == 0:
+                raise DataError(f"task {self.card.name}, row {row}: the pool of candidates is empty")
+            if pool.min() < 0 or pool.max() >= len(self.candidates):
+                raise DataError(f"task {self.card.name}, row {row}: the pool names a candidate that does not exist")
+            inside = (pool == right[0]).any() if len(right) == 1 else len(right) and np.isin(right, pool).all()
+            if not inside:
+                raise DataError(f"task {self.card.name}, row {row}: the label {self.labels[row]!r} is not in its pool")
+
+    @property
+    def complete(self) -> bool:
+        """Whether these are all the queries that the card promises."""
+        return len(self.queries) == self.card.queries
