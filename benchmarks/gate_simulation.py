@@ -24,10 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
+from evalkit.regression.comparand import Comparand, Number
 from evalkit.regression.compare import compare
 from evalkit.regression.config import GateConfig
 from evalkit.regression.gate import judge
-from evalkit.regression.sides import Number, Side
 from evalkit.runs.samples import Samples
 from evalkit.suites.card import TaskCard
 from evalkit.suites.selecting import select_tasks
@@ -61,7 +61,9 @@ def gate(disagree: float, drops: dict[str, float], draw: np.random.Generator, se
     for card in CARDS:
         for side, found in zip(sides, scores(disagree, drops.get(card.name, 0), draw), strict=True):
             side[card.name] = number(card, found)
-    base, new = (Side(Path(name), "run", name, side, {}) for name, side in zip(("base", "new"), sides, strict=True))
+    base, new = (
+        Comparand(Path(name), "run", name, side, {}) for name, side in zip(("base", "new"), sides, strict=True)
+    )
     return judge(compare(base, new, seed=seed), GateConfig(), today=date(2000, 1, 1))
 
 

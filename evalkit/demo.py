@@ -28,7 +28,7 @@ from evalkit.leaderboard.numbers.counted import regions_by
 from evalkit.leaderboard.report import Choices, Reported, report
 from evalkit.miniature import SUITE
 from evalkit.miniature.write import LARGEST, MANIFEST, SIZE, write
-from evalkit.miniature.write import Manifest as Miniature
+from evalkit.miniature.write import MiniatureFile as Miniature
 from evalkit.progress import Progress
 from evalkit.runs.manifest import Settings
 from evalkit.runs.runfiles import samples_of
@@ -71,7 +71,7 @@ COMPARED = (
 )
 
 
-class Mark(BaseModel):
+class DemoFile(BaseModel):
     """``demo.json``: whose folder this is, and of which demo."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -118,7 +118,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Difference:
+class Lead:
     """What one entrant got more than another on the same queries.
 
     Attributes:
@@ -155,7 +155,7 @@ class Findings:
 
     lines: tuple[Line, ...]
     chance: Mapping[str, float | None]
-    differences: tuple[Difference, ...]
+    differences: tuple[Lead, ...]
     tasks: Mapping[str, int]
     size: int
 
@@ -199,7 +199,7 @@ def demo(out: Path, *, size: int = SIZE, seed: int = 0, device: str = "auto", pr
     if device != "auto":
         pick_device(device)
     progress = progress or Progress(quiet=True)
-    _claim(out, Mark(evalkit_version=__version__, size=size, seed=seed))
+    _claim(out, DemoFile(evalkit_version=__version__, size=size, seed=seed))
     _make_miniature(out / "data", size, seed, progress)
     cards, data, runs = SUITE.cards(), DataFolder.at(out / "data"), out / "runs"
     with closing(evaluate_all(_announced(jobs, progress), cards, data, runs, device=device, progress=progress)) as all_:
@@ -216,7 +216,7 @@ def _announced(jobs: Sequence[Job], progress: Progress) -> Iterator[Job]:
         yield job
 
 
-def _claim(out: Path, mark: Mark) -> None:
+def _claim(out: Path, mark: DemoFile) -> None:
     """Make the folder this demo's, or see that it is."""
     way_out = "name another folder with --out"
     path = out / MARK
@@ -228,7 +228,7 @@ def _claim(out: Path, mark: Mark) -> None:
         if there and not path.is_file():
             raise UsageError(f"{out} is not empty and holds no demo: {way_out}")
         if there:
-            found = Mark.model_validate_json(read_file(path))
+            found = DemoFile.model_validate_json(read_file(path))
             if found != mark:
                 raise UsageError(f"{out} holds a demo with {found}, not with {mark}: {way_out}")
             for folder in (out, out / "runs"):  # where what is there already is added to
@@ -348,7 +348,7 @@ def findings(scored: Sequence[Scored], size: int) -> Findings:
             for group, tasks in groups.items()
         },
         differences=tuple(
-            Difference(
+            Lead(
                 tasks,
                 lines[new],
                 lines[base],

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from evalkit.regression.sides import Number, Side
+from evalkit.regression.comparand import Comparand, Number
 from evalkit.runs.manifest import TaskResult, averages
 from evalkit.runs.samples import Samples, clusters_of, where_shared
 from evalkit.scoring.metrics import METRICS, measure
@@ -57,14 +57,16 @@ def number(name: str, found: Scores | float | None, clusters: Sequence[int] | No
     return Number(card.name, card.suite, card.meta_task, card.distribution, **facts | changes)
 
 
-def side(numbers: Mapping[str, Scores | float | None] | Sequence[Number], name: str = "model", **changes: Any) -> Side:
+def side(
+    numbers: Mapping[str, Scores | float | None] | Sequence[Number], name: str = "model", **changes: Any
+) -> Comparand:
     """A side of these numbers."""
     found = [number(task, one) for task, one in numbers.items()] if isinstance(numbers, Mapping) else numbers
     facts: dict[str, Any] = {"path": Path(name), "kind": "run", "model": name, "facts": {"model": name}}
-    return Side(numbers={one.task: one for one in found}, **facts | changes)
+    return Comparand(numbers={one.task: one for one in found}, **facts | changes)
 
 
-def whole(drops: Mapping[str, int] | None = None, n: int = 200) -> tuple[Side, Side]:
+def whole(drops: Mapping[str, int] | None = None, n: int = 200) -> tuple[Comparand, Comparand]:
     """All 41 tasks, equal but for so many lost queries of some."""
     cards: tuple[TaskCard, ...] = select_tasks(["all"])
     base = {card.name: scores(n, seed=place) for place, card in enumerate(cards)}

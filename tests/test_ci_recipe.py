@@ -17,8 +17,8 @@ import pytest
 import yaml
 from printed import missing
 
+from evalkit.regression.comparand import read_comparand
 from evalkit.regression.config import GateConfig, read_config
-from evalkit.regression.sides import read_side
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/ci.md").read_text()
@@ -106,7 +106,7 @@ def test_the_file_of_scores_that_is_shown_is_one(tmp_path: Path) -> None:
     [(_, text)] = blocks(COMPARE, "json")
     file = tmp_path / "scores.json"
     file.write_text(text)
-    assert read_side(file).model == "VIRTUE-2B"
+    assert read_comparand(file).model == "VIRTUE-2B"
 
 
 @pytest.mark.parametrize("verdict", ["regressed", "new_failure", "missing", "incomparable", "expected", "warn", "same"])

@@ -24,10 +24,10 @@ from evalkit.demo import (
     NATIVE,
     NONE,
     VLM2VEC,
-    Difference,
     Entrant,
     Estimate,
     Findings,
+    Lead,
     Line,
     Scored,
     findings,
@@ -209,7 +209,7 @@ def line(model: str, regions: str = "text", **groups: Estimate | None) -> Line:
     ],
 )
 def test_which_way_a_difference_falls(low: float, value: float, high: float, says: str) -> None:
-    difference = Difference(MMEB, line("one"), line("other"), Estimate(value, low, high))
+    difference = Lead(MMEB, line("one"), line("other"), Estimate(value, low, high))
     found = Findings((line("one"),), dict.fromkeys(GROUPS, 0.1), (difference,), dict.fromkeys(GROUPS, 2), 24)
     (row,) = (row for row in demo_summary(found).splitlines() if " minus " in row)
     assert row.split("  ", 1)[0] == "MMEB's stand-ins"
@@ -224,7 +224,7 @@ def test_the_table_in_words() -> None:
     )
     crop = line("virtue-tiny", "crop", retrieval=Estimate(1.0, 1.0, 1.0), grounding=None)
     crop = replace(crop, groups={**crop.groups, INTERACTIVE: Estimate(0.1, 0.1, 0.1)})
-    difference = Difference(INTERACTIVE, native, crop, Estimate(0.4, 0.3, 0.5))
+    difference = Lead(INTERACTIVE, native, crop, Estimate(0.4, 0.3, 0.5))
     counts = dict(zip(GROUPS, (10, 10, 12, 4, 5), strict=True))
     text = demo_summary(Findings((native, crop), dict.fromkeys(GROUPS, 0.085), (difference,), counts, 24))
     assert (

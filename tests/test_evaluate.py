@@ -42,7 +42,7 @@ from evalkit.items.images import ImageFile
 from evalkit.runs.environment import without_places
 from evalkit.suites.task import DataFolder
 
-COLOURS = "evalkit.example.colours:Colours"
+COLOURS = "evalkit.embedders.colours:Colours"
 SHAPES, ASKED, SEARCH, REGIONS = (
     f"example/{name}" for name in ("Shapes", "ShapeColours", "ShapeSearch", "ShapeRegions")
 )

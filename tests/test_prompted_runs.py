@@ -30,7 +30,7 @@ from evalkit.suites.task import Task
 
 REGIONS = "example/ShapeRegions"
 SCAR = "SCaR/RefCOCOg"
-COLOURS = "evalkit.example.colours:Colours"
+COLOURS = "evalkit.embedders.colours:Colours"
 
 # Keeps what it gets, one line an item; vectors are drawn by content, as random has them.
 RECORDER = """

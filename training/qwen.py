@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForCondi
 
 from evalkit.embedders.checkpoint import resolve
 from evalkit.embedders.virtue.language import IMAGE_TOKEN, LanguageStream, Vocabulary
-from evalkit.embedders.virtue.pictures import Pictures
+from evalkit.embedders.virtue.patching import Patching
 from evalkit.embedders.virtue.prompts import Prompt, grid, prompt_of
 from evalkit.embedders.virtue.segmentation import CONNECTOR, SegmentationStream, connector
 from evalkit.items import Item, Region
@@ -102,8 +102,8 @@ class QwenLearner(torch.nn.Module):
         with TemporaryDirectory() as folder:
             self._save_processors(Path(folder))
             self._vocabulary = Vocabulary(resolve(folder, None), self._whole.config.image_token_id)
-            self._pictures = Pictures(Path(folder), "native", "")
-        self._album = Album(drawings, lambda image: restored(self._pictures.prepare(image).pixels))
+            self._patching = Patching(Path(folder), "native", "")
+        self._album = Album(drawings, lambda image: restored(self._patching.prepare(image).pixels))
         self._segmentation: SegmentationStream | None = None
         if sam is not None:
             self._reducer, self._projector = connector(WIDTH, HIDDEN)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from evalkit.encoding.batches import Entry
+    from evalkit.encoding.batches import Pending
 
 _SAMPLE = 24  # items that tell what such items cost
 _PLANNED = 2048  # more than any batch holds
@@ -138,15 +138,15 @@ def _largest_size(calls: Calls, sample: Sequence[Item], batch_tokens: int) -> in
     return max(len(batch) for batch in plan(many, batch_tokens))
 
 
-def _entry(calls: Calls, item: Item) -> Entry:
+def _entry(calls: Calls, item: Item) -> Pending:
     """As :class:`evalkit.encoding.encode.Encoder` makes it, without a key."""
-    from evalkit.encoding.batches import Entry, estimator
+    from evalkit.encoding.batches import Pending, estimator
 
     item, estimate = calls.known(item), estimator(calls.embedder)
     if item.image is None:
-        return Entry(b"", item, None, estimate(item, None))
+        return Pending(b"", item, None, estimate(item, None))
     facts = calls.facts(item.image)
-    return Entry(b"", item, facts, estimate(item, facts), estimate(Item(IMAGE_MARK, image=item.image), facts))
+    return Pending(b"", item, facts, estimate(item, facts), estimate(Item(IMAGE_MARK, image=item.image), facts))
 
 
 def _as_large_as_memory(

@@ -38,7 +38,7 @@ _SIZES = ((224, 224), (96, 64), (64, 640), (640, 48), (333, 500), (40, 40))  # w
 _FIND, _NAME = "Find the picture that shows this:", "Name the thing in the picture:"
 _CAPTION = "Find the caption that best describes it."
 _RED, _BLUE = "a red cat on a chair", "a blue train, far away"
-_HUES = {  # those that evalkit.example.colours knows, so that it can be checked, too
+_HUES = {  # those of evalkit.example.palette, so that it can be checked, too
     "red": (214, 39, 40),
     "yellow": (250, 222, 45),
     "green": (44, 160, 70),

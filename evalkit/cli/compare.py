@@ -38,16 +38,16 @@ def command(
     from datetime import date
 
     from evalkit.cli.comparison import flips_table, gate_table
+    from evalkit.regression.comparand import read_comparand
     from evalkit.regression.compare import compare
     from evalkit.regression.config import origin, read_config
     from evalkit.regression.flips import flips
     from evalkit.regression.gate import judge
-    from evalkit.regression.sides import read_side
     from evalkit.regression.verdicts.record import gate_json
     from evalkit.terminal import escaped_json, json_text
 
     chosen = read_config(config, {"allow": allow or None})
-    sides = read_side(base), read_side(new)
+    sides = read_comparand(base), read_comparand(new)
     if explain is not None:
         found = flips(*sides, explain, chosen.allow)
         if as_json:

@@ -67,10 +67,10 @@ def command(
     from evalkit.cli.comparison import gate_table
     from evalkit.errors import EvalkitError, UsageError
     from evalkit.files import read_file, write_atomically
+    from evalkit.regression.comparand import read_comparand
     from evalkit.regression.compare import compare
     from evalkit.regression.config import origin, read_config
     from evalkit.regression.gate import judge
-    from evalkit.regression.sides import read_side
     from evalkit.regression.verdicts.comment import markdown as markdown_of
     from evalkit.regression.verdicts.github import annotated, annotation, write_summary
     from evalkit.regression.verdicts.gitlab import metrics_text
@@ -99,7 +99,7 @@ def command(
                 raise UsageError(f"{path} is what the gate reads, and would be written over: name another file")
     try:
         chosen = read_config(config, flags)
-        sides = read_side(base), read_side(new)
+        sides = read_comparand(base), read_comparand(new)
         comparison = compare(*sides, alpha=chosen.alpha, allow=chosen.allow, alpha_from=origin("alpha", config, flags))
         gate = judge(comparison, chosen, today=date.today())
     except EvalkitError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from evalkit.terminal import one_line, percent, with_interval
 
 if TYPE_CHECKING:
-    from evalkit.demo import Difference, Estimate, Findings, Line
+    from evalkit.demo import Estimate, Findings, Lead, Line
     from evalkit.encoding.forward import EncodingStats
     from evalkit.runs.manifest import Manifest
     from evalkit.suites.card import TaskCard
@@ -129,7 +129,7 @@ def _with_interval(estimate: Estimate | None) -> str:
     return with_interval(estimate.value, estimate.low, estimate.high)
 
 
-def _compared(difference: Difference) -> list[str]:
+def _compared(difference: Lead) -> list[str]:
     new, base, estimate = difference.new, difference.base, difference.estimate
     same = new.model == base.model
 

@@ -18,7 +18,7 @@ _NO_PICTURE: Identity = ("", False, ())
 
 
 @dataclass(frozen=True)
-class Entry:
+class Pending:
     """An item on its way to the embedder.
 
     Attributes:
@@ -62,7 +62,7 @@ def estimator(embedder: Embedder) -> Callable[[Item, ImageFacts | None], int]:
     return estimate
 
 
-def plan(entries: Sequence[Entry], batch_tokens: int, batch_pixels: int = BATCH_PIXELS) -> list[list[Entry]]:
+def plan(entries: Sequence[Pending], batch_tokens: int, batch_pixels: int = BATCH_PIXELS) -> list[list[Pending]]:
     """Cut entries into batches.
 
     Items without an image come before those with one and never share a batch with them; the dearest come
@@ -79,7 +79,7 @@ def plan(entries: Sequence[Entry], batch_tokens: int, batch_pixels: int = BATCH_
         batch_tokens: a batch's dearest cost times its size stays at or below it, unless it is one item.
         batch_pixels: so does the sum of its images' pixels, each image counted once.
     """
-    batches: list[list[Entry]] = []
+    batches: list[list[Pending]] = []
     dearest = pixels = 0
     for entry in sorted(entries, key=_place):
         batch = batches[-1] if batches else []
@@ -101,5 +101,5 @@ def plan(entries: Sequence[Entry], batch_tokens: int, batch_pixels: int = BATCH_
     return batches
 
 
-def _place(entry: Entry) -> tuple[bool, int, Identity, int, bytes]:
+def _place(entry: Pending) -> tuple[bool, int, Identity, int, bytes]:
     return (entry.image is not None, -entry.image_cost, entry.picture, -entry.cost, entry.key)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from evalkit.embedders.registry import LoadedEmbedder
-from evalkit.encoding.batches import BATCH_TOKENS, Entry, plan
+from evalkit.encoding.batches import BATCH_TOKENS, Pending, plan
 from evalkit.encoding.conditions import UNKNOWN, Batching, Made, conditions, differing, read_batching
 from evalkit.encoding.contract import describe, faults
 from evalkit.encoding.forward import EncodingStats, Forward
@@ -307,7 +307,7 @@ class Encoder:
         taken, self._forward.stats = self.stats, EncodingStats()
         return taken
 
-    def _run(self, batches: Sequence[Sequence[Entry]], side: Side) -> None:
+    def _run(self, batches: Sequence[Sequence[Pending]], side: Side) -> None:
         """Embed and keep."""
         for entries, vectors in self._forward.embedded(batches, side):
             made = self._number(self._batching())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.embedders.base import CountsImages
 from evalkit.embedders.registry import LoadedEmbedder
-from evalkit.encoding.batches import BATCH_PIXELS, Entry, estimator
+from evalkit.encoding.batches import BATCH_PIXELS, Pending, estimator
 from evalkit.encoding.contract import checked, describe
 from evalkit.encoding.imageindex import ImageIndex
 from evalkit.encoding.memory import Room, free_memory, out_of_memory
@@ -81,16 +81,16 @@ class Forward:
     def __post_init__(self) -> None:
         self._estimate = estimator(self.loaded.embedder)
 
-    def entry(self, key: bytes, item: Item) -> Entry:
+    def entry(self, key: bytes, item: Item) -> Pending:
         if item.image is None:
-            return Entry(key, item, None, self._estimate(item, None))
+            return Pending(key, item, None, self._estimate(item, None))
         facts = self.images.facts(item.image)
         alone = Item(IMAGE_MARK, image=item.image)
-        return Entry(key, item, facts, self._estimate(item, facts), self._estimate(alone, facts))
+        return Pending(key, item, facts, self._estimate(item, facts), self._estimate(alone, facts))
 
     def embedded(
-        self, batches: Sequence[Sequence[Entry]], side: Side
-    ) -> Generator[tuple[Sequence[Entry], NDArray[np.float32]], None, None]:
+        self, batches: Sequence[Sequence[Pending]], side: Side
+    ) -> Generator[tuple[Sequence[Pending], NDArray[np.float32]], None, None]:
         """Entries with their vectors, batch by batch; in smaller ones where memory runs out."""
         with closing(self._decoded(batches)) as stream:
             for entries, items in stream:
@@ -102,7 +102,9 @@ class Forward:
                     start += len(vectors)
                 del items  # before the next batch is read ahead
 
-    def _decoded(self, batches: Sequence[Sequence[Entry]]) -> Generator[tuple[Sequence[Entry], list[Item]], None, None]:
+    def _decoded(
+        self, batches: Sequence[Sequence[Pending]]
+    ) -> Generator[tuple[Sequence[Pending], list[Item]], None, None]:
         """Batches with their images decoded, a few ahead of the embedder.
 
         A batch's images are held by what is yielded alone, so that they go when the caller lets them go.
@@ -121,7 +123,7 @@ class Forward:
                 for future in futures.values():
                     future.cancel()
 
-    def _embed(self, entries: Sequence[Entry], items: Sequence[Item], side: Side) -> NDArray[np.float32]:
+    def _embed(self, entries: Sequence[Pending], items: Sequence[Item], side: Side) -> NDArray[np.float32]:
         """The vectors of as many of the items, from the first on, as memory holds."""
         count = self.room.fitting(entries)
         while True:
@@ -161,12 +163,12 @@ class Forward:
             self.stats.images_encoded += given if counting is None else int(counting.images_encoded) - before
 
 
-def _pixels_of(entries: Sequence[Entry]) -> int:
+def _pixels_of(entries: Sequence[Pending]) -> int:
     images = {entry.picture: entry.image for entry in entries if entry.image is not None}
     return sum(image.width * image.height for image in images.values())
 
 
-def _with_pixels(entries: Sequence[Entry], decoded: dict[Identity, Future[Image]]) -> list[Item]:
+def _with_pixels(entries: Sequence[Pending], decoded: dict[Identity, Future[Image]]) -> list[Item]:
     """The entries' items with their images' pixels, once these are there."""
     pixels = {picture: future.result() for picture, future in decoded.items()}
     return [

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from evalkit.encoding.batches import Entry
+from evalkit.encoding.batches import Pending
 from evalkit.encoding.contract import describe
 from evalkit.errors import ImageError
 from evalkit.items import Item, Mask
@@ -71,7 +71,7 @@ class ImageIndex:
             region = Mask(replace(region.image, digest=self.facts(region.image).digest))
         return item if image is None and region is item.region else replace(item, image=image, region=region)
 
-    def decode_all(self, entries: Sequence[Entry]) -> dict[Identity, Future[Image]]:
+    def decode_all(self, entries: Sequence[Pending]) -> dict[Identity, Future[Image]]:
         """Start decoding a batch's images, each once however many items have it."""
         started: dict[Identity, Future[Image]] = {}
         for entry in entries:

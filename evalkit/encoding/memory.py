@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evalkit.encoding.batches import Entry
+from evalkit.encoding.batches import Pending
 
 _CALM = 4  # batches in a row that fit before larger ones are tried again; twice as many after each try in vain
 # What CUDA, cuBLAS, cuDNN, cuFFT, cuSOLVER and cuSPARSE, ROCm, MPS and torch on the CPU say; a handle of cuBLAS that
@@ -61,21 +61,21 @@ class Room:
     _calm: int = _CALM
     _trying: bool = False
 
-    def fitting(self, entries: Sequence[Entry]) -> int:
+    def fitting(self, entries: Sequence[Pending]) -> int:
         """How many of the entries, from the first on, fit; at least 1."""
         if self.most is None:
             return len(entries)
         dearest = itertools.accumulate((entry.cost for entry in entries), max)
         return max(1, sum(cost * count <= self.most for count, cost in enumerate(dearest, start=1)))
 
-    def shrink(self, entries: Sequence[Entry]) -> None:
+    def shrink(self, entries: Sequence[Pending]) -> None:
         """These did not fit: half of their padded cost from now on."""
         if self._trying:
             self._calm *= 2
         self._trying, self._fitted = False, 0
         self.most = _padded(entries) // 2
 
-    def fitted(self, entries: Sequence[Entry]) -> None:
+    def fitted(self, entries: Sequence[Pending]) -> None:
         """These fitted. After many that do, twice as much is tried: another process may have given memory back."""
         if self.most is None:
             return
@@ -87,5 +87,5 @@ class Room:
             self.most *= 2
 
 
-def _padded(entries: Sequence[Entry]) -> int:
+def _padded(entries: Sequence[Pending]) -> int:
     return max(entry.cost for entry in entries) * len(entries)

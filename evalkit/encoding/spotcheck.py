@@ -26,7 +26,7 @@ _SHARE = 0.01  # of the reused vectors of a kind
 _AT_ONCE = 8  # of a kind in one call
 _SEED = 0
 
-Kind = tuple[Side, str, str, bool]
+ItemKind = tuple[Side, str, str, bool]
 """Side, modality, kind of region (``crop`` where the image is cut, blank where there is none), with an instruction."""
 
 
@@ -40,8 +40,8 @@ class SpotCheck:
         seconds: spent on more than the first of each kind.
     """
 
-    reused: Counter[Kind] = field(default_factory=Counter)
-    checked: Counter[Kind] = field(default_factory=Counter)
+    reused: Counter[ItemKind] = field(default_factory=Counter)
+    checked: Counter[ItemKind] = field(default_factory=Counter)
     seconds: float = 0.0
 
     def choose(self, items: Mapping[bytes, Item], side: Side) -> tuple[list[bytes], list[bytes]]:
@@ -55,7 +55,7 @@ class SpotCheck:
             The first of each kind that no vector was checked of yet, and more: three of a kind at first, one in a
             hundred, or one of each kind in every call.
         """
-        by_kind: dict[Kind, list[bytes]] = defaultdict(list)
+        by_kind: dict[ItemKind, list[bytes]] = defaultdict(list)
         for key, item in items.items():
             by_kind[kind_of(item, side)].append(key)
         first, more = [], []
@@ -73,7 +73,7 @@ class SpotCheck:
         return first, more
 
 
-def kind_of(item: Item, side: Side) -> Kind:
+def kind_of(item: Item, side: Side) -> ItemKind:
     """What an embedder may treat apart."""
     cut = "crop" if item.image is not None and item.image.crop is not None else ""
     return side, item.modality, cut if item.region is None else region_kind(item.region), bool(item.instruction)

@@ -129,7 +129,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Source:
+class Citation:
     """Where a published number comes from: words for people, and its address where it has one."""
 
     title: str
@@ -170,11 +170,11 @@ class Entry:
     means: Mapping[str, Mean]
     ranks: Mapping[str, Range | None]
     knows_nothing: bool = False
-    sources: tuple[Source, ...] = ()
+    sources: tuple[Citation, ...] = ()
     run: tuple[Path, Manifest] | None = None
     failures: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    other_records: tuple[tuple[Source, str, float], ...] = ()
+    other_records: tuple[tuple[Citation, str, float], ...] = ()
     seen: str | None = None
 
     @property
@@ -226,7 +226,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Pairing:
     """Two measured entries, by slug, on all tasks and groups that both have whole, asked the same queries."""
 
     base: str
@@ -285,6 +285,6 @@ class Board:
     chance: Mapping[str, float]
     entries: tuple[Entry, ...]
     footnotes: tuple[str, ...] = ()
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[Pairing, ...] = ()
     improvements: tuple[Improvement, ...] = ()
     official_images: bool = True

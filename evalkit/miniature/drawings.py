@@ -28,7 +28,7 @@ class Drawing(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Rendering:
     """A scene as it is."""
 
     scene: Scene

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from evalkit.miniature.drawings import Drawing, Picture
+from evalkit.miniature.drawings import Drawing, Rendering
 from evalkit.miniature.scenes import Scene
 
 T = TypeVar("T")
@@ -16,7 +16,7 @@ POOL = 10
 """Candidates of a row with a pool of its own."""
 
 
-class Candidate(NamedTuple):
+class DrawnCandidate(NamedTuple):
     """A text, an image, or both."""
 
     text: str = ""
@@ -27,7 +27,7 @@ class Wrong(NamedTuple):
     """A candidate that is not right, and how it differs."""
 
     kind: str
-    candidate: Candidate
+    candidate: DrawnCandidate
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Example:
 
     query_text: str
     query: Drawing | None
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[DrawnCandidate, ...]
     kinds: tuple[str, ...]
     box: tuple[int, int, int, int] | None = None
     category: str = ""
@@ -55,7 +55,7 @@ Maker = Callable[[random.Random], Iterator[Example]]
 """Makes the rows of a task, as many as are taken."""
 
 
-def ranked(text: str, query: Drawing | None, right: Candidate, wrong: Iterable[Wrong]) -> Example:
+def ranked(text: str, query: Drawing | None, right: DrawnCandidate, wrong: Iterable[Wrong]) -> Example:
     """An example of the right candidate and those of the others that differ from it and from each other."""
     kept = {right: "right"}
     for kind, candidate in wrong:
@@ -66,13 +66,13 @@ def ranked(text: str, query: Drawing | None, right: Candidate, wrong: Iterable[W
 
 def answered(text: str, query: Drawing | None, right: str, wrong: Iterable[tuple[str, str]]) -> Example:
     """An example whose candidates are texts; ``wrong`` are pairs of a kind and a text."""
-    return ranked(text, query, Candidate(right), (Wrong(kind, Candidate(other)) for kind, other in wrong))
+    return ranked(text, query, DrawnCandidate(right), (Wrong(kind, DrawnCandidate(other)) for kind, other in wrong))
 
 
 def labelled(text: str, query: Drawing | None, right: str, labels: Sequence[str]) -> Example:
     """An example with the pool that all queries of its task share."""
     texts = (right, *(label for label in labels if label != right))
-    return Example(text, query, tuple(map(Candidate, texts)), ("right", *("other",) * (len(texts) - 1)))
+    return Example(text, query, tuple(map(DrawnCandidate, texts)), ("right", *("other",) * (len(texts) - 1)))
 
 
 def in_turn(rng: random.Random, values: Sequence[T]) -> Iterator[T]:
@@ -90,7 +90,7 @@ def other_than(rng: random.Random, values: Iterable[T], *these: T) -> list[T]:
 
 def pictures(kind: str, scenes: Iterable[Scene]) -> list[Wrong]:
     """Scenes as candidates that differ in one way."""
-    return [Wrong(kind, Candidate("", Picture(scene))) for scene in scenes]
+    return [Wrong(kind, DrawnCandidate("", Rendering(scene))) for scene in scenes]
 
 
 def as_random(scenes: Iterable[Scene], fits: Callable[[Scene], bool]) -> list[Wrong]:

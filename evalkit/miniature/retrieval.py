@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from evalkit.miniature.drawings import Page, Picture, Shirt
+from evalkit.miniature.drawings import Page, Rendering, Shirt
 from evalkit.miniature.examples import (
-    Candidate,
+    DrawnCandidate,
     Example,
     Wrong,
     answered,
@@ -45,7 +45,9 @@ def mscoco_t2i(rng: random.Random) -> Iterator[Example]:
         wrong += pictures("colour", _recoloured(rng, found, one)[:1])
         wrong += pictures("kind", _reshaped(rng, found, one)[:1])
         wrong += as_random(rng.sample(bank, 8), said.holds)
-        yield ranked(str(said), None, Candidate("", Picture(found)), (w for w in wrong if not _shows(w, said.holds)))
+        yield ranked(
+            str(said), None, DrawnCandidate("", Rendering(found)), (w for w in wrong if not _shows(w, said.holds))
+        )
 
 
 def mscoco_i2t(rng: random.Random) -> Iterator[Example]:
@@ -59,7 +61,7 @@ def mscoco_i2t(rng: random.Random) -> Iterator[Example]:
         wrong += [("thing", each) for each in said.wrong_things((name(third),)) if not each.holds(found)]
         wrong += [("colour", replace(said, thing=name(thing))) for thing in _other_looks(rng, one, "colour")[:2]]
         wrong += [("kind", replace(said, thing=name(thing))) for thing in _other_looks(rng, one, "kind")[:4]]
-        yield answered("", Picture(found), str(said), ((k, str(each)) for k, each in wrong if not each.holds(found)))
+        yield answered("", Rendering(found), str(said), ((k, str(each)) for k, each in wrong if not each.holds(found)))
 
 
 def visual_news_t2i(rng: random.Random) -> Iterator[Example]:
@@ -77,7 +79,7 @@ def visual_news_t2i(rng: random.Random) -> Iterator[Example]:
         wrong += pictures("colour", _recoloured(rng, found, large)[:1])
         wrong += pictures("kind", _reshaped(rng, found, small)[:1])
         wrong += as_random(rng.sample(bank, 8), fits)
-        yield ranked(_headline(found), None, Candidate("", Picture(found)), wrong)
+        yield ranked(_headline(found), None, DrawnCandidate("", Rendering(found)), wrong)
 
 
 def visual_news_i2t(rng: random.Random) -> Iterator[Example]:
@@ -90,7 +92,7 @@ def visual_news_i2t(rng: random.Random) -> Iterator[Example]:
         wrong += [("colour", _headline(other)) for other in _recoloured(rng, found, large)[:2]]
         wrong += [("kind", _headline(other)) for other in _reshaped(rng, found, small)[:2]]
         wrong += [("random", _headline(_report(rng))) for _ in range(4)]
-        yield answered("", Picture(found), _headline(found), wrong)
+        yield answered("", Rendering(found), _headline(found), wrong)
 
 
 def visdial(rng: random.Random) -> Iterator[Example]:
@@ -112,7 +114,7 @@ def visdial(rng: random.Random) -> Iterator[Example]:
         wrong += pictures("number", [found.without(found.things[-1])])
         wrong += pictures("where", [found.exchanged(one, other)])
         wrong += as_random(rng.sample(bank, 8), fits)
-        yield ranked(_dialogue(found, one, other), None, Candidate("", Picture(found)), wrong)
+        yield ranked(_dialogue(found, one, other), None, DrawnCandidate("", Rendering(found)), wrong)
 
 
 def cirr(rng: random.Random) -> Iterator[Example]:
@@ -139,7 +141,7 @@ def cirr(rng: random.Random) -> Iterator[Example]:
             wrong += pictures("other change", rest[:2])
             wrong += pictures("more", (right.at(place) for place in other_than(rng, PLACES, found.place)[:2]))
         wrong += as_random(rng.sample(bank, 9), right.__eq__)
-        yield ranked(text, Picture(found), Candidate("", Picture(right)), wrong)
+        yield ranked(text, Rendering(found), DrawnCandidate("", Rendering(right)), wrong)
 
 
 def fashion_iq(rng: random.Random) -> Iterator[Example]:
@@ -157,7 +159,9 @@ def fashion_iq(rng: random.Random) -> Iterator[Example]:
         wrong += [("other change", replace(right, badge=badge)) for badge in other_than(rng, KINDS, right.badge)[:2]]
         wrong += [("random", other) for other in rng.sample(bank, 10)]
         text = f"{_worn(right, first)} and {_worn(right, second)}"
-        yield ranked(text, shirt, Candidate("", right), (Wrong(k, Candidate("", o)) for k, o in wrong if o != right))
+        yield ranked(
+            text, shirt, DrawnCandidate("", right), (Wrong(k, DrawnCandidate("", o)) for k, o in wrong if o != right)
+        )
 
 
 def nights(rng: random.Random) -> Iterator[Example]:
@@ -176,7 +180,7 @@ def nights(rng: random.Random) -> Iterator[Example]:
         wrong += pictures("where", [nudged(rng, found.exchanged(one, third))])
         wrong += pictures("without", [nudged(rng, found.without(third))])
         wrong += as_random(rng.sample(bank, 6), fits)
-        yield ranked("", Picture(found), Candidate("", Picture(nudged(rng, found))), wrong)
+        yield ranked("", Rendering(found), DrawnCandidate("", Rendering(nudged(rng, found))), wrong)
 
 
 def webqa(rng: random.Random) -> Iterator[Example]:
@@ -185,10 +189,10 @@ def webqa(rng: random.Random) -> Iterator[Example]:
         town, *towns = rng.sample(TOWNS, 4)
         kind, *kinds = rng.sample(KINDS, 4)
 
-        def sign(town: str, kind: str) -> Candidate:
+        def sign(town: str, kind: str) -> DrawnCandidate:
             found = scene(rng, 1)
             thing = replace(found.things[0], kind=kind)
-            return Candidate(f"the sign of {town}", Picture(replace(found, things=(thing,))))
+            return DrawnCandidate(f"the sign of {town}", Rendering(replace(found, things=(thing,))))
 
         wrong = [Wrong("image", sign(town, other)) for other in kinds]
         wrong += [Wrong("text", sign(other, kind)) for other in towns]
@@ -209,15 +213,15 @@ def edis(rng: random.Random) -> Iterator[Example]:
             ("colour", _recoloured(rng, found, thing)[0]),
             ("kind", _reshaped(rng, found, thing)[0]),
         ]
-        wrong = [Wrong(kind, Candidate(headline, Picture(other))) for kind, other in changed]
+        wrong = [Wrong(kind, DrawnCandidate(headline, Rendering(other))) for kind, other in changed]
         said = [("event", f"{events[0]} in {town}"), *(("town", f"{event} in {other}") for other in towns[:2])]
-        wrong += [Wrong(kind, Candidate(text, Picture(nudged(rng, found)))) for kind, text in said]
+        wrong += [Wrong(kind, DrawnCandidate(text, Rendering(nudged(rng, found)))) for kind, text in said]
         wrong += [
-            Wrong("both", Candidate(text, Picture(nudged(rng, other))))
+            Wrong("both", DrawnCandidate(text, Rendering(nudged(rng, other))))
             for (_, text), (_, other) in zip(said, changed, strict=True)
         ]
         query = f"{headline}, {name(thing)} {AT[found.place]}"
-        yield ranked(query, None, Candidate(headline, Picture(found)), wrong)
+        yield ranked(query, None, DrawnCandidate(headline, Rendering(found)), wrong)
 
 
 def oven(rng: random.Random) -> Iterator[Example]:
@@ -231,17 +235,17 @@ def oven(rng: random.Random) -> Iterator[Example]:
         seen = scene(rng, 1)
         (thing,) = seen.things
 
-        def shown(look: Thing, topic: str) -> Candidate:
+        def shown(look: Thing, topic: str) -> DrawnCandidate:
             other = scene(rng, 1)
             moved = replace(look, x=other.things[0].x, y=other.things[0].y)
-            return Candidate(topics[topic](), Picture(replace(other, things=(moved,))))
+            return DrawnCandidate(topics[topic](), Rendering(replace(other, things=(moved,))))
 
         question, *rest = rng.sample(list(topics), 3)
         looks = [*_other_looks(rng, thing, "colour")[:2], *_other_looks(rng, thing, "kind")[:2]]
         wrong = [Wrong("text", shown(thing, topic)) for topic in rest]
         wrong += [Wrong("image", shown(look, question)) for look in looks]
         wrong += [Wrong("both", shown(look, rest[0])) for look in looks]
-        yield ranked(question, Picture(seen), shown(thing, question), wrong)
+        yield ranked(question, Rendering(seen), shown(thing, question), wrong)
 
 
 def wiki_ss_nq(rng: random.Random) -> Iterator[Example]:
@@ -249,9 +253,9 @@ def wiki_ss_nq(rng: random.Random) -> Iterator[Example]:
     for town in in_turn(rng, TOWNS):
         fact, *facts = rng.sample(list(FACTS), 3)
 
-        def page(town: str, *facts: str) -> Candidate:
+        def page(town: str, *facts: str) -> DrawnCandidate:
             lines = (f"{each} {rng.randint(100, 999)}" for each in rng.sample(facts, len(facts)))
-            return Candidate("", Page((town.upper(), "", *lines)))
+            return DrawnCandidate("", Page((town.upper(), "", *lines)))
 
         towns = other_than(rng, TOWNS, town)
         wrong = [Wrong("fact", page(town, *facts)) for _ in range(2)]
@@ -322,4 +326,4 @@ def _all(found: Scene) -> tuple[str, frozenset[str]]:
 
 
 def _shows(wrong: Wrong, fits: Callable[[Scene], bool]) -> bool:
-    return isinstance(wrong.candidate.drawing, Picture) and fits(wrong.candidate.drawing.scene)
+    return isinstance(wrong.candidate.drawing, Rendering) and fits(wrong.candidate.drawing.scene)

@@ -8,9 +8,9 @@ from itertools import islice
 from evalkit.errors import UsageError
 from evalkit.miniature import answering, classification, grounding, retrieval
 from evalkit.miniature import interactive as regions
-from evalkit.miniature.examples import Candidate, Example, Maker
+from evalkit.miniature.examples import DrawnCandidate, Example, Maker
 
-__all__ = ["TASKS", "Candidate", "Example", "examples"]
+__all__ = ["TASKS", "DrawnCandidate", "Example", "examples"]
 
 TASKS: dict[str, Maker] = {
     "ImageNet-1K": classification.imagenet_1k,

@@ -43,7 +43,7 @@ _SCAR_IMAGES = {
 }
 
 
-class Manifest(BaseModel):
+class MiniatureFile(BaseModel):
     """``miniature.json``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -61,7 +61,7 @@ class Manifest(BaseModel):
 
 def write(
     folder: Path, *, size: int = SIZE, seed: int = 0, force: bool = False, progress: Progress | None = None
-) -> Manifest:
+) -> MiniatureFile:
     """Make the miniature: 41 tasks, the same bytes for the same size and seed.
 
     Args:
@@ -95,7 +95,7 @@ def write(
             f"({len(foreign)} files are in the way)"
         )
     try:
-        _save(folder, Manifest(size=size, seed=seed, whole=False, files=tuple(sorted({*names, *owned}))))
+        _save(folder, MiniatureFile(size=size, seed=seed, whole=False, files=tuple(sorted({*names, *owned}))))
     except ResultsError as error:
         raise UsageError(f"{error}: name a folder that can be") from error
     try:
@@ -105,7 +105,7 @@ def write(
         _draw(folder, drawings, progress)
         for name, table in tables.items():
             write_atomically(folder / name, table)
-        done = Manifest(size=size, seed=seed, whole=True, files=tuple(names))
+        done = MiniatureFile(size=size, seed=seed, whole=True, files=tuple(names))
         _save(folder, done)
     except OSError as error:
         raise ResultsError(f"{folder} cannot be written: {error.strerror or error}") from error
@@ -133,7 +133,7 @@ def contents(
     return tables, drawings
 
 
-def _own(folder: Path) -> tuple[Manifest | None, bool]:
+def _own(folder: Path) -> tuple[MiniatureFile | None, bool]:
     """What a miniature in the folder says of itself, and whether the folder is empty or missing."""
     path = folder / MANIFEST
     try:
@@ -146,7 +146,7 @@ def _own(folder: Path) -> tuple[Manifest | None, bool]:
     except OSError as error:
         raise UsageError(f"{folder} cannot be read: {error.strerror}") from error
     try:
-        found = Manifest.model_validate_json(read_file(path, LARGEST_TEXT))
+        found = MiniatureFile.model_validate_json(read_file(path, LARGEST_TEXT))
     except (OSError, ValidationError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.strerror
         raise UsageError(f"{path} is not what evalkit writes ({reason}): name another folder") from None
@@ -161,7 +161,7 @@ def _require_inside(folder: Path, names: Iterable[str]) -> None:
             raise UsageError(f"{parent} lies outside of the folder, by a link: name another folder")
 
 
-def _save(folder: Path, manifest: Manifest) -> None:
+def _save(folder: Path, manifest: MiniatureFile) -> None:
     data = json.dumps(manifest.model_dump(by_alias=True), indent=1) + "\n"
     write_atomically(folder / MANIFEST, data.encode())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from evalkit.regression.sides import Side
+from evalkit.regression.comparand import Comparand
 from evalkit.runs.signature import parts
 
 BLOCKING = {
@@ -42,7 +42,7 @@ def differing(base: str, new: str, allow: Collection[str] = ()) -> list[str]:
     return said
 
 
-def hindrances(base: Side, new: Side, task: str, allow: Collection[str] = ()) -> list[str]:
+def hindrances(base: Comparand, new: Comparand, task: str, allow: Collection[str] = ()) -> list[str]:
     """What keeps a task that both sides have from being compared, in words; their samples are another question."""
     one, other = base.numbers[task], new.numbers[task]
     said = [] if one.signature is None or other.signature is None else differing(one.signature, other.signature, allow)

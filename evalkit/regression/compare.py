@@ -15,7 +15,7 @@ import numpy as np
 
 from evalkit.errors import NotComparableError, UsageError
 from evalkit.regression.comparable import hindrances
-from evalkit.regression.sides import Number, Side
+from evalkit.regression.comparand import Comparand, Number
 from evalkit.runs.samples import places
 from evalkit.scoring.stats import (
     benjamini_hochberg,
@@ -135,8 +135,8 @@ class Comparison:
         notes: what a reader should know of the whole.
     """
 
-    base: Side
-    new: Side
+    base: Comparand
+    new: Comparand
     units: tuple[Unit, ...]
     alpha: float
     family: int
@@ -168,8 +168,8 @@ class _Task:
 
 
 def compare(
-    base: Side,
-    new: Side,
+    base: Comparand,
+    new: Comparand,
     *,
     alpha: float = 0.05,
     allow: Collection[str] = (),
@@ -228,7 +228,7 @@ def compare(
     return Comparison(base, new, tuple(units), alpha, family, seed, unjudged, facts, tuple(notes))
 
 
-def _tests(base: Side, new: Side) -> int:
+def _tests(base: Comparand, new: Comparand) -> int:
     """At most so many tests will there be: tasks with samples on both sides, and what they belong to."""
     tasks = [
         one
@@ -262,8 +262,8 @@ def _compared(
     alpha: float,
     permutations: int,
     draws: Mapping[str, int],
-    base_side: Side,
-    new_side: Side,
+    base_side: Comparand,
+    new_side: Comparand,
 ) -> _Task:
     unit = Unit(base.task, "task", base.groups, "compared", base.value, new.value if new else None, (base.task,))
     if new is None:

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evalkit.errors import UsageError
 from evalkit.files import as_text, read_given
+from evalkit.runs.manifest import Fraction
 
 PYPROJECT = "pyproject.toml"
-Fraction = Annotated[float, Field(ge=0, le=1)]
 Effect = Annotated[float, Field(gt=0, lt=1)]
 
 

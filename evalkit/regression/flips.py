@@ -9,7 +9,7 @@ from typing import Any
 from evalkit.errors import NotComparableError, ResultsError, UsageError
 from evalkit.regression.baseline import read_choices
 from evalkit.regression.comparable import hindrances
-from evalkit.regression.sides import Side, one_run
+from evalkit.regression.comparand import Comparand, one_run
 from evalkit.runs.folder import read_run
 from evalkit.runs.runfiles import queries_of, samples_path
 
@@ -41,7 +41,7 @@ class Flip:
     new_score: float
 
 
-def flips(base: Side, new: Side, task: str, allow: Collection[str] = ()) -> list[Flip]:
+def flips(base: Comparand, new: Comparand, task: str, allow: Collection[str] = ()) -> list[Flip]:
     """The flipped queries of a task, those that lost most first.
 
     Args:
@@ -105,7 +105,7 @@ def _choice(row: dict[str, Any], label: str | None) -> str | None:
     return first
 
 
-def _rows(side: Side, task: str) -> dict[str, dict[str, Any]]:
+def _rows(side: Comparand, task: str) -> dict[str, dict[str, Any]]:
     """What a side knows of each query, by its id."""
     if side.kind == "baseline":
         return {query: {"choice": choice} for query, choice in read_choices(side.path, task).items()}

@@ -8,9 +8,9 @@ from datetime import date
 from typing import Literal
 
 from evalkit.errors import UsageError
+from evalkit.regression.comparand import Number
 from evalkit.regression.compare import Comparison, Unit
 from evalkit.regression.config import Expected, GateConfig
-from evalkit.regression.sides import Number
 from evalkit.scoring.stats import equivalent
 from evalkit.suites.selecting import all_cards
 from evalkit.terminal import percent

@@ -93,7 +93,7 @@ class HeldImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ImageCell:
     """What one cell says of its image.
 
     Attributes:
@@ -126,11 +126,11 @@ class EmbeddedImages:
 
     def __init__(self) -> None:
         self._images: dict[str, HeldImage] = {}
-        self._pictures: dict[str, Picture] = {}  # by mark
+        self._cells: dict[str, ImageCell] = {}  # by mark
         self._kept = _Kept()
 
     def marked(self, chunk: pa.Array) -> pa.Array:
-        """The cells as strings: a path where there are no bytes, else a mark that :meth:`pictures` knows.
+        """The cells as strings: a path where there are no bytes, else a mark that :meth:`image_cells` knows.
 
         Args:
             chunk: as :func:`holds_images` has them.
@@ -147,9 +147,9 @@ class EmbeddedImages:
         lists = [None if cell is None else [self._mark(value) for value in cell] for cell in values]
         return pa.array(lists, pa.list_(pa.string()))
 
-    def pictures(self) -> dict[str, Picture]:
+    def image_cells(self) -> dict[str, ImageCell]:
         """What each mark stands for."""
-        return dict(self._pictures)
+        return dict(self._cells)
 
     def _mark(self, value: dict[str, object] | None) -> str | None:
         if value is None:
@@ -162,7 +162,7 @@ class EmbeddedImages:
         if digest not in self._images:
             self._images[digest] = HeldImage(digest, len(data), self._kept, self._kept.append(data))
         mark = f"{_MARK}{digest}{_MARK}{path}"
-        self._pictures.setdefault(mark, Picture(_name_of(path, digest), self._images[digest]))
+        self._cells.setdefault(mark, ImageCell(_name_of(path, digest), self._images[digest]))
         return mark
 
 

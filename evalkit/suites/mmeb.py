@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evalkit.suites.card import TaskCard
-    from evalkit.suites.embedded import Picture
+    from evalkit.suites.embedded import ImageCell
     from evalkit.suites.task import DataFolder, LoadOptions
 
 SUITE = CardSuite("mmeb")
@@ -67,13 +67,13 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
 
     warnings = list(rows.surplus(len(data), card.queries))
     asked = _query_texts(card, data, layout_v2, warnings)
-    pictures = data.pictures("qry_img_path")
+    cells = data.image_cells("qry_img_path")
     queries = [
-        _query(card, text, picture, folder, options, data, row)
-        for row, (text, picture) in enumerate(zip(asked, pictures, strict=True))
+        _query(card, text, cell, folder, options, data, row)
+        for row, (text, cell) in enumerate(zip(asked, cells, strict=True))
     ]
     texts = data.lists("tgt_text")
-    images, shown = (texts, []) if card.family in TEXT_CANDIDATES else data.picture_lists("tgt_img_path")
+    images, shown = (texts, []) if card.family in TEXT_CANDIDATES else data.image_cell_lists("tgt_img_path")
     unequal = np.flatnonzero(texts.lengths != images.lengths)
     if unequal.size:
         row = int(unequal[0])
@@ -97,9 +97,9 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
     starts = np.cumsum(texts.lengths) - texts.lengths
     labels = [names[number] for number in flat[starts]]
     pools = rows.split_rows(flat, texts.lengths)
-    told = (picture.identity for picture in pictures)
+    told = (cell.identity for cell in cells)
     warnings += check_rows(data.places, zip(told, (text.content for text in asked), labels, pools, strict=True))
-    contents = zip((picture.name for picture in pictures), (text.content for text in asked), labels, strict=True)
+    contents = zip((cell.name for cell in cells), (text.content for text in asked), labels, strict=True)
     return Task(
         card=card,
         queries=queries,
@@ -144,13 +144,13 @@ def _split_v1(text: str, instruction: str) -> _Text:
 
 
 def _query(
-    card: TaskCard, text: _Text, picture: Picture, folder: DataFolder, options: LoadOptions, data: rows.Rows, row: int
+    card: TaskCard, text: _Text, cell: ImageCell, folder: DataFolder, options: LoadOptions, data: rows.Rows, row: int
 ) -> Item:
     image = None
     if card.family != "image_t2i":  # the official loader gives text-to-image queries no image, whatever the row has
-        if not picture.name:
+        if not cell.name:
             raise DataError(f"{data.where(row)}: qry_img_path is empty, and {card.family} queries have an image")
-        image = folder.image(picture.name, upright=options.upright, held=picture.held)
+        image = folder.image(cell.name, upright=options.upright, held=cell.held)
     return Item(_query_prompt(card, text), text.content, text.plain_instruction, image)
 
 
@@ -192,7 +192,7 @@ class _Candidates:
         self.warnings: list[str] = []
 
     def distinct(
-        self, texts: rows.StringLists, images: rows.StringLists, shown: list[Picture]
+        self, texts: rows.StringLists, images: rows.StringLists, shown: list[ImageCell]
     ) -> tuple[NDArray[np.int32], list[Item], list[str], list[str], list[str]]:
         """All pools as candidate numbers, and per candidate its item, name, key and identity.
 
@@ -226,14 +226,14 @@ class _Candidates:
             key, image_code = divmod(key, len(images.values))
             kind_code, text_code = divmod(key, len(texts.values))
             instruction, has_caption = kind_of[kind_code]
-            picture, part = shown[image_code], parts[text_code]
-            if not picture.name:
+            cell, part = shown[image_code], parts[text_code]
+            if not cell.name:
                 row = int(np.searchsorted(starts, position, side="right")) - 1
                 raise DataError(f"{self.data.where(row)}: tgt_img_path holds an empty path at {position - starts[row]}")
-            items.append(self._item(part, instruction if self.layout_v2 else part.instruction, has_caption, picture))
-            keys.append(picture.name + ":" + part.content.strip('"'))
-            names.append(picture.name if self.card.family == "image_t2i" else keys[-1])
-            identities.append(picture.identity + ":" + part.content.strip('"'))
+            items.append(self._item(part, instruction if self.layout_v2 else part.instruction, has_caption, cell))
+            keys.append(cell.name + ":" + part.content.strip('"'))
+            names.append(cell.name if self.card.family == "image_t2i" else keys[-1])
+            identities.append(cell.identity + ":" + part.content.strip('"'))
         return numbers.astype(np.int32), items, names, keys, identities
 
     def _parts(self, value: str) -> _Text:
@@ -244,8 +244,8 @@ class _Candidates:
             self.warnings.append("some candidates have another instruction than the card")
         return part
 
-    def _item(self, part: _Text, instruction: str, has_caption: bool, picture: Picture) -> Item:
-        image = self.folder.image(picture.name, upright=self.options.upright, held=picture.held)
+    def _item(self, part: _Text, instruction: str, has_caption: bool, cell: ImageCell) -> Item:
+        image = self.folder.image(cell.name, upright=self.options.upright, held=cell.held)
         if part.verbatim:
             plain = part.content.replace(_RAW_MARK, "").strip()
             return Item(part.content.replace(_RAW_MARK, IMAGE_MARK), plain, "", image)

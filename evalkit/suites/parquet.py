@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from evalkit.errors import DataError
 from evalkit.files import open_file
-from evalkit.suites.embedded import EmbeddedImages, Picture, holds_images
+from evalkit.suites.embedded import EmbeddedImages, ImageCell, holds_images
 from evalkit.suites.textlists import TextLists, holds_text_lists
 
 _AT_ONCE = 16  # rows, where a row group is too much
@@ -30,7 +30,7 @@ class Columns:
         chunks: the columns that were read, each a row of arrays one after the other; of lists of texts one, with the
             distinct texts as its dictionary.
         count: number of rows.
-        pictures: what the marks in ``chunks`` stand for that were put in place of images.
+        image_cells: what the marks in ``chunks`` stand for that were put in place of images.
     """
 
     files: tuple[Path, ...]
@@ -38,7 +38,7 @@ class Columns:
     present: tuple[str, ...]
     chunks: Mapping[str, tuple[pa.Array, ...]]
     count: int
-    pictures: Mapping[str, Picture] = field(default_factory=dict)
+    image_cells: Mapping[str, ImageCell] = field(default_factory=dict)
 
 
 def find(root: Path, patterns: Iterable[str]) -> tuple[Path, ...]:
@@ -60,13 +60,15 @@ def find(root: Path, patterns: Iterable[str]) -> tuple[Path, ...]:
     raise DataError(f"no file {places} (put the rows there, or name another folder with --data)")
 
 
-def read_columns(files: Sequence[Path], columns: Iterable[str], pictures: Iterable[str], limit: int | None) -> Columns:
+def read_columns(
+    files: Sequence[Path], columns: Iterable[str], image_columns: Iterable[str], limit: int | None
+) -> Columns:
     """Read those of the columns that the files have.
 
     Args:
         files: read one after the other.
         columns: what is wanted.
-        pictures: of them, those whose cells name images, or hold them.
+        image_columns: of them, those whose cells name images, or hold them.
         limit: rows, of all files together; nothing is read beyond it.
 
     Raises:
@@ -90,7 +92,9 @@ def read_columns(files: Sequence[Path], columns: Iterable[str], pictures: Iterab
             if set(names) != set(first):
                 raise DataError(f"{file} has the columns {', '.join(names)}, but {files[0]} has {', '.join(first)}")
             if names:
-                embedded = {name for name in pictures if name in names and holds_images(schemas[-1].field(name).type)}
+                embedded = {
+                    name for name in image_columns if name in names and holds_images(schemas[-1].field(name).type)
+                }
                 left = None if limit is None else max(0, limit - starts[-1])
                 rows = rows if left == 0 else 0
                 for table in _tables(file, schemas[-1], embedded, left):
@@ -125,7 +129,7 @@ def read_columns(files: Sequence[Path], columns: Iterable[str], pictures: Iterab
         present=present,
         chunks={name: tuple(parts) for name, parts in chunks.items()},
         count=count,
-        pictures=images.pictures(),
+        image_cells=images.image_cells(),
     )
 
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from evalkit.errors import DataError
 from evalkit.items.folders import posix
-from evalkit.suites.embedded import Picture
+from evalkit.suites.embedded import ImageCell
 from evalkit.suites.parquet import Columns, read_columns
 from evalkit.suites.parquet import find as find
 
@@ -129,18 +129,18 @@ class Rows(Places):
             codes.append(_numbered(flat, numbers))
         return _by_first_appearance(np.concatenate(codes), np.concatenate(lengths), list(numbers))
 
-    def pictures(self, column: str) -> list[Picture]:
+    def image_cells(self, column: str) -> list[ImageCell]:
         """A column that names images, or holds them: paths with ``/``; blank where there is none."""
-        return [self._picture(value) for value in self.strings(column)]
+        return [self._cell(value) for value in self.strings(column)]
 
-    def picture_lists(self, column: str) -> tuple[StringLists, list[Picture]]:
+    def image_cell_lists(self, column: str) -> tuple[StringLists, list[ImageCell]]:
         """A column of lists that name images, or hold them, and what each of its values says.
 
         Raises:
             DataError: a null list, with file and row.
         """
         found = self.lists(column, null_is_blank=True)
-        return found, [self._picture(value) for value in found.values]
+        return found, [self._cell(value) for value in found.values]
 
     def numbers(self, column: str, length: int) -> list[list[float]]:
         """A column of lists of ``length`` numbers each; integers stay Python integers.
@@ -165,8 +165,8 @@ class Rows(Places):
             yield start, chunk
             start += len(chunk)
 
-    def _picture(self, value: str) -> Picture:
-        return self.read.pictures.get(value) or Picture(posix(value))
+    def _cell(self, value: str) -> ImageCell:
+        return self.read.image_cells.get(value) or ImageCell(posix(value))
 
     def _check_kind(self, column: str, found: pa.DataType, kind: pa.DataType) -> None:
         # A number would be cast to its digits in silence.
@@ -182,19 +182,19 @@ class Rows(Places):
             raise DataError(f"{self.where(start + row)}: {column} {what}: {error}") from None
 
 
-def read(files: Sequence[Path], columns: Sequence[str], limit: int | None, pictures: Sequence[str] = ()) -> Rows:
+def read(files: Sequence[Path], columns: Sequence[str], limit: int | None, image_columns: Sequence[str] = ()) -> Rows:
     """Read those of the columns that the files have.
 
     Args:
         files: read one after the other.
         columns: what is wanted.
         limit: rows; nothing is read beyond it.
-        pictures: of the columns, those that name images, or hold them.
+        image_columns: of the columns, those that name images, or hold them.
 
     Raises:
         DataError: a file that is not whole parquet, or files whose columns differ.
     """
-    found = read_columns(files, columns, pictures, limit)
+    found = read_columns(files, columns, image_columns, limit)
     return Rows(found.files, found.starts, found, tuple(columns))
 
 

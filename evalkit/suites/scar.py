@@ -44,7 +44,7 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
     ]
     data = rows.read(rows.find(folder.root, patterns), _COLUMNS, options.limit, ("qry_image_path",))
     data.require(*_COLUMNS[:4])
-    questions, pictures = data.strings("qry_text"), data.pictures("qry_image_path")
+    questions, cells = data.strings("qry_text"), data.image_cells("qry_image_path")
     boxes = [_box(value, data.where(row)) for row, value in enumerate(data.numbers("bbox", 4))]
     captions = data.lists("tgt_text")
     empty = np.flatnonzero(captions.lengths == 0)
@@ -54,15 +54,15 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
         _label_is_first(data)
 
     queries = []
-    for row, (question, picture, box) in enumerate(zip(questions, pictures, boxes, strict=True)):
-        if not picture.name:
+    for row, (question, cell, box) in enumerate(zip(questions, cells, boxes, strict=True)):
+        if not cell.name:
             raise DataError(f"{data.where(row)}: qry_image_path is empty")
-        queries.append(_query(question, folder.image(picture.name, upright=False, held=picture.held), box))
+        queries.append(_query(question, folder.image(cell.name, upright=False, held=cell.held), box))
     flat = captions.codes.astype(np.int32)
     starts = np.cumsum(captions.lengths) - captions.lengths
     labels = [captions.values[number] for number in flat[starts]]
     pools = rows.split_rows(flat, captions.lengths)
-    contents = zip((picture.name for picture in pictures), boxes, labels, strict=True)
+    contents = zip((cell.name for cell in cells), boxes, labels, strict=True)
     return Task(
         card=card,
         queries=queries,

@@ -19,7 +19,7 @@ from evalkit import __version__, doctor
 from evalkit.cli import _COMMANDS
 from evalkit.suites.selecting import all_cards, select_tasks
 
-COLOURS = "evalkit.example.colours:Colours"
+COLOURS = "evalkit.embedders.colours:Colours"
 OFFICIAL = json.loads((Path(__file__).parents[1] / "golden" / "prompts-a.json").read_text(encoding="utf-8"))["golden"]
 RUN = ("run", "--model", "constant", "--tasks", "example")
 OUT = ("--data", EXAMPLE, "--out", "x")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.embedders.base import EmbedderInfo
-from evalkit.encoding.batches import BATCH_PIXELS, Entry, estimator, plan
+from evalkit.encoding.batches import BATCH_PIXELS, Pending, estimator, plan
 from evalkit.errors import EmbedderError
 from evalkit.items import Item
 from evalkit.items.images import ImageFacts, ImageFile
@@ -42,12 +42,12 @@ def entries(draw):
     for key in keys:
         number, cost = draw(st.none() | st.integers(0, len(images) - 1)), draw(costs)
         if number is None:
-            found.append(Entry(bytes([key]), TEXT, None, cost))
+            found.append(Pending(bytes([key]), TEXT, None, cost))
             continue
         width, height, alone = images[number]
         item = picture(number, draw(st.sampled_from(range(len(LOOKS)))))
         facts = ImageFacts(item.image.digest, width, height)
-        found.append(Entry(bytes([key]), item, facts, cost, alone))
+        found.append(Pending(bytes([key]), item, facts, cost, alone))
     return found
 
 
@@ -55,7 +55,7 @@ budgets = st.sampled_from([1, 5, 20, 60, 1000])
 pixel_budgets = st.sampled_from([1, 100, 600, 10_000])
 
 
-def pixels(batch: list[Entry]) -> int:
+def pixels(batch: list[Pending]) -> int:
     return sum({entry.picture: entry.image.width * entry.image.height for entry in batch if entry.image}.values())
 
 
@@ -138,25 +138,25 @@ def test_what_a_killed_run_left_over_comes_to_the_same_batches(found, tokens, si
 
 def test_an_image_above_the_pixel_budget_is_not_decoded_for_each_item():
     facts = ImageFacts("huge", 100, 100)
-    found = [Entry(bytes([key]), picture(0), facts, 1, 1) for key in range(3)]
-    found += [Entry(b"other", picture(1), ImageFacts("small", 1, 1), 1, 1)]
+    found = [Pending(bytes([key]), picture(0), facts, 1, 1) for key in range(3)]
+    found += [Pending(b"other", picture(1), ImageFacts("small", 1, 1), 1, 1)]
     assert [len(batch) for batch in plan(found, 100, 9_999)] == [3, 1]
 
 
 def test_one_item_above_the_budgets_is_a_batch_of_its_own():
-    huge = Entry(b"h", picture(0), ImageFacts("0", 100_000, 1000), 10**9, 2)
-    small = Entry(b"s", picture(1), ImageFacts("1", 1, 1), 1, 1)
+    huge = Pending(b"h", picture(0), ImageFacts("0", 100_000, 1000), 10**9, 2)
+    small = Pending(b"s", picture(1), ImageFacts("1", 1, 1), 1, 1)
     assert plan([small, huge], 100) == [[huge], [small]]
 
 
 def test_pixels_have_a_budget_of_their_own_by_default():
-    found = [Entry(bytes([n]), picture(n), ImageFacts(str(n), 8000, 4000), 1) for n in range(5)]
+    found = [Pending(bytes([n]), picture(n), ImageFacts(str(n), 8000, 4000), 1) for n in range(5)]
     assert BATCH_PIXELS == 2 * 8000 * 4000
     assert [len(batch) for batch in plan(found, 10**9)] == [2, 2, 1]
 
 
 def test_even_the_cheapest_items_can_be_interrupted():
-    found = [Entry(number.to_bytes(2, "big"), TEXT, None, 1) for number in range(1100)]
+    found = [Pending(number.to_bytes(2, "big"), TEXT, None, 1) for number in range(1100)]
     assert [len(batch) for batch in plan(found, 10**9)] == [512, 512, 76]
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 from builders import run
 
-from evalkit.encoding.batches import Entry
+from evalkit.encoding.batches import Pending
 from evalkit.encoding.memory import Room, out_of_memory
 from evalkit.items import Item
 
@@ -72,8 +72,8 @@ def test_torch_s_own_kind_counts_whatever_it_says():
     assert out_of_memory(torch.OutOfMemoryError("no room"))
 
 
-def entries(count: int) -> list[Entry]:
-    return [Entry(bytes([place]), Item(f"p{place}"), None, 1) for place in range(count)]
+def entries(count: int) -> list[Pending]:
+    return [Pending(bytes([place]), Item(f"p{place}"), None, 1) for place in range(count)]
 
 
 def test_batches_grow_again_and_what_was_tried_in_vain_is_tried_less_often():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from evalkit.leaderboard.board import (
     Board,
-    Comparison,
+    Citation,
     Difference,
     Entry,
     Facts,
@@ -20,12 +20,12 @@ from evalkit.leaderboard.board import (
     Improvement,
     Known,
     Mean,
+    Pairing,
     Range,
     Score,
-    Source,
 )
 from evalkit.leaderboard.samples.media import Mark, Picture
-from evalkit.leaderboard.samples.sheets import Candidate, Query, Sheet, Sheets
+from evalkit.leaderboard.samples.sheets import Query, Sheet, Sheets, ShownCandidate
 from evalkit.runs.manifest import Environment, Manifest, MetricResult, ModelRecord, Settings, TaskResult
 from evalkit.scoring.stats import wilson
 from evalkit.suites.card import TaskCard
@@ -111,10 +111,10 @@ def hostile() -> Board:
             label=word,
             model=word,
             facts=facts,
-            sources=(Source(word, SCRIPT),) if entry.sources else (),
+            sources=(Citation(word, SCRIPT),) if entry.sources else (),
             warnings=(word,),
             failures={made.cards[0].name: word} if made.cards[0].name not in entry.scores else {},
-            other_records=((Source(word, SCRIPT), "MMEB-36", 0.5),),
+            other_records=((Citation(word, SCRIPT), "MMEB-36", 0.5),),
         )
         for entry, word in zip(named, words, strict=True)
     }
@@ -268,8 +268,8 @@ def _published(
         scores=scores,
         means=means,
         ranks={},
-        sources=(Source("arXiv:2510.00523, table 1", "https://arxiv.org/abs/2510.00523"),),
-        other_records=((Source("the model's own page", "https://huggingface.co/example"), "MMEB-36", 0.612),),
+        sources=(Citation("arXiv:2510.00523, table 1", "https://arxiv.org/abs/2510.00523"),),
+        other_records=((Citation("the model's own page", "https://huggingface.co/example"), "MMEB-36", 0.612),),
         seen="2025-10-01T00:00:00Z",
     )
 
@@ -350,7 +350,7 @@ def _marked(entries: Sequence[Entry], cards: Sequence[TaskCard]) -> list[Entry]:
     ]
 
 
-def _compared(one: Entry, other: Entry, groups: Sequence[Group], draw: random.Random) -> Comparison:
+def _compared(one: Entry, other: Entry, groups: Sequence[Group], draw: random.Random) -> Pairing:
     tasks = []
     for task in one.scores:
         if task in other.scores:
@@ -367,15 +367,15 @@ def _compared(one: Entry, other: Entry, groups: Sequence[Group], draw: random.Ra
             p = min(1.0, math.exp(-abs(a - b) / half))
             means.append(Difference(group.key, a - b, a - b - half, a - b + half, 400, 300, p, p))
     lacking = {task: "one of the two was not asked it" for task in other.scores if task not in one.scores}
-    return Comparison(other.slug, one.slug, tuple(means), tuple(tasks), lacking)
+    return Pairing(other.slug, one.slug, tuple(means), tuple(tasks), lacking)
 
 
 # --- samples --------------------------------------------------------------------------------------------
 
 
-def candidate(name: str, score: float, right: bool | None, image: Picture | None = None) -> Candidate:
+def candidate(name: str, score: float, right: bool | None, image: Picture | None = None) -> ShownCandidate:
     """A candidate."""
-    return Candidate(name, score, right, None, image)
+    return ShownCandidate(name, score, right, None, image)
 
 
 def query(number: int, state: str = "right", **changes: object) -> Query:

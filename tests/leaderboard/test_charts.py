@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from evalkit.leaderboard.pages.charts import (
     Dot,
-    Point,
     Scale,
+    StripDot,
     axis,
     bar,
     scale_of_differences,
@@ -73,7 +73,7 @@ def test_places_are_in_order_and_inside(one, other):
 
 
 def test_a_strip_draws_value_interval_chance_and_median():
-    svg = drawn(strip(Scale(0, 1, 5), Point(0.5, 0.4, 0.65, "published", 0.1, 0.3)))
+    svg = drawn(strip(Scale(0, 1, 5), StripDot(0.5, 0.4, 0.65, "published", 0.1, 0.3)))
     assert svg.get("aria-hidden") == "true"
     parts = {part.get("class"): part for part in svg}
     assert set(parts) == {"dot published", "whisker published", "chance", "median"}
@@ -84,8 +84,8 @@ def test_a_strip_draws_value_interval_chance_and_median():
 
 
 def test_a_strip_of_nothing_draws_nothing_and_one_of_a_difference_its_zero():
-    assert len(drawn(strip(Scale(0, 1, 5), Point()))) == 0
-    (zero,) = drawn(strip(Scale(-0.2, 0.2, 4, differences=True), Point()))
+    assert len(drawn(strip(Scale(0, 1, 5), StripDot()))) == 0
+    (zero,) = drawn(strip(Scale(-0.2, 0.2, 4, differences=True), StripDot()))
     assert (zero.get("class"), zero.get("x1")) == ("zero", "50%")
 
 

@@ -14,7 +14,7 @@ from board_runs import EXAMPLE, coins, save
 from synthetic_boards import HOSTILE, board
 
 from evalkit.leaderboard.downloads import exports
-from evalkit.leaderboard.downloads.document import Document, schema
+from evalkit.leaderboard.downloads.document import LeaderboardFile, schema
 from evalkit.leaderboard.downloads.latex import escaped, latex
 from evalkit.leaderboard.downloads.tabular import tables
 from evalkit.leaderboard.numbers.assemble import boards
@@ -141,7 +141,7 @@ def test_json_is_of_its_schema_and_says_all_that_the_board_does(made, papers):
             assert [d["p_value"] for d in pair["tasks"]] == [d.p_value for d in comparison.tasks]
             assert pair["incomparable"] == comparison.incomparable
         assert len(data["improvements"]) == len(of.improvements)
-        assert Document.model_validate(data).model_dump(mode="json", by_alias=True) == data
+        assert LeaderboardFile.model_validate(data).model_dump(mode="json", by_alias=True) == data
 
 
 def test_the_schema_lies_beside_the_json(made):

@@ -12,7 +12,7 @@ from board_runs import EXAMPLE, coins, save
 from synthetic_boards import HOSTILE, board
 
 from evalkit.errors import UsageError
-from evalkit.leaderboard.board import Source
+from evalkit.leaderboard.board import Citation
 from evalkit.leaderboard.downloads import badges, feed
 from evalkit.leaderboard.numbers.assemble import boards
 from evalkit.leaderboard.published import reported as published
@@ -138,7 +138,7 @@ def test_names_are_text_in_feed_and_badge(measured, name):
     assert f"{name} on Example" in {title for _, title, _, _ in told(feed.feed([of], NEVER))}
     root = ET.fromstring(badges.files(of)[f"example/badges/{first.slug}.svg"]())
     assert root.find("{http://www.w3.org/2000/svg}title").text.startswith(name)
-    source = dataclasses.replace(first, kind="published", run=None, sources=(Source(name, None),))
+    source = dataclasses.replace(first, kind="published", run=None, sources=(Citation(name, None),))
     found = told(feed.feed([dataclasses.replace(of, entries=(source,))], NEVER))
     assert found[0][1] == f"1 published row on Example: {name}"
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from jinja2 import nodes
 
 from evalkit.leaderboard import wording as words
-from evalkit.leaderboard.board import Difference, Facts, Mean, Score, Source
+from evalkit.leaderboard.board import Citation, Difference, Facts, Mean, Score
 from evalkit.leaderboard.downloads.tabular import tables
 from evalkit.leaderboard.pages import grid
 from evalkit.leaderboard.pages.comparison_page import pair_page
@@ -311,7 +311,7 @@ def test_a_missing_number_says_why(board, pages):
 
 def numbers_of(*values, tied=(), contest=()):
     return grid.numbers(
-        [grid.Number(v, words.percent(v), tied=i in tied, contest=i not in contest) for i, v in enumerate(values)],
+        [grid.NumberCell(v, words.percent(v), tied=i in tied, contest=i not in contest) for i, v in enumerate(values)],
         0.1,
     )
 
@@ -683,7 +683,7 @@ def test_strangers_sources_are_no_links_unless_https(board):
         None,
         "https://a b",
     ):
-        bad = replace(entry, sources=(Source("a paper", url),))
+        bad = replace(entry, sources=(Citation("a paper", url),))
         text = made(replace(board, entries=(bad,), comparisons=(), improvements=()))[
             f"mmeb-scar/model-{entry.slug}.html"
         ]()

@@ -9,7 +9,7 @@ import pytest
 from board_runs import EXAMPLE, coins, save
 from synthetic_boards import EMOJI, HOSTILE, RTL, board
 
-from evalkit.leaderboard.board import Source
+from evalkit.leaderboard.board import Citation
 from evalkit.leaderboard.downloads.markdown import escaped, markdown
 from evalkit.leaderboard.numbers.assemble import boards
 from evalkit.leaderboard.published import reported as published
@@ -139,7 +139,7 @@ def test_nothing_that_a_stranger_wrote_is_markup(made, name):
             label=name,
             model=name,
             facts=dataclasses.replace(made.entries[0].facts, licence=name),
-            sources=(Source(name, "https://x.org/|a>b"), Source(name, "javascript:alert(1)")),
+            sources=(Citation(name, "https://x.org/|a>b"), Citation(name, "javascript:alert(1)")),
         ),
         *made.entries[1:],
     )

@@ -11,8 +11,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from evalkit.miniature.drawings import CutOut, Drawing, Picture, Shirt
-from evalkit.miniature.examples import Candidate, Example
+from evalkit.miniature.drawings import CutOut, Drawing, Rendering, Shirt
+from evalkit.miniature.examples import DrawnCandidate, Example
 
 
 def guessed(learned_from: Sequence[Example], asked: Sequence[Example]) -> float:
@@ -45,13 +45,13 @@ def _seen(drawing: Drawing) -> set[str]:
         return {thing.kind, thing.colour, thing.texture, drawing.scene.place}
     if isinstance(drawing, Shirt):
         return {drawing.colour, drawing.texture, drawing.sleeves, drawing.badge}
-    if isinstance(drawing, Picture):
+    if isinstance(drawing, Rendering):
         scene, names = drawing.scene, [f"{thing.colour} {thing.kind}" for thing in drawing.scene.things]
         return {scene.place, f"{len(names)} things", *names, *(word for name in names for word in name.split())}
     raise ValueError(f"no words for {drawing}")
 
 
-def _features(example: Example, candidate: Candidate) -> set[str]:
+def _features(example: Example, candidate: DrawnCandidate) -> set[str]:
     query = set(_words(example.query_text))
     if example.box is not None:  # the protocol writes the box into the text
         x0, y0, x1, _ = example.box

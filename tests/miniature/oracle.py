@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from evalkit.miniature.drawings import CutOut, Page
-from evalkit.miniature.examples import Candidate, Example
+from evalkit.miniature.examples import DrawnCandidate, Example
 from evalkit.miniature.scenes import Scene, Thing
 
 AT = {
@@ -101,8 +101,8 @@ def only(scene: Scene, relation: str, other: Thing) -> Thing:
     return found
 
 
-def picture(candidate: Candidate | Example) -> Scene:
-    drawing: Any = candidate.drawing if isinstance(candidate, Candidate) else candidate.query
+def picture(candidate: DrawnCandidate | Example) -> Scene:
+    drawing: Any = candidate.drawing if isinstance(candidate, DrawnCandidate) else candidate.query
     return drawing.scene
 
 
@@ -146,7 +146,7 @@ def asked(example: Example, pattern: str) -> re.Match[str]:
     return match
 
 
-def judge_chart(example: Example, candidate: Candidate) -> bool:
+def judge_chart(example: Example, candidate: DrawnCandidate) -> bool:
     bars = dict(example.query.bars)  # type: ignore[union-attr]
     if example.query_text.startswith("which"):
         best = max(bars, key=lambda colour: bars[colour])
@@ -154,7 +154,7 @@ def judge_chart(example: Example, candidate: Candidate) -> bool:
     return candidate.text == str(bars[asked(example, r"how high is the (\w+) bar\?")[1]])
 
 
-def judge_visual7w(example: Example, candidate: Candidate) -> bool:
+def judge_visual7w(example: Example, candidate: DrawnCandidate) -> bool:
     scene = picture(example)
     if example.query_text == "how many things are there?":
         return WORDS.index(candidate.text) == len(scene.things)
@@ -168,7 +168,7 @@ def judge_visual7w(example: Example, candidate: Candidate) -> bool:
     return candidate.text == name(only(scene, match[1], other))
 
 
-def judge_gqa(example: Example, candidate: Candidate) -> bool:
+def judge_gqa(example: Example, candidate: DrawnCandidate) -> bool:
     scene = picture(example)
     match = asked(example, rf"what is ({RELATION}) the thing that is ({RELATION}) the (\w+ \w+)\?")
     start = named(scene, match[3])
@@ -176,24 +176,24 @@ def judge_gqa(example: Example, candidate: Candidate) -> bool:
     return candidate.text == f"it is the {name(only(scene, match[1], only(scene, match[2], start)))}"
 
 
-def judge_page(example: Example, candidate: Candidate) -> bool:
+def judge_page(example: Example, candidate: DrawnCandidate) -> bool:
     field = asked(example, r"what is the (\w+)\?")[1]
     return f"{field} {candidate.text}" in example.query.lines  # type: ignore[union-attr]
 
 
-def judge_counts(example: Example, candidate: Candidate) -> bool:
+def judge_counts(example: Example, candidate: DrawnCandidate) -> bool:
     match = asked(example, r"what number is beside the (\w+) (\w+)\?")
     sheet: Any = example.query
     return candidate.text == str(sheet.numbers[sheet.signs.index((match[1], match[2]))])
 
 
-def judge_signs(example: Example, candidate: Candidate) -> bool:
+def judge_signs(example: Example, candidate: DrawnCandidate) -> bool:
     signs: Any = example.query
     what = asked(example, r"what number is on the (\w+ \w+)\?")[1]
     return candidate.text == signs.texts[[name(thing) for thing in signs.scene.things].index(what)]
 
 
-def judge_cirr(example: Example, candidate: Candidate) -> bool:
+def judge_cirr(example: Example, candidate: DrawnCandidate) -> bool:
     before, after = picture(example), picture(candidate)
     gone = [thing for thing in before.things if thing not in after.things]
     new = [thing for thing in after.things if thing not in before.things]
@@ -210,7 +210,7 @@ def judge_cirr(example: Example, candidate: Candidate) -> bool:
     return match[1] == name(gone[0]) and name(new[0]) in (f"{word} {kind}", f"{colour} {word}")
 
 
-def judge_shirt(example: Example, candidate: Candidate) -> bool:
+def judge_shirt(example: Example, candidate: DrawnCandidate) -> bool:
     before, after = example.query, candidate.drawing
     changed = {
         part for part in ("colour", "texture", "sleeves", "badge") if getattr(before, part) != getattr(after, part)
@@ -223,31 +223,31 @@ def judge_shirt(example: Example, candidate: Candidate) -> bool:
     return changed == set(said) and len(said) == 2
 
 
-def judge_nights(example: Example, candidate: Candidate) -> bool:
+def judge_nights(example: Example, candidate: DrawnCandidate) -> bool:
     def seen(scene: Scene) -> tuple[str, set[str]]:
         return scene.place, {f"{full(thing)} {cell(thing)}" for thing in scene.things}
 
     return seen(picture(example)) == seen(picture(candidate))
 
 
-def judge_webqa(example: Example, candidate: Candidate) -> bool:
+def judge_webqa(example: Example, candidate: DrawnCandidate) -> bool:
     match = asked(example, r"what colour is the (\w+) in the sign of (\w+)\?")
     return candidate.text == f"the sign of {match[2]}" and the_one(picture(candidate)).kind == match[1]
 
 
-def judge_edis(example: Example, candidate: Candidate) -> bool:
+def judge_edis(example: Example, candidate: DrawnCandidate) -> bool:
     match = asked(example, rf"(\w+ in \w+), (\w+ \w+) ({PLACE})")
     scene = picture(candidate)
     return (candidate.text, name(the_one(scene)), scene.place) == (match[1], match[2], AT[match[3]])
 
 
-def judge_oven(example: Example, candidate: Candidate) -> bool:
+def judge_oven(example: Example, candidate: DrawnCandidate) -> bool:
     word = {"where": "comes", "what": "costs", "how": "years"}[example.query_text.split()[0]]
     same = look(the_one(picture(example))) == look(the_one(picture(candidate)))
     return same and word in candidate.text.split()
 
 
-def judge_wiki(example: Example, candidate: Candidate) -> bool:
+def judge_wiki(example: Example, candidate: DrawnCandidate) -> bool:
     town = re.findall(r"norva|telby|quill|ambry|drome|fenwick|lodan|sirvo", example.query_text)[0]
     fact = re.findall(r"founded|people|rivers", example.query_text)[0]
     assert isinstance(candidate.drawing, Page)
@@ -255,14 +255,14 @@ def judge_wiki(example: Example, candidate: Candidate) -> bool:
     return title.lower() == town and any(line.startswith(fact) for line in lines)
 
 
-def cut(candidate: Candidate, example: Example) -> Thing | None:
+def cut(candidate: DrawnCandidate, example: Example) -> Thing | None:
     """The thing that is cut out, where it is cut out of the query's image."""
     assert isinstance(candidate.drawing, CutOut)
     assert candidate.drawing.thing in candidate.drawing.scene.things
     return candidate.drawing.thing if candidate.drawing.scene == picture(example) else None
 
 
-def judge_mscoco(example: Example, candidate: Candidate) -> bool:
+def judge_mscoco(example: Example, candidate: DrawnCandidate) -> bool:
     thing = cut(candidate, example)
     return thing is not None and example.query_text == f'"{thing.kind}"'
 
@@ -276,7 +276,7 @@ def referred(example: Example) -> Thing:
     return thing
 
 
-def judge_pointing(example: Example, candidate: Candidate) -> bool:
+def judge_pointing(example: Example, candidate: DrawnCandidate) -> bool:
     scene = picture(example)
     match = asked(example, rf'"which thing is ({RELATION}) the (\w+ \w+)\?"')
     other = named(scene, match[2])
@@ -284,49 +284,49 @@ def judge_pointing(example: Example, candidate: Candidate) -> bool:
     return cut(candidate, example) == only(scene, match[1], other)
 
 
-def judge_region(example: Example, candidate: Candidate) -> bool:
+def judge_region(example: Example, candidate: DrawnCandidate) -> bool:
     scene = picture(example)
     (meant,) = [thing for thing in scene.things if thing.box == example.box]
     said = re.split(rf" (?:{RELATION}) ", candidate.text)[0]
     return said in (name(meant), full(meant)) and true_caption(candidate.text, scene)
 
 
-def judge_meme(example: Example, candidate: Candidate) -> bool:
+def judge_meme(example: Example, candidate: DrawnCandidate) -> bool:
     meme: Any = example.query
     return candidate.text == ("No" if the_one(meme.scene).kind == meme.word else "Yes")
 
 
-def judge_news(example: Example, candidate: Candidate) -> bool:
+def judge_news(example: Example, candidate: DrawnCandidate) -> bool:
     place, topic = candidate.text.split()
     begins = {"sports": "a race of", "arts": "a song about", "business": "the price of"}[topic]
     return place == picture(example).place and example.query_text.startswith(begins)
 
 
-def judge_flag(example: Example, candidate: Candidate) -> bool:
+def judge_flag(example: Example, candidate: DrawnCandidate) -> bool:
     flag: Any = example.query
     return candidate.text == (" beside " if flag.upright else " over ").join(flag.colours)
 
 
-def judge_paints(example: Example, candidate: Candidate) -> bool:
+def judge_paints(example: Example, candidate: DrawnCandidate) -> bool:
     pots: Any = example.query
     return MIXTURES[candidate.text] == " ".join(sorted((pots.left, pots.right)))
 
 
-def judge_like(example: Example, candidate: Candidate) -> bool:
+def judge_like(example: Example, candidate: DrawnCandidate) -> bool:
     colour = asked(example, r"what is shaped like the (\w+) thing\?")[1]
     (thing,) = [thing for thing in picture(example).things if thing.colour == colour]
     return SHAPED[candidate.text] == thing.kind
 
 
-def _of_one(says: Callable[[Thing], str]) -> Callable[[Example, Candidate], bool]:
+def _of_one(says: Callable[[Thing], str]) -> Callable[[Example, DrawnCandidate], bool]:
     return lambda example, candidate: candidate.text == says(the_one(picture(example)))
 
 
-def _place(example: Example, candidate: Candidate) -> bool:
+def _place(example: Example, candidate: DrawnCandidate) -> bool:
     return candidate.text == picture(example).place
 
 
-JUDGES: dict[str, Callable[[Example, Candidate], bool]] = {
+JUDGES: dict[str, Callable[[Example, DrawnCandidate], bool]] = {
     "ImageNet-1K": _of_one(look),
     "N24News": judge_news,
     "HatefulMemes": judge_meme,

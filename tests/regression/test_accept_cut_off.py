@@ -38,7 +38,7 @@ def cut(module, name, counts=lambda args: True):
             if counted and here == step:
                 os._exit(77)
     setattr(module, name, call)
-import evalkit.cli.baseline, evalkit.regression.baseline, evalkit.regression.sides, evalkit.suites.mmeb
+import evalkit.cli.baseline, evalkit.regression.baseline, evalkit.regression.comparand, evalkit.suites.mmeb
 import pyarrow.parquet, pyarrow.compute
 from evalkit.cli import main
 from evalkit.suites.selecting import all_cards
@@ -120,7 +120,7 @@ def state_of_run(folder: Path) -> float:
 
 FULL = """
 import resource, sys
-import evalkit.cli.baseline, evalkit.regression.baseline, evalkit.regression.sides, pyarrow.parquet
+import evalkit.cli.baseline, evalkit.regression.baseline, evalkit.regression.comparand, pyarrow.parquet
 size = int(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 from evalkit.cli import main

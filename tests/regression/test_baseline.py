@@ -19,8 +19,8 @@ from comparisons import copied
 from evalkit.errors import ResultsError, UsageError
 from evalkit.files import json_bytes
 from evalkit.regression.baseline import BASELINE, SAMPLES, accept, history, read_baseline, read_choices
+from evalkit.regression.comparand import read_comparand
 from evalkit.regression.compare import compare
-from evalkit.regression.sides import read_side
 from evalkit.runs.folder import read_run
 from evalkit.runs.samples import clusters_of
 from evalkit.scoring.stats import effective_queries, wilson
@@ -47,7 +47,7 @@ def test_a_baseline_is_the_run_that_it_was_made_of(colours: Path, tmp_path: Path
     [entry] = baseline.history
     assert (entry.on, entry.reason, entry.model, entry.tasks) == (DAY, "the first", "example-colours", 4)
     assert list(entry.means) == ["example"]
-    side, again = read_side(colours), read_side(tmp_path / "b")
+    side, again = read_comparand(colours), read_comparand(tmp_path / "b")
     assert again.kind == "baseline"
     for name, number in side.numbers.items():
         assert number.samples is not None
@@ -182,7 +182,7 @@ def test_samples_that_are_none_name_the_file(damage: str, colours: Path, tmp_pat
     with pytest.raises(ResultsError, match=r"samples\.parquet"):
         read_baseline(tmp_path)
     with pytest.raises(UsageError, match=r"samples\.parquet"):
-        read_side(tmp_path)
+        read_comparand(tmp_path)
 
 
 def test_a_number_of_thousands_of_digits_is_no_json(colours: Path, tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_number_of_thousands_of_digits_is_no_json(colours: Path, tmp_path: Pat
     with pytest.raises(UsageError, match=r"baseline\.json is no JSON: "):
         history(tmp_path)
     with pytest.raises(UsageError, match=r"baseline\.json is no JSON: "):
-        read_side(tmp_path)
+        read_comparand(tmp_path)
 
 
 def test_what_is_accepted_is_checked_as_what_is_compared(colours: Path, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_tasks_without_samples_that_were_forced_are_judged_by_size(colours: Path
     bare = copied(colours, tmp_path / "bare")
     (bare / "samples/example/Shapes.parquet").unlink()
     accept(bare, tmp_path / "b", "r", on=DAY, force=True)
-    assert compare(read_side(tmp_path / "b"), read_side(colours)).mode == "mixed"
+    assert compare(read_comparand(tmp_path / "b"), read_comparand(colours)).mode == "mixed"
 
 
 def test_a_whole_baseline_is_small(colours: Path, tmp_path: Path) -> None:

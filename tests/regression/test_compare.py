@@ -14,17 +14,17 @@ from comparisons import LINE, changed, number, scores, side, whole
 
 from evalkit.errors import NotComparableError, UsageError
 from evalkit.regression.comparable import differing
+from evalkit.regression.comparand import Comparand, read_comparand
 from evalkit.regression.compare import Unit, compare, paired_of
 from evalkit.regression.config import GateConfig
 from evalkit.regression.gate import judge
-from evalkit.regression.sides import Side, read_side
 from evalkit.runs.samples import Samples
 from evalkit.scoring.stats import holm, mcnemar_midp, newcombe, stratified_bootstrap
 
 TASK = "VOC2007"
 
 
-def units(base: Side, new: Side, **options: object) -> dict[str, Unit]:
+def units(base: Comparand, new: Comparand, **options: object) -> dict[str, Unit]:
     return {unit.name: unit for unit in compare(base, new, **options).units}  # type: ignore[arg-type]
 
 
@@ -260,7 +260,7 @@ SCORES = {"schema": "evalkit.scores", "schema_version": 1, "model": "paper", "sc
 def test_a_file_of_scores_is_a_side(tmp_path: Path) -> None:
     file = tmp_path / "scores.json"
     file.write_text(json.dumps(SCORES | {"source": "table 3", "scores": {"mmeb/ImageNet-1K": 0.587, TASK: 0.9}}))
-    found = read_side(file)
+    found = read_comparand(file)
     assert (found.kind, found.model, found.facts["source"]) == ("scores", "paper", "table 3")
     assert {name: one.value for name, one in found.numbers.items()} == {"ImageNet-1K": 0.587, TASK: 0.9}
 
@@ -284,7 +284,7 @@ def test_what_is_no_file_of_scores_is_refused_by_name(change: dict[str, object],
     file = tmp_path / "scores.json"
     file.write_text(json.dumps(SCORES | change))
     with pytest.raises(UsageError) as raised:
-        read_side(file)
+        read_comparand(file)
     assert str(file) in str(raised.value)
     assert says in str(raised.value)
 
@@ -294,4 +294,4 @@ def test_truncated_and_foreign_json(text: str, tmp_path: Path) -> None:
     file = tmp_path / "scores.json"
     file.write_bytes(text.encode("latin-1"))
     with pytest.raises(UsageError, match=r"scores\.json is no scores file"):
-        read_side(file)
+        read_comparand(file)

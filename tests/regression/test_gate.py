@@ -12,16 +12,16 @@ import pytest
 from comparisons import changed, number, scores, side, whole
 
 from evalkit.errors import UsageError
+from evalkit.regression.comparand import Comparand
 from evalkit.regression.compare import Unit, compare
 from evalkit.regression.config import Expected, GateConfig, Limit, origin, read_config
 from evalkit.regression.gate import Gate, Judged, judge
-from evalkit.regression.sides import Side
 
 TODAY = date(2026, 7, 1)
 TASK = "VOC2007"
 
 
-def gate(base: Side, new: Side, today: date = TODAY, **config: Any) -> Gate:
+def gate(base: Comparand, new: Comparand, today: date = TODAY, **config: Any) -> Gate:
     chosen = GateConfig(**config)
     return judge(compare(base, new, alpha=chosen.alpha, allow=chosen.allow), chosen, today=today)
 
@@ -127,7 +127,7 @@ def test_what_is_missing_or_incomparable_can_be_allowed() -> None:
     assert gate(base, partial, allow=("partial",)).exit_code == 0
 
 
-def all_incomparable(side_: Side) -> Side:
+def all_incomparable(side_: Comparand) -> Comparand:
     """The side with every task partial."""
     return dataclasses.replace(
         side_, numbers={name: dataclasses.replace(one, complete=False) for name, one in side_.numbers.items()}

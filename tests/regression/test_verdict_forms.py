@@ -64,7 +64,9 @@ def test_every_verdict_is_in_the_mix(mixed: Gate) -> None:
 
 def test_the_schema_on_file_is_that_of_the_record() -> None:
     """``python -m evalkit.regression.verdicts.record > docs/gate.schema.json`` writes it again."""
-    printed = subprocess.run([sys.executable, "-m", "evalkit.regression.verdicts.record"], capture_output=True, check=True).stdout
+    printed = subprocess.run(
+        [sys.executable, "-m", "evalkit.regression.verdicts.record"], capture_output=True, check=True
+    ).stdout
     assert SCHEMA_FILE.read_bytes() == printed
     found = json.loads(printed)
     assert schema() == found

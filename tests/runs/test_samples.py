@@ -17,7 +17,7 @@ from evalkit.runs.samples import clusters_of, places, read_samples
 
 
 def test_scores_are_those_of_the_run(tmp_path: Path) -> None:
-    assert run(tmp_path, "evalkit.example.colours:Colours") == 0
+    assert run(tmp_path, "evalkit.embedders.colours:Colours") == 0
     files = sorted(tmp_path.glob("*/*/samples/example/*.parquet"))
     assert len(files) == 4
     for file in files:

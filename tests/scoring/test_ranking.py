@@ -6,12 +6,12 @@ import dataclasses
 import itertools
 from fractions import Fraction
 
-import evalkit.scoring.ranking as ranking_module
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import evalkit.scoring.ranking as ranking_module
 from evalkit.scoring.metrics import METRICS, hit_at, measure, precision_at_1, reciprocal_rank
 from evalkit.scoring.ranking import exact_scores, float32_error, rank
 

@@ -18,7 +18,7 @@ from evalkit.embedders.checkpoint import Checkpoint, resolve
 from evalkit.embedders.loading import one_of
 from evalkit.embedders.virtue.adapters import base_of
 from evalkit.embedders.virtue.language import LanguageStream, Vocabulary, read_config
-from evalkit.embedders.virtue.pictures import RESOLUTIONS, Pictures
+from evalkit.embedders.virtue.patching import RESOLUTIONS, Patching
 from evalkit.embedders.virtue.segmentation import Segmentation, SegmentationStream
 from evalkit.items import IMAGE_MARK
 
@@ -147,7 +147,7 @@ class _Qwen2VlEmbedder:
         if item.image is None or image is None:
             return tokens
         in_front = self._segmentation.token_count if self._segmentation is not None else 0
-        return tokens + self._pictures.tokens(image.width, image.height) + in_front
+        return tokens + self._patching.tokens(image.width, image.height) + in_front
 
     @property
     def computing(self) -> Mapping[str, str]:
@@ -177,7 +177,7 @@ class _Qwen2VlEmbedder:
         new = {key: image for key, image in zip(keys, images, strict=True) if key not in self._kept}
         try:
             with ThreadPoolExecutor(min(8, os.cpu_count() or 1), "evalkit-pictures") as threads:
-                for key, picture in zip(new, threads.map(self._pictures.prepare, new.values()), strict=True):
+                for key, picture in zip(new, threads.map(self._patching.prepare, new.values()), strict=True):
                     seen_by_sam = self._stream.look(picture.pixels) if self._stream is not None else None
                     self._kept[key] = _Seen(self._language.look(picture), seen_by_sam)
                     self.images_encoded += 1
@@ -205,9 +205,9 @@ class _Qwen2VlEmbedder:
         return Vocabulary(self._holder("tokenizer.json", "vocab.json"), int(self._config.image_token_id))
 
     @cached_property
-    def _pictures(self) -> Pictures:
+    def _patching(self) -> Patching:
         holder = self._holder("preprocessor_config.json")
-        return Pictures(holder.folder, self._resolution, holder.way_out)
+        return Patching(holder.folder, self._resolution, holder.way_out)
 
     @cached_property
     def _language(self) -> LanguageStream:

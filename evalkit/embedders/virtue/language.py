@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.embedders.checkpoint import Checkpoint
 from evalkit.embedders.loading import load_model, said
 from evalkit.embedders.virtue.adapters import merged
-from evalkit.embedders.virtue.pictures import Picture
+from evalkit.embedders.virtue.patching import PatchedImage
 from evalkit.errors import EmbedderError, UsageError
 from evalkit.items import IMAGE_MARK
 
@@ -137,7 +137,7 @@ class LanguageStream:
             whole = merged(whole, checkpoint)
         return cls(whole.model.to(device), device)
 
-    def look(self, picture: Picture) -> torch.Tensor:
+    def look(self, picture: PatchedImage) -> torch.Tensor:
         """Features of one image, shape ``(tokens, hidden size)``; do not depend on the prompt."""
         import torch
 

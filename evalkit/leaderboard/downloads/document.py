@@ -244,10 +244,10 @@ class ImprovementRecord(Written):
     """Gain over the baseline, as a fraction of it."""
 
 
-class Document(Written):
+class LeaderboardFile(Written):
     """``leaderboard.json``: one benchmark and all its entries, best first."""
 
-    model_config = ConfigDict(populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True, title="Document")
 
     schema_: Annotated[Literal["evalkit.leaderboard"], Field(alias="schema")] = "evalkit.leaderboard"
     """What this file is."""
@@ -271,9 +271,9 @@ class Document(Written):
     improvements: tuple[ImprovementRecord, ...]
 
 
-def document(board: of.Board) -> Document:
+def document(board: of.Board) -> LeaderboardFile:
     """A board as its JSON file has it."""
-    return Document(
+    return LeaderboardFile(
         board=board.key,
         title=board.title,
         caution=board.caution,
@@ -312,7 +312,7 @@ def document(board: of.Board) -> Document:
 def schema() -> dict[str, Any]:
     """JSON Schema of ``leaderboard.json``."""
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return head | Document.model_json_schema(mode="serialization")
+    return head | LeaderboardFile.model_json_schema(mode="serialization")
 
 
 def _entry(entry: of.Entry) -> EntryRecord:
@@ -384,7 +384,7 @@ def _score(score: of.Score) -> ScoreRecord:
     )
 
 
-def _source(source: of.Source) -> SourceRecord:
+def _source(source: of.Citation) -> SourceRecord:
     return SourceRecord(title=source.title, url=source.url)
 
 

@@ -20,7 +20,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 
 
 @dataclass(frozen=True)
-class Column:
+class CsvColumn:
     """A column of ``leaderboard.csv``.
 
     Attributes:
@@ -64,36 +64,38 @@ def leaderboard_csv(board: Board) -> bytes:
     return text.getvalue().encode()
 
 
-def columns(board: Board) -> tuple[Column, ...]:
+def columns(board: Board) -> tuple[CsvColumn, ...]:
     """The columns of ``leaderboard.csv``: the entry, ranks, means of groups, facts, then scores by the task's name."""
     found = [
-        Column("slug", "names the entry's page and badges", lambda entry: entry.slug),
-        Column("label", "name, with what tells entries of one name apart", lambda entry: entry.label),
-        Column("model", "name", lambda entry: entry.model),
-        Column("prompting", "how regions reached the model", lambda entry: entry.prompting),
-        Column(
+        CsvColumn("slug", "names the entry's page and badges", lambda entry: entry.slug),
+        CsvColumn("label", "name, with what tells entries of one name apart", lambda entry: entry.label),
+        CsvColumn("model", "name", lambda entry: entry.model),
+        CsvColumn("prompting", "how regions reached the model", lambda entry: entry.prompting),
+        CsvColumn(
             "kind", "measured by evalkit, claimed by a run without samples, or published by a paper", lambda e: e.kind
         ),
-        Column("knows_nothing", "random and constant, which have no rank", lambda entry: _flag(entry.knows_nothing)),
+        CsvColumn("knows_nothing", "random and constant, which have no rank", lambda entry: _flag(entry.knows_nothing)),
     ]
     for group in board.groups:
         found += _of_group(group.key, group.label)
     found += [
-        Column("parameters_millions", "weights, in millions", lambda entry: entry.facts.parameters),
-        Column("dimension", "of the vectors", lambda entry: entry.facts.dimension),
-        Column("licence", "of the weights", lambda entry: entry.facts.licence),
-        Column("trained_on_mmeb", "on MMEB-train: yes, no or unknown", lambda entry: entry.facts.trained_on_mmeb),
-        Column("url", "of the weights or the model's page", lambda entry: entry.facts.url),
-        Column("sources", "of published numbers", lambda entry: "; ".join(_source(entry)) or None),
-        Column("run_id", "of measured numbers", lambda entry: entry.run[1].run_id if entry.run else None),
-        Column("seen", "when it was measured or published, UTC", lambda entry: entry.seen),
-        Column("incomplete_tasks", "with a score of part of their queries", lambda entry: _incomplete(entry) or None),
-        Column(
+        CsvColumn("parameters_millions", "weights, in millions", lambda entry: entry.facts.parameters),
+        CsvColumn("dimension", "of the vectors", lambda entry: entry.facts.dimension),
+        CsvColumn("licence", "of the weights", lambda entry: entry.facts.licence),
+        CsvColumn("trained_on_mmeb", "on MMEB-train: yes, no or unknown", lambda entry: entry.facts.trained_on_mmeb),
+        CsvColumn("url", "of the weights or the model's page", lambda entry: entry.facts.url),
+        CsvColumn("sources", "of published numbers", lambda entry: "; ".join(_source(entry)) or None),
+        CsvColumn("run_id", "of measured numbers", lambda entry: entry.run[1].run_id if entry.run else None),
+        CsvColumn("seen", "when it was measured or published, UTC", lambda entry: entry.seen),
+        CsvColumn(
+            "incomplete_tasks", "with a score of part of their queries", lambda entry: _incomplete(entry) or None
+        ),
+        CsvColumn(
             "other_data_tasks",
             "whose score is on other data than the ranked entries', so not to be compared with theirs",
             lambda entry: _apart(entry, "other data") or None,
         ),
-        Column(
+        CsvColumn(
             "claimed_tasks",
             "whose samples are not there; their scores are left out",
             lambda e: _apart(e, "claimed") or None,
@@ -103,15 +105,15 @@ def columns(board: Board) -> tuple[Column, ...]:
     return tuple(found)
 
 
-def _of_group(key: str, label: str) -> list[Column]:
+def _of_group(key: str, label: str) -> list[CsvColumn]:
     """Columns of a group; a default argument keeps each function's own key."""
     found = [
-        Column(key, f"{label}: mean Precision@1", lambda entry: entry.means[key].value),
-        Column(f"{key}_low", "lower end of its 95 % interval", lambda entry: entry.means[key].low),
-        Column(f"{key}_high", "upper end", lambda entry: entry.means[key].high),
-        Column(f"{key}_tasks", "tasks of it with a complete score", lambda entry: entry.means[key].n_done),
-        Column(f"{key}_reported", "1 for the source's own mean", lambda entry: _flag(entry.means[key].reported)),
-        Column(
+        CsvColumn(key, f"{label}: mean Precision@1", lambda entry: entry.means[key].value),
+        CsvColumn(f"{key}_low", "lower end of its 95 % interval", lambda entry: entry.means[key].low),
+        CsvColumn(f"{key}_high", "upper end", lambda entry: entry.means[key].high),
+        CsvColumn(f"{key}_tasks", "tasks of it with a complete score", lambda entry: entry.means[key].n_done),
+        CsvColumn(f"{key}_reported", "1 for the source's own mean", lambda entry: _flag(entry.means[key].reported)),
+        CsvColumn(
             f"{key}_other_data",
             "1 where a task of it is on other data than the ranked entries'",
             lambda entry: _flag(entry.means[key].apart is not None and entry.means[key].value is not None),
@@ -119,18 +121,18 @@ def _of_group(key: str, label: str) -> list[Column]:
     ]
     if key in ("general", "interactive"):
         found += [
-            Column(f"{key}_rank_best", "best place in 95 % of the draws", lambda entry: _rank(entry, key, 0)),
-            Column(f"{key}_rank_worst", "worst place", lambda entry: _rank(entry, key, 1)),
+            CsvColumn(f"{key}_rank_best", "best place in 95 % of the draws", lambda entry: _rank(entry, key, 0)),
+            CsvColumn(f"{key}_rank_worst", "worst place", lambda entry: _rank(entry, key, 1)),
         ]
     return found
 
 
-def _of_task(task: str) -> Column:
+def _of_task(task: str) -> CsvColumn:
     def score(entry: Entry) -> float | None:
         found = entry.scores.get(task)
         return found.value if found and found.complete and not found.claimed else None
 
-    return Column(task, "Precision@1, of all queries of the task, where there are samples to check it by", score)
+    return CsvColumn(task, "Precision@1, of all queries of the task, where there are samples to check it by", score)
 
 
 def _rank(entry: Entry, key: str, end: int) -> int | None:

@@ -6,7 +6,7 @@ import re
 
 from evalkit import __version__
 from evalkit.leaderboard.board import Board
-from evalkit.leaderboard.downloads.tabular import Cell, Table, legend, tables
+from evalkit.leaderboard.downloads.tabular import Table, TextCell, legend, tables
 
 _CHARACTERS = {
     "\\": r"\textbackslash{}",
@@ -70,7 +70,7 @@ def _table(table: Table) -> str:
     return "\n".join(lines)
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: TextCell) -> str:
     text = escaped(cell.text)
     text = rf"\emph{{{text}}}" if cell.slanted else text
     text = rf"\textbf{{{text}}}" if cell.strong else text

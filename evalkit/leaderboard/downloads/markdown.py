@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from evalkit import __version__
 from evalkit.leaderboard.board import Board
-from evalkit.leaderboard.downloads.tabular import Cell, Table, legend, tables
+from evalkit.leaderboard.downloads.tabular import Table, TextCell, legend, tables
 
 
 def markdown(boards: Sequence[Board]) -> str:
@@ -59,7 +59,7 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: TextCell) -> str:
     marks = "*" * (2 * cell.strong + cell.slanted)
     text = f"{marks}{escaped(cell.text)}{marks}"
     if cell.href:

@@ -15,7 +15,7 @@ WITHOUT_TABLE = ("general", "ind", "ood")
 
 
 @dataclass(frozen=True)
-class Cell:
+class TextCell:
     """One entry of a table; its text is not escaped.
 
     Attributes:
@@ -34,12 +34,12 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Column:
+class TextColumn:
     """A column: its header, whether it is aligned to the right, its cells from top to bottom."""
 
     header: str
     number: bool
-    cells: tuple[Cell, ...]
+    cells: tuple[TextCell, ...]
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class Table:
 
     key: str
     caption: str
-    columns: tuple[Column, ...]
+    columns: tuple[TextColumn, ...]
     foot: int
 
     @property
-    def rows(self) -> list[tuple[Cell, ...]]:
+    def rows(self) -> list[tuple[TextCell, ...]]:
         """The cells row by row, without the header."""
         return list(zip(*(column.cells for column in self.columns), strict=True))
 
@@ -143,7 +143,7 @@ def _headline(board: Board) -> Table:
         "Licence": lambda entry: entry.facts.licence or NONE,
     }
     for header, text in of_entries.items():
-        cells = [Cell(text(entry)) for entry in entries]
+        cells = [TextCell(text(entry)) for entry in entries]
         columns.append(_column(board, header, cells, number=header in ("Tasks", "Parameters", "Dimension")))
     columns.append(_column(board, "Numbers", [_origin(entry) for entry in entries], number=False))
     return Table("headline", f"{board.title}: all entries", tuple(columns), _foot(board, entries))
@@ -158,61 +158,61 @@ def _tasks(board: Board, group: Group, entries: Sequence[Entry]) -> Table:
         cells = [_score(entry, task, i in best) for i, entry in enumerate(entries)]
         columns.append(_column(board, subsets[task], cells, chance=board.chance.get(task)))
     if by_region:
-        cells = [Cell(entry.prompting or NONE) for entry in entries]
+        cells = [TextCell(entry.prompting or NONE) for entry in entries]
         columns.insert(1, _column(board, "Regions by", cells, number=False))
     return Table(group.key, f"{group.label}: Precision@1 of each task", tuple(columns), _foot(board, entries))
 
 
-def _names(board: Board, entries: Sequence[Entry]) -> Column:
-    cells = [Cell(entry.label) for entry in entries]
-    return Column("Model", False, (*cells, *([Cell("Chance")] if board.chance else [])))
+def _names(board: Board, entries: Sequence[Entry]) -> TextColumn:
+    cells = [TextCell(entry.label) for entry in entries]
+    return TextColumn("Model", False, (*cells, *([TextCell("Chance")] if board.chance else [])))
 
 
-def _ranks(board: Board, entries: Sequence[Entry], group: Group) -> Column:
-    cells = [Cell(str(entry.ranks.get(group.key) or NONE)) for entry in entries]
+def _ranks(board: Board, entries: Sequence[Entry], group: Group) -> TextColumn:
+    cells = [TextCell(str(entry.ranks.get(group.key) or NONE)) for entry in entries]
     return _column(board, f"{group.label}: rank", cells)
 
 
-def _means(board: Board, entries: Sequence[Entry], group: Group, *, with_interval: bool = False) -> Column:
+def _means(board: Board, entries: Sequence[Entry], group: Group, *, with_interval: bool = False) -> TextColumn:
     best = _best(entries, [None if entry.means[group.key].apart else entry.means[group.key].value for entry in entries])
     cells = [_mean(entry.means[group.key], i in best, with_interval) for i, entry in enumerate(entries)]
     return _column(board, group.label, cells, chance=group.chance)
 
 
-def _mean(mean: Mean, strong: bool, with_interval: bool) -> Cell:
+def _mean(mean: Mean, strong: bool, with_interval: bool) -> TextCell:
     if mean.value is None:
-        return Cell(NONE, notes=mean.notes)
+        return TextCell(NONE, notes=mean.notes)
     text = percent(mean.value) + ("°" if mean.reported else "") + mark(mean)
     if with_interval and mean.low is not None:
         text += f" ({interval(mean.low, mean.high)})"
-    return Cell(text, strong, notes=mean.notes)
+    return TextCell(text, strong, notes=mean.notes)
 
 
-def _score(entry: Entry, task: str, strong: bool) -> Cell:
+def _score(entry: Entry, task: str, strong: bool) -> TextCell:
     score = entry.scores.get(task)
     if score is None:
-        return Cell("failed" if task in entry.failures else NONE)
+        return TextCell("failed" if task in entry.failures else NONE)
     if score.claimed:
-        return Cell(f"{percent(score.value)} claimed")
+        return TextCell(f"{percent(score.value)} claimed")
     text = percent(score.value) + mark(score)
     if score.result and score.result.metrics:
         p1 = score.result.metrics["precision_at_1"]
         text += "" if p1.above_chance else "*"
         text += f" ({percent(p1.optimistic)})" if percent(p1.optimistic) != percent(p1.value) else ""
-    return Cell(text, strong, score.tied_with_best)
+    return TextCell(text, strong, score.tied_with_best)
 
 
-def _origin(entry: Entry) -> Cell:
+def _origin(entry: Entry) -> TextCell:
     """Measured, claimed or published, with a link to the first source that has an address."""
-    return Cell(origin(entry), href=next((url for source in entry.sources if (url := outside(source.url))), None))
+    return TextCell(origin(entry), href=next((url for source in entry.sources if (url := outside(source.url))), None))
 
 
 def _column(
-    board: Board, header: str, cells: Sequence[Cell], *, number: bool = True, chance: float | None = None
-) -> Column:
+    board: Board, header: str, cells: Sequence[TextCell], *, number: bool = True, chance: float | None = None
+) -> TextColumn:
     """A column with the row of chance, where the board has one."""
-    last = [Cell(NONE if chance is None else percent(chance))] if board.chance else []
-    return Column(header, number, (*cells, *last))
+    last = [TextCell(NONE if chance is None else percent(chance))] if board.chance else []
+    return TextColumn(header, number, (*cells, *last))
 
 
 def _there(entry: Entry) -> set[str]:

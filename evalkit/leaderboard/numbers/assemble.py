@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from evalkit.leaderboard.board import (
     Board,
-    Comparison,
     Entry,
     Facts,
     Group,
     Improvement,
     Mean,
+    Pairing,
     Score,
 )
 from evalkit.leaderboard.numbers.apart import told_apart, unlike
@@ -192,7 +192,7 @@ def _comparison(
     groups: Sequence[Group],
     cards: Mapping[str, TaskCard],
     evidence: Evidence,
-) -> Comparison:
+) -> Pairing:
     by_slug = {draft.entry.slug: draft for draft in drafts if draft.entry.slug in pair}
     sides = (by_slug[pair[0]], by_slug[pair[1]])
     found = evidence.pairs[pair]
@@ -209,7 +209,7 @@ def _comparison(
             if found.keys() >= set(group.tasks)
         },
     )
-    return Comparison(pair[0], pair[1], of_groups, of_tasks, incomparable)
+    return Pairing(pair[0], pair[1], of_groups, of_tasks, incomparable)
 
 
 def _mean_value(draft: Draft, group: Group) -> float:

@@ -75,7 +75,7 @@ def axis(scale: Scale, description: str) -> Markup:
 
 
 @dataclass(frozen=True)
-class Point:
+class StripDot:
     """What a strip draws.
 
     Attributes:
@@ -95,7 +95,7 @@ class Point:
     median: float | None = None
 
 
-def strip(scale: Scale, point: Point) -> Markup:
+def strip(scale: Scale, point: StripDot) -> Markup:
     """A dot with its whisker, and what it is to be compared with. Hidden from who does not see: the numbers are beside.
 
     Args:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from evalkit.leaderboard.board import Board, Comparison, Difference, Entry
+from evalkit.leaderboard.board import Board, Difference, Entry, Pairing
 from evalkit.leaderboard.numbers.measured import by_reason
 from evalkit.leaderboard.pages import charts
 from evalkit.leaderboard.pages.grid import Cell, Column, Grid, attributes, heads, plain, plot, words
@@ -16,7 +16,7 @@ from evalkit.leaderboard.wording import MISSING, breakable, link, p_value, path,
 _LEVEL = 0.05
 
 
-def pair_path(comparison: Comparison) -> str:
+def pair_path(comparison: Pairing) -> str:
     """The file of a pair's page, in its board's folder."""
     return path(f"compare-{comparison.base}-and-{comparison.new}.html")
 
@@ -44,7 +44,7 @@ class PairPage:
     incomparable: tuple[tuple[str, str], ...]
 
 
-def pair_page(board: Board, comparison: Comparison) -> PairPage:
+def pair_page(board: Board, comparison: Pairing) -> PairPage:
     """All about a pair."""
     standing = Standing(board)
     entries = {entry.slug: entry for entry in board.entries}
@@ -109,7 +109,7 @@ def _grid(
         text, href = names.get(difference.where, (difference.where, ""))
         label = breakable(text)
         linked.append(Markup('<a href="{}">{}</a>').format(href, label) if href else label)
-    drawn = [charts.Point(d.value, d.low, d.high, "" if told_apart(d) else "not-told-apart") for d in differences]
+    drawn = [charts.StripDot(d.value, d.low, d.high, "" if told_apart(d) else "not-told-apart") for d in differences]
     described = (
         "Dots: difference of Precision@1 in percentage points, the first name less the second. "
         "Whiskers: 95 % interval. Right of 0 the first is ahead, left of it the second. Filled: told apart; open: not."

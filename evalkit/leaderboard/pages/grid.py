@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from markupsafe import Markup, escape
 
-from evalkit.leaderboard.pages.charts import Point, Scale, axis, strip
+from evalkit.leaderboard.pages.charts import Scale, StripDot, axis, strip
 from evalkit.leaderboard.wording import MISSING
 
 SHADES = 9
@@ -243,7 +243,7 @@ def shades(values: Sequence[float | None], chance: float | None) -> list[int | N
 
 
 @dataclass(frozen=True)
-class Number:
+class NumberCell:
     """A number before its column is known.
 
     Attributes:
@@ -264,7 +264,7 @@ class Number:
 
 
 def numbers(
-    cells: Sequence[Number], chance: float | None = None, *, classes: str = "", shaded: bool = True
+    cells: Sequence[NumberCell], chance: float | None = None, *, classes: str = "", shaded: bool = True
 ) -> list[Cell]:
     """A column of numbers: ordered, shaded, the best and those tied with it marked by more than a colour.
 
@@ -339,7 +339,7 @@ def plain(texts: Sequence[str], classes: str = "") -> list[Cell]:
     return [Cell(text, own) for text in texts]
 
 
-def plot(scale: Scale, points: Sequence[Point], description: str, *, last: Sequence[Point] = ()) -> Column:
+def plot(scale: Scale, points: Sequence[StripDot], description: str, *, last: Sequence[StripDot] = ()) -> Column:
     """A column that draws the numbers beside it.
 
     Args:

@@ -14,7 +14,7 @@ from evalkit.leaderboard.pages.grid import (
     Cell,
     Column,
     Grid,
-    Number,
+    NumberCell,
     Section,
     attributes,
     fold,
@@ -173,16 +173,16 @@ def _mean(standing: Standing, group: Group, label: str, *, bar: bool = False) ->
     return Column(f"mean-{group.key}", label, cells, hint=hint, about=group.label, classes=classes)
 
 
-def _mean_of(entry: Entry, group: Group, board: Board, bar: bool) -> Number:
+def _mean_of(entry: Entry, group: Group, board: Board, bar: bool) -> NumberCell:
     mean = entry.means.get(group.key)
     if mean is None or mean.value is None:
         beside = notes(mean.notes, board) if mean else Markup()
-        return Number(None, Markup(MISSING) + beside, title=why_no_mean(mean, group))
+        return NumberCell(None, Markup(MISSING) + beside, title=why_no_mean(mean, group))
     signs = Markup(("°" if mean.reported else "") + mark(mean)) + notes(mean.notes, board)
     text = _value(mean.value, mean.low, mean.high, signs) if bar else Markup(percent(mean.value)) + signs
     if mean.apart is not None:
-        return Number(None, text, title=f"{mean.apart.kind}: {shown(mean.apart.why)}")
-    return Number(mean.value, text, title="as its source reports it" if mean.reported else "")
+        return NumberCell(None, text, title=f"{mean.apart.kind}: {shown(mean.apart.why)}")
+    return NumberCell(mean.value, text, title="as its source reports it" if mean.reported else "")
 
 
 def _value(value: float | None, low: float | None, high: float | None, signs: str = "") -> Markup:
@@ -209,16 +209,18 @@ def _task(standing: Standing, card: TaskCard, section: str | None = None) -> Col
     )
 
 
-def score(entry: Entry, card: TaskCard) -> Number:
+def score(entry: Entry, card: TaskCard) -> NumberCell:
     """An entry's score on a task, or why it has none."""
     found = entry.scores.get(card.name)
     if found is None:
-        return Number(None, MISSING, title=why_no_score(entry, card))
+        return NumberCell(None, MISSING, title=why_no_score(entry, card))
     if found.apart is not None:
-        return Number(None, percent(found.value) + mark(found), title=f"{found.apart.kind}: {shown(found.apart.why)}")
+        return NumberCell(
+            None, percent(found.value) + mark(found), title=f"{found.apart.kind}: {shown(found.apart.why)}"
+        )
     if not found.complete:
-        return Number(None, percent(found.value) + mark(found), title="not all queries of the task")
-    return Number(found.value, percent(found.value), tied=found.tied_with_best)
+        return NumberCell(None, percent(found.value) + mark(found), title="not all queries of the task")
+    return NumberCell(found.value, percent(found.value), tied=found.tied_with_best)
 
 
 def _about(standing: Standing) -> list[Column]:

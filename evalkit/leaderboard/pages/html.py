@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from evalkit.leaderboard.board import Board, Comparison, Entry, Group
+from evalkit.leaderboard.board import Board, Entry, Group, Pairing
 from evalkit.leaderboard.pages.listing import HEADLINE, KINDS
 from evalkit.leaderboard.wording import count, path, percent, shown, size
 from evalkit.suites.card import TaskCard
@@ -189,7 +189,7 @@ class _Site:
             apart=comparison_page.not_compared(board),
         )
 
-    def pair(self, board: Board, comparison: Comparison) -> bytes:
+    def pair(self, board: Board, comparison: Pairing) -> bytes:
         from evalkit.leaderboard.pages import comparison_page
 
         view = comparison_page.pair_page(board, comparison)

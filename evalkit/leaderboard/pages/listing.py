@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from evalkit.leaderboard.board import Board, Entry, Group, Mean, Score
-from evalkit.leaderboard.pages.charts import Point
+from evalkit.leaderboard.pages.charts import StripDot
 from evalkit.leaderboard.pages.grid import Cell, Choice, Column, attributes, heads
 from evalkit.leaderboard.wording import SIZES, count, link, outside, path, shown, size_class
 from evalkit.suites.card import TaskCard
@@ -191,13 +191,13 @@ def kind(entry: Entry) -> str:
     return "knows-nothing" if entry.knows_nothing else "published" if entry.kind == "published" else ""
 
 
-def point(entry: Entry, own: Score | Mean | None, chance: float | None, median: float | None = None) -> Point:
+def point(entry: Entry, own: Score | Mean | None, chance: float | None, median: float | None = None) -> StripDot:
     """A score or a mean as it is drawn."""
     if own is None:
-        return Point(chance=chance, median=median)
+        return StripDot(chance=chance, median=median)
     partial = isinstance(own, Score) and not own.complete
     kind_of = "partial" if partial or own.apart is not None else kind(entry)
-    return Point(own.value, own.low, own.high, kind_of, chance, median)
+    return StripDot(own.value, own.low, own.high, kind_of, chance, median)
 
 
 def top_of(own: Score | Mean | None) -> float | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from evalkit.leaderboard.board import Board, Comparison, Entry, Group, Mean, Score
+from evalkit.leaderboard.board import Board, Entry, Group, Mean, Pairing, Score
 from evalkit.leaderboard.pages import charts
 from evalkit.leaderboard.pages.comparison_page import pair_path
 from evalkit.leaderboard.pages.grid import Cell, Column, Grid, attributes, heads, plain, plot, words
@@ -151,7 +151,7 @@ def _signatures(board: Board, entry: Entry) -> list[tuple[str, str]]:
     return [(card.subset, shown(result.signature)) for card, result in results if result and result.signature]
 
 
-def _other(comparison: Comparison, board: Board, entry: Entry) -> Markup:
+def _other(comparison: Pairing, board: Board, entry: Entry) -> Markup:
     slug = comparison.new if comparison.base == entry.slug else comparison.base
     return link(next(other for other in board.entries if other.slug == slug).label, None)
 

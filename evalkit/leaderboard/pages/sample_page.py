@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from evalkit.leaderboard.pages.grid import Choice, attributes
 from evalkit.leaderboard.samples.media import Mark, Picture
-from evalkit.leaderboard.samples.sheets import Candidate, Query, Sheet
+from evalkit.leaderboard.samples.sheets import Query, Sheet, ShownCandidate
 from evalkit.leaderboard.wording import MISSING, count, interval, link, minus, percent, shown
 from evalkit.suites.card import TaskCard
 
@@ -145,7 +145,7 @@ def _sample(query: Query, labels: dict[str, str], card: TaskCard) -> Sample:
         facts.append("low margin")
     verdict = "Not right by" if query.state == "right" else "Right by"
 
-    def row(candidate: Candidate, place: str, number: int) -> Row:
+    def row(candidate: ShownCandidate, place: str, number: int) -> Row:
         level = candidate.score == query.label.score and query.ties > 0 and query.state != "right"
         return Row(
             place=place,
@@ -199,7 +199,7 @@ def _range(first: int, last: int) -> str:
     return f"{first:,}" if first == last else f"{first:,}–{last:,}"
 
 
-def _said(candidate: Candidate, card: TaskCard) -> str:
+def _said(candidate: ShownCandidate, card: TaskCard) -> str:
     """A candidate's words. What the task calls it is a key where it is an image: shown where there is nothing else."""
     if candidate.image is not None:
         return shown(candidate.text or "")

@@ -203,7 +203,7 @@ def _grid(standing: Standing, card: TaskCard, top: float | None, pages: Collecti
             hint="Precision@1, in percent",
         ),
         column("interval", "95 % interval", [interval(s.low, s.high) if s else MISSING for s in scores]),
-        plot(scale, drawn, " ".join(described), last=[charts.Point(chance=chance)] if standing.board.chance else []),
+        plot(scale, drawn, " ".join(described), last=[charts.StripDot(chance=chance)] if standing.board.chance else []),
         column("best", "Best", verdicts, list(verdicts[: len(ranked)]), classes="t"),
         column("prompting", "Regions by", regions, list(regions[: len(ranked)]), classes="t"),
     ]

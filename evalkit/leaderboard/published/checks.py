@@ -25,7 +25,7 @@ _Z_95 = NormalDist().inv_cdf(0.975)
 
 
 @dataclass(frozen=True)
-class Flag:
+class Doubt:
     """A number that does not fit.
 
     Attributes:
@@ -39,7 +39,7 @@ class Flag:
     text: str
 
 
-def inconsistencies(row: PublishedRow) -> tuple[Flag, ...]:
+def inconsistencies(row: PublishedRow) -> tuple[Doubt, ...]:
     """Numbers of a row's records that do not fit, those of records that are not shown included.
 
     A printed mean is off if numbers that are printed as its parts are cannot give it: each is at most half a unit of
@@ -49,7 +49,7 @@ def inconsistencies(row: PublishedRow) -> tuple[Flag, ...]:
     errors of guessing on all queries of its tasks, one right candidate each.
     """
     flags = [
-        Flag(group, "sum", f"{row.label}: {finding.text(group, places)}")
+        Doubt(group, "sum", f"{row.label}: {finding.text(group, places)}")
         for group in GROUPS
         for finding, places in _findings(row.records, group)
     ]
@@ -59,11 +59,11 @@ def inconsistencies(row: PublishedRow) -> tuple[Flag, ...]:
             text = (
                 f"Below chance ({percent(chance)}) by more than guessing can be, which a weak model does not explain: "
             )
-            flags.append(Flag(group, "below-chance", f"{text}prompt or evaluation may be at fault."))
+            flags.append(Doubt(group, "below-chance", f"{text}prompt or evaluation may be at fault."))
     return tuple(flags)
 
 
-def permuted(row: PublishedRow, rows: Iterable[PublishedRow]) -> tuple[Flag, ...]:
+def permuted(row: PublishedRow, rows: Iterable[PublishedRow]) -> tuple[Doubt, ...]:
     """Scores that are those of the same model by another prompting in the same table, three or more in another order.
 
     Args:
@@ -85,7 +85,7 @@ def permuted(row: PublishedRow, rows: Iterable[PublishedRow]) -> tuple[Flag, ...
                 f"the same in another order. So in {a.place}."
             )
             groups_of = {"interactive" if task.startswith("SCaR/") else "general" for task in tasks}
-            flags += [Flag(group, "permuted", text) for group in sorted(groups_of)]
+            flags += [Doubt(group, "permuted", text) for group in sorted(groups_of)]
     return tuple(flags)
 
 

@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from evalkit.errors import UsageError
 from evalkit.files import LARGEST_TEXT, read_file
+from evalkit.leaderboard.board import Known
 from evalkit.runs.manifest import Prompting
 from evalkit.terminal import printable
 
@@ -59,7 +60,6 @@ Words = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
 Url = Annotated[str, Field(pattern=r"^https://[A-Za-z0-9.-]+(/[^\s<>\"'`\\]*)?$", max_length=500)]
 Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$"), AfterValidator(_day_or_month)]
-Known = Literal["yes", "no", "unknown"]
 
 
 class _Part(BaseModel):
@@ -95,7 +95,7 @@ class PublishedNumbers(_Part):
     """What a reader of the numbers should know."""
 
 
-class Comparison(_Part):
+class HeadlineComparison(_Part):
     """A comparison of a document's own models with its baselines."""
 
     table: Name
@@ -123,7 +123,7 @@ class PublishedFile(_Part):
     """Official score files, a paper, a leaderboard, or another page such as a README."""
     own: tuple[Id, ...] = ()
     """Models that the document presents; all others are baselines."""
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[HeadlineComparison, ...] = ()
     """What its headline compares."""
     note: Annotated[str, Field(max_length=1000)] = ""
     """How it was read."""
@@ -177,7 +177,7 @@ _FIELDS = [
     "schema",
     *(
         f
-        for part in (PublishedFile, PublishedNumbers, Comparison, ModelFile, ModelFacts, TrainingFacts)
+        for part in (PublishedFile, PublishedNumbers, HeadlineComparison, ModelFile, ModelFacts, TrainingFacts)
         for f in part.model_fields
         if f != "what"
     ),

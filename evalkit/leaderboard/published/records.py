@@ -9,8 +9,8 @@ from fractions import Fraction
 from functools import cache
 from typing import Literal
 
-from evalkit.leaderboard.board import Facts, Mean, Source
-from evalkit.leaderboard.published.papers import Comparison
+from evalkit.leaderboard.board import Citation, Facts, Mean
+from evalkit.leaderboard.published.papers import HeadlineComparison
 from evalkit.suites.card import TaskCard
 from evalkit.suites.selecting import PUBLISHED, all_cards
 
@@ -63,7 +63,7 @@ class Document:
     date: str | None
     kind: Literal["scores", "paper", "leaderboard", "page"]
     own: frozenset[str]
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[HeadlineComparison, ...]
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,9 @@ class Record:
     note: str
 
     @property
-    def source(self) -> Source:
+    def source(self) -> Citation:
         """Document and table, with address."""
-        return Source(f"{self.document.title} ({self.table})", self.url or self.document.url)
+        return Citation(f"{self.document.title} ({self.table})", self.url or self.document.url)
 
     @property
     def place(self) -> str:
@@ -190,7 +190,7 @@ class PublishedRow:
         return {k: r.mean(k) if r else Mean(None, None, None, 0, len(groups()[k])) for k, r in found.items()}
 
     @property
-    def sources(self) -> tuple[Source, ...]:
+    def sources(self) -> tuple[Citation, ...]:
         """Of the numbers that are shown."""
         return tuple(dict.fromkeys(record.source for record in self.primary))
 
@@ -200,12 +200,12 @@ class PublishedRow:
         return tuple(dict.fromkeys(record.protocol for record in self.primary if record.protocol))
 
     @property
-    def other(self) -> tuple[tuple[Source, str, float], ...]:
+    def other(self) -> tuple[tuple[Citation, str, float], ...]:
         """What else is published of it: source, label of the group (or name of the task), fraction.
 
         Means where a record has any, else its tasks.
         """
-        found: list[tuple[Source, str, float]] = []
+        found: list[tuple[Citation, str, float]] = []
         for record in self.records:
             for suite in PUBLISHED:
                 if not record.about(suite) or record is self._of(HEADLINES[suite]):

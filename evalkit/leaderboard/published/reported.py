@@ -15,12 +15,12 @@ from fractions import Fraction
 from itertools import chain, count
 from pathlib import Path
 
-from evalkit.leaderboard.board import Facts, Source
-from evalkit.leaderboard.published.checks import Flag, inconsistencies, permuted
+from evalkit.leaderboard.board import Citation, Facts
+from evalkit.leaderboard.published.checks import Doubt, inconsistencies, permuted
 from evalkit.leaderboard.published.papers import ModelFacts, PublishedFile, read_files
 from evalkit.leaderboard.published.records import GROUPS, HEADLINES, Document, PublishedRow, Record, groups
 
-__all__ = ["GROUPS", "Flag", "Gain", "PublishedRow", "Record", "improvements", "inconsistencies", "permuted", "read"]
+__all__ = ["GROUPS", "Doubt", "Gain", "PublishedRow", "Record", "improvements", "inconsistencies", "permuted", "read"]
 
 _KINDS = ("scores", "paper", "leaderboard", "page")  # who is believed first
 _OWN_PROMPTINGS = ("native", "text")  # by which MMEB, which has no regions, stands in the row of
@@ -43,7 +43,7 @@ class Gain:
     baseline: PublishedRow
     group: str
     relative: float
-    source: Source
+    source: Citation
 
 
 def read(extra: Sequence[Path] = (), *, shipped: bool = True) -> tuple[PublishedRow, ...]:
@@ -195,7 +195,7 @@ def _told_apart(rows: Iterable[PublishedRow]) -> list[PublishedRow]:
     return found
 
 
-def _footnotes(flags: Iterable[Flag]) -> dict[str, tuple[str, ...]]:
+def _footnotes(flags: Iterable[Doubt]) -> dict[str, tuple[str, ...]]:
     by_group: dict[str, tuple[str, ...]] = {}
     for flag in flags:
         by_group[flag.group] = (*by_group.get(flag.group, ()), flag.text)

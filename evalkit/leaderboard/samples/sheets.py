@@ -15,7 +15,7 @@ from evalkit.items.prompting import none as without_region
 from evalkit.leaderboard.board import Board, Entry, Score
 from evalkit.leaderboard.samples.answers import Answer
 from evalkit.leaderboard.samples.media import Gallery, Mark, MediaMode, Picture
-from evalkit.leaderboard.samples.taskfiles import Rows, TaskFiles
+from evalkit.leaderboard.samples.taskfiles import NamedTask, TaskFiles
 from evalkit.suites.card import TaskCard
 from evalkit.suites.task import DataFolder
 
@@ -24,7 +24,7 @@ LIMIT = 200
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ShownCandidate:
     """A candidate of a query, as a page names it. All texts are strangers' and may hold any characters.
 
     Attributes:
@@ -77,13 +77,13 @@ class Query:
     instruction: str | None
     image: Picture | None
     marks: tuple[Mark, ...]
-    label: Candidate
+    label: ShownCandidate
     rank: int
     ties: int
     pool: int
     margin: float | None
     score: float
-    top: tuple[Candidate, ...]
+    top: tuple[ShownCandidate, ...]
     state: State
     low_margin: bool
     right_in: tuple[str, ...]
@@ -209,7 +209,7 @@ def _warning(label: str, faults: Sequence[str]) -> str:
 def _sheet(files: TaskFiles, entry: Entry, gallery: Gallery | None) -> Sheet:
     card, answers, score = files.card, files.answers[entry.slug], entry.scores[files.card.name]
     found = files.rows(entry)
-    rows = found if isinstance(found, Rows) else None
+    rows = found if isinstance(found, NamedTask) else None
     others, right_in = [], []
     for other in files.entries:
         if other.slug == entry.slug or other.scores[card.name].data != score.data:
@@ -260,7 +260,7 @@ def _query(
     number: int,
     answer: Answer,
     score: Score,
-    rows: Rows | None,
+    rows: NamedTask | None,
     gallery: Gallery | None,
     low_margin: bool,
     right_in: tuple[str, ...],
@@ -290,12 +290,12 @@ def _query(
     )
 
 
-def _label(answer: Answer, rows: Rows | None, gallery: Gallery | None) -> Candidate:
+def _label(answer: Answer, rows: NamedTask | None, gallery: Gallery | None) -> ShownCandidate:
     found = rows.candidates(answer.id, answer.label) if rows else []
     return _candidate(answer.label, answer.label_score, True, [item for item, right in found if right], gallery)
 
 
-def _top(answer: Answer, place: int, rows: Rows | None, gallery: Gallery | None) -> Candidate:
+def _top(answer: Answer, place: int, rows: NamedTask | None, gallery: Gallery | None) -> ShownCandidate:
     name, score = answer.top[place], answer.top_scores[place]
     found = rows.candidates(answer.id, name) if rows else []
     # Without data the name has to do, where it is that of one candidate.
@@ -317,9 +317,11 @@ def _is_right(answer: Answer, score: float, said: bool | None) -> bool | None:
 
 def _candidate(
     name: str, score: float, right: bool | None, items: Sequence[Item], gallery: Gallery | None
-) -> Candidate:
+) -> ShownCandidate:
     """A candidate that may be any of these items: shown is what they have in common."""
     if gallery is None or len({(item.image, item.region) for item in items}) != 1 or items[0].image is None:
-        return Candidate(name, score, right)
+        return ShownCandidate(name, score, right)
     texts = {item.text for item in items}
-    return Candidate(name, score, right, texts.pop() or None if len(texts) == 1 else None, *gallery.shown(items[0]))
+    return ShownCandidate(
+        name, score, right, texts.pop() or None if len(texts) == 1 else None, *gallery.shown(items[0])
+    )

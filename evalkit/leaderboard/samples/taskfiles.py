@@ -16,7 +16,7 @@ from evalkit.suites.task import DataFolder, Task
 
 
 @dataclass(frozen=True)
-class Rows:
+class NamedTask:
     """A loaded task, by what a run's file calls its queries and candidates."""
 
     task: Task
@@ -24,7 +24,7 @@ class Rows:
     named: Mapping[str, Sequence[int]]
 
     @classmethod
-    def of(cls, task: Task) -> Rows:
+    def of(cls, task: Task) -> NamedTask:
         """Those of a task."""
         named: dict[str, list[int]] = {}
         for number, name in enumerate(task.names):
@@ -67,7 +67,7 @@ class TaskFiles:
         self.entries: list[Entry] = []
         self.faults: dict[str, str] = {}
         self._data = data
-        self._loaded: dict[Settings, Rows | str] = {}
+        self._loaded: dict[Settings, NamedTask | str] = {}
         for entry in board.entries:
             score = entry.scores.get(card.name)
             if entry.run is None or score is None or score.result is None or score.claimed:
@@ -78,7 +78,7 @@ class TaskFiles:
             except ResultsError as error:
                 self.faults[entry.label] = str(error)
 
-    def rows(self, entry: Entry) -> Rows | str:
+    def rows(self, entry: Entry) -> NamedTask | str:
         """The rows that an entry's run was made of, or in a sentence why they are not to be had."""
         if self._data is None:
             return (
@@ -94,7 +94,7 @@ class TaskFiles:
         rows = self._loaded[settings]
         return rows if isinstance(rows, str) else self._other(rows, self.answers[entry.slug]) or rows
 
-    def _other(self, rows: Rows, answers: Answers) -> str | None:
+    def _other(self, rows: NamedTask, answers: Answers) -> str | None:
         """What is wrong where the data folder holds other rows than those that were asked."""
         asked: list[str] = answers.ids.to_pylist()
         lacking = [id_ for id_ in asked if id_ not in rows.row_of]
@@ -110,10 +110,10 @@ class TaskFiles:
         )
 
 
-def _load(card: TaskCard, data: DataFolder, settings: Settings) -> Rows | str:
+def _load(card: TaskCard, data: DataFolder, settings: Settings) -> NamedTask | str:
     from evalkit.suites.selecting import load_task
 
     try:
-        return Rows.of(load_task(card, data, settings.load_options))
+        return NamedTask.of(load_task(card, data, settings.load_options))
     except EvalkitError as error:
         return f"The texts and images of the queries are not here: {without_places(str(error), data)}"

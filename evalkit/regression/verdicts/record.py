@@ -8,10 +8,10 @@ from pydantic import ConfigDict, Field
 
 from evalkit import __version__
 from evalkit.files import json_bytes
+from evalkit.regression.comparand import Comparand
 from evalkit.regression.compare import Paired
 from evalkit.regression.config import GateConfig
 from evalkit.regression.gate import Gate, Judged, Verdict
-from evalkit.regression.sides import Side
 from evalkit.runs.manifest import Written
 
 Interval = tuple[float, float] | None
@@ -157,7 +157,7 @@ def schema() -> dict[str, Any]:
     return head | GateRecord.model_json_schema(mode="serialization")
 
 
-def _side(side: Side) -> SideRecord:
+def _side(side: Comparand) -> SideRecord:
     return SideRecord(kind=side.kind, model=side.model, facts=dict(side.facts))
 
 

@@ -298,7 +298,7 @@ def test_costs_are_the_tokens_that_are_read(virtue: Virtue, virtue_folder: Path,
     vlm2vec = Vlm2Vec(str(virtue_folder), device="cpu")
     for image in images:
         facts = image.facts()
-        picture = virtue._pictures.prepare(image)
+        picture = virtue._patching.prepare(image)
         seen = picture.rows * picture.columns // 4
         item = about(image)
         assert vlm2vec.cost(item, facts) - vlm2vec.cost(Item(item.prompt), None) == seen

@@ -30,7 +30,7 @@ _MOST_ASPECT = 200  # of smart_resize, theirs and transformers'
 
 
 @dataclass(frozen=True)
-class Picture:
+class PatchedImage:
     """One image, ready for the vision tower.
 
     Attributes:
@@ -46,7 +46,7 @@ class Picture:
     pixels: NDArray[np.float32]
 
 
-class Pictures:
+class Patching:
     """Prepares images; threads may share one.
 
     Args:
@@ -76,7 +76,7 @@ class Pictures:
             raise EmbedderError(f"{file} is no Qwen2-VL image processor ({said(error)}): {way_out}") from error
         self._resolution = resolution
 
-    def prepare(self, image: ImageFile) -> Picture:
+    def prepare(self, image: ImageFile) -> PatchedImage:
         """Decode, resize and normalise one image.
 
         Raises:
@@ -88,7 +88,7 @@ class Pictures:
             decoded = decoded.resize(size)  # Pillow's default for RGB, bicubic, as released
         made = self._processor(images=[decoded], return_tensors="np")
         rows, columns = (int(count) for count in made["image_grid_thw"][0][1:])
-        return Picture(made["pixel_values"], rows, columns, self._together(made["pixel_values"], rows, columns))
+        return PatchedImage(made["pixel_values"], rows, columns, self._together(made["pixel_values"], rows, columns))
 
     def tokens(self, width: int, height: int) -> int:
         """Tokens of an image of this stored size, for batching."""

@@ -72,7 +72,7 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Side:
+class Comparand:
     """One of the two that are compared.
 
     Attributes:
@@ -90,7 +90,7 @@ class Side:
     facts: Mapping[str, str]
 
 
-def read_side(path: Path) -> Side:
+def read_comparand(path: Path) -> Comparand:
     """Read a run's folder, a folder with one run below it, a baseline's folder, or a JSON file of scores.
 
     Raises:
@@ -136,7 +136,9 @@ def one_run(path: Path) -> Path:
     return found[0]
 
 
-def _side(path: Path, kind: Literal["run", "baseline"], manifest: Manifest, samples: Mapping[str, Samples]) -> Side:
+def _side(
+    path: Path, kind: Literal["run", "baseline"], manifest: Manifest, samples: Mapping[str, Samples]
+) -> Comparand:
     numbers = {result.task: _number(path, result, samples.get(result.task)) for result in manifest.tasks}
     trusted = sum(result.trusted_store for result in manifest.tasks)
     environment = {
@@ -158,7 +160,7 @@ def _side(path: Path, kind: Literal["run", "baseline"], manifest: Manifest, samp
         # Under which the vectors were made, which an earlier command may have done; early versions do not say.
         **(together([*manifest.conditions.values()]) or environment),
     }
-    return Side(path, kind, manifest.model.name, numbers, facts)
+    return Comparand(path, kind, manifest.model.name, numbers, facts)
 
 
 def _number(path: Path, result: TaskResult, samples: Samples | None) -> Number:
@@ -186,7 +188,7 @@ def _number(path: Path, result: TaskResult, samples: Samples | None) -> Number:
     )
 
 
-def _scores(path: Path) -> Side:
+def _scores(path: Path) -> Comparand:
     try:
         found = ScoresFile.model_validate_json(
             in_version(read_file(path, LARGEST_TEXT), "evalkit.scores", _SCORES_VERSION, {})
@@ -209,4 +211,4 @@ def _scores(path: Path) -> Side:
         card = cards[0]
         numbers[card.name] = Number(card.name, card.suite, card.meta_task, card.distribution, value)
     facts = {"model": found.model} | ({"source": found.source} if found.source else {})
-    return Side(path, "scores", found.model, numbers, facts)
+    return Comparand(path, "scores", found.model, numbers, facts)
