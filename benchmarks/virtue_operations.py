@@ -157,14 +157,14 @@ def operations(size: Size, columns: int, rows: int) -> Operations:
     import numpy as np
     import torch
 
-    from evalkit.embedders.virtue.prompts import BOX_END, BOX_START, Prompt
+    from evalkit.embedders.virtue.sam_prompts import BOX_END, BOX_START, SamPrompt
 
     model, hidden = qwen(size), size.language["hidden_size"]
     stream = segmentation(hidden)
     patches, side = columns * rows, VISION["patch_size"]
     image_tokens = patches // VISION["spatial_merge_size"] ** 2
     pixels = np.zeros((3, rows * side, columns * side), dtype=np.float32)
-    box = Prompt(((10.0, 20.0), (300.0, 400.0)), (BOX_START, BOX_END))
+    box = SamPrompt(((10.0, 20.0), (300.0, 400.0)), (BOX_START, BOX_END))
 
     def on_meta(*shape: int, dtype: torch.dtype = torch.bfloat16) -> torch.Tensor:
         return torch.empty(*shape, dtype=dtype, device="meta")

@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForCondi
 from evalkit.embedders.checkpoint import resolve
 from evalkit.embedders.virtue.language import IMAGE_TOKEN, LanguageStream, Vocabulary
 from evalkit.embedders.virtue.patching import Patching
-from evalkit.embedders.virtue.prompts import Prompt, grid, prompt_of
+from evalkit.embedders.virtue.sam_prompts import SamPrompt, grid, prompt_of
 from evalkit.embedders.virtue.segmentation import CONNECTOR, SegmentationStream, connector
 from evalkit.items import Item, Region
 from evalkit.items.images import ImageFile
@@ -241,6 +241,6 @@ def _features(model: Any, images: Iterable[torch.Tensor]) -> Sequence[torch.Tens
     return features
 
 
-def _prompt(region: Region | None) -> Prompt:
+def _prompt(region: Region | None) -> SamPrompt:
     """What SAM is asked about a whole scene: a region of it, or the grid."""
     return grid(POINTS_PER_SIDE, FRAME) if region is None else prompt_of(region, (SIDE, SIDE), "sam", FRAME)

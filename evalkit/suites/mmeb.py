@@ -1,8 +1,6 @@
-"""MMEB: rows of both published layouts to tasks, with the official prompts character by character.
+"""MMEB: rows of both published layouts to tasks.
 
-Source of every rule here: the loaders ``image_cls``, ``image_qa``, ``image_i2t``, ``image_t2i`` and
-``image_i2i_vg`` of TIGER-AI-Lab/VLM2Vec (``src/data/eval_dataset``, 6e1e1d4), which sony/virtue (36d8a8b)
-shares. Where they say ``<|image_pad|>`` (the mark of Qwen2-VL), prompts here say ``<image>``.
+Source: the loaders that :mod:`evalkit.suites.prompts` names, which sony/virtue (36d8a8b) shares.
 """
 
 from __future__ import annotations
@@ -13,9 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evalkit.errors import DataError
-from evalkit.items import IMAGE_MARK, Item
+from evalkit.items import Item
 from evalkit.suites import rows
 from evalkit.suites.copies import check_rows, check_shards
+from evalkit.suites.prompts import RowText, candidate_prompt, query_prompt, split_v1, without_mark
 from evalkit.suites.suite import CardSuite
 from evalkit.suites.task import Task
 
@@ -29,22 +28,8 @@ if TYPE_CHECKING:
 SUITE = CardSuite("mmeb")
 TEXT_CANDIDATES = frozenset({"image_cls", "image_qa", "image_i2t"})
 
-_RAW_MARK = "<|image_1|>"
 _V1 = ("qry_text", "qry_img_path", "tgt_text", "tgt_img_path")
 _V2 = ("qry_inst", *_V1[:2], "tgt_inst", *_V1[2:])
-
-
-@dataclass(frozen=True)
-class _Text:
-    """A row's text in two parts, as layout v2 has it. ``verbatim``: v1 text of an unknown instruction."""
-
-    instruction: str
-    content: str
-    verbatim: bool = False
-
-    @property
-    def plain_instruction(self) -> str:
-        return self.instruction.replace(_RAW_MARK, "").strip()
 
 
 def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
@@ -118,60 +103,27 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
 # --- queries -----------------------------------------------------------------------------------------
 
 
-def _query_texts(card: TaskCard, data: rows.Rows, layout_v2: bool, warnings: list[str]) -> list[_Text]:
+def _query_texts(card: TaskCard, data: rows.Rows, layout_v2: bool, warnings: list[str]) -> list[RowText]:
     contents = data.strings("qry_text")
     if layout_v2:
-        texts = [_Text(inst, content) for inst, content in zip(data.strings("qry_inst"), contents, strict=True)]
+        texts = [RowText(inst, content) for inst, content in zip(data.strings("qry_inst"), contents, strict=True)]
     else:
-        texts = [_split_v1(content, card.query_instruction) for content in contents]
+        texts = [split_v1(content, card.query_instruction) for content in contents]
     unknown = sum(text.verbatim or text.plain_instruction != card.query_instruction for text in texts)
     if unknown:
         warnings.append(f"{unknown} of {len(texts)} queries have another instruction than the card")
     return texts
 
 
-def _split_v1(text: str, instruction: str) -> _Text:
-    """Layout v1 has instruction and content in one text; the card knows the instruction."""
-    mark = _RAW_MARK if text.startswith(_RAW_MARK) else ""
-    body = text[len(mark) :]
-    space = body[: len(body) - len(body.lstrip())]
-    body = body[len(space) :]
-    if not body.startswith(instruction):
-        return _Text("", text, verbatim=True)
-    # v1 texts end in the newline (VisDial: two) that the v2 loaders add again.
-    content = body[len(instruction) :].rstrip("\n")
-    return _Text(mark + space + instruction, content.removeprefix(" "))
-
-
 def _query(
-    card: TaskCard, text: _Text, cell: ImageCell, folder: DataFolder, options: LoadOptions, data: rows.Rows, row: int
+    card: TaskCard, text: RowText, cell: ImageCell, folder: DataFolder, options: LoadOptions, data: rows.Rows, row: int
 ) -> Item:
     image = None
     if card.family != "image_t2i":  # the official loader gives text-to-image queries no image, whatever the row has
         if not cell.name:
             raise DataError(f"{data.where(row)}: qry_img_path is empty, and {card.family} queries have an image")
         image = folder.image(cell.name, upright=options.upright, held=cell.held)
-    return Item(_query_prompt(card, text), text.content, text.plain_instruction, image)
-
-
-def _query_prompt(card: TaskCard, text: _Text) -> str:
-    if text.verbatim:
-        return text.content.replace(_RAW_MARK, IMAGE_MARK)
-    if card.family == "image_t2i":
-        # WebQA and EDIS carry the image mark in a query that has no image; the official loader keeps it,
-        # and so the released checkpoints have seen it.
-        prompt = f"{text.instruction.replace(_RAW_MARK, IMAGE_MARK)} {text.content}\n"
-        # The text of v1's VisDial ended in a newline of its own: two in all.
-        return prompt + "\n" if card.subset == "VisDial" else prompt
-    instruction = text.instruction.replace(_RAW_MARK, "")
-    if card.family in ("image_qa", "image_i2i_vg"):
-        instruction = "\n" + instruction.strip()
-    return _after_mark(f"{instruction} {text.content}" if text.content else instruction) + "\n"
-
-
-def _after_mark(text: str) -> str:
-    """The image mark, a space, the text; then every space before a newline goes, as in the v1 texts."""
-    return f"{IMAGE_MARK} {text}".replace(" \n", "\n")
+    return Item(query_prompt(card, text), text.content, text.plain_instruction, image)
 
 
 # --- candidates --------------------------------------------------------------------------------------
@@ -236,26 +188,20 @@ class _Candidates:
             identities.append(cell.identity + ":" + part.content.strip('"'))
         return numbers.astype(np.int32), items, names, keys, identities
 
-    def _parts(self, value: str) -> _Text:
+    def _parts(self, value: str) -> RowText:
         if self.layout_v2:
-            return _Text("", value)
-        part = _split_v1(value, self.card.candidate_instruction)
+            return RowText("", value)
+        part = split_v1(value, self.card.candidate_instruction)
         if part.verbatim and not self.warnings:
             self.warnings.append("some candidates have another instruction than the card")
         return part
 
-    def _item(self, part: _Text, instruction: str, has_caption: bool, cell: ImageCell) -> Item:
+    def _item(self, part: RowText, instruction: str, has_caption: bool, cell: ImageCell) -> Item:
         image = self.folder.image(cell.name, upright=self.options.upright, held=cell.held)
+        prompt = candidate_prompt(self.card, part, instruction, has_caption)
         if part.verbatim:
-            plain = part.content.replace(_RAW_MARK, "").strip()
-            return Item(part.content.replace(_RAW_MARK, IMAGE_MARK), plain, "", image)
-        plain = instruction.replace(_RAW_MARK, "")
-        prompt = _after_mark(f"{plain} {part.content}" if has_caption else plain)
-        # Candidates of image_i2i_vg without a caption (cropped objects, CIRR, NIGHTS, FashionIQ) end
-        # without a newline; all others end in one.
-        if has_caption or self.card.family == "image_t2i":
-            prompt += "\n"
-        return Item(prompt, part.content if has_caption else "", plain.strip(), image)
+            return Item(prompt, without_mark(part.content).strip(), "", image)
+        return Item(prompt, part.content if has_caption else "", without_mark(instruction).strip(), image)
 
 
 def _codes(values: list[str]) -> NDArray[np.int64]:

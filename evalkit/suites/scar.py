@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evalkit.errors import DataError
-from evalkit.items import IMAGE_MARK, Box, Item
+from evalkit.items import Box, Item
 from evalkit.suites import rows
+from evalkit.suites.prompts import scar_prompt, without_mark
 from evalkit.suites.suite import CardSuite
 from evalkit.suites.task import Task
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 SUITE = CardSuite("scar")
 
 _COLUMNS = ("qry_text", "qry_image_path", "tgt_text", "bbox", "neg_types")
-_RAW_MARK = "<|image_1|>"
 
 
 def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
@@ -79,14 +79,8 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
 
 
 def _query(question: str, image: ImageFile, box: Box) -> Item:
-    question = question.replace(_RAW_MARK, "")
-    # Two spaces stand before the first newline and one of them is removed: the released checkpoints were
-    # evaluated with the other, "<image> \nFind …". The box is printed as Python prints a list, in pixels
-    # of the stored image, with the floating-point noise of x + width; no newline follows it.
-    sentence = f"Referring object bbox: {list(box.corners)}"
-    body = f" {question}" if question else ""
-    named = f"\n{sentence}"
-    prompt = f"{IMAGE_MARK} {body}".replace(" \n", "\n") + named
+    question = without_mark(question)
+    prompt, named, sentence = scar_prompt(question, box)
     return Item(prompt, text=sentence, instruction=question.strip(), image=image, region=box, region_text=named)
 
 

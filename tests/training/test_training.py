@@ -12,12 +12,12 @@ import pytest
 import torch
 from builders import DEMO_SIZE, Demonstration
 from checkpoints import VIRTUE
+from evalkit.embedders.virtue.pictures import Pictures
 from safetensors.torch import load_file
 
 from evalkit.embedders import tiny
 from evalkit.embedders.clip import Clip
 from evalkit.embedders.virtue.embedder import Virtue, Vlm2Vec
-from evalkit.embedders.virtue.pictures import Pictures
 from evalkit.items import Box, Item, Mask
 from evalkit.items.images import ImageFacts, ImageFile
 from evalkit.items.prompting import crop

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.embedders.checkpoint import Checkpoint
 from evalkit.embedders.loading import one_of, read_tensors
-from evalkit.embedders.virtue.prompts import FRAMES, NO_POINT, Frame, Prompt, grid, prompt_of
 from evalkit.embedders.virtue.sam_files import find_sam
+from evalkit.embedders.virtue.sam_prompts import FRAMES, NO_POINT, Frame, SamPrompt, grid, prompt_of
 from evalkit.embedders.virtue.sam_weights import load_sam
 from evalkit.errors import EmbedderError, RegionError, UsageError
 from evalkit.items import Item, Mask
@@ -76,7 +76,7 @@ class Segmentation:
         """Tokens that stand in front of an item with an image."""
         return (self._files.frame_size // 16 // STRIDE) ** 2
 
-    def prompt(self, item: Item) -> Prompt:
+    def prompt(self, item: Item) -> SamPrompt:
         """What SAM 2 is asked about an item.
 
         Raises:
@@ -168,7 +168,7 @@ class SegmentationStream:
         seen: torch.Tensor = maps[-1][0] + self._sam.no_memory_embedding.view(-1, 1, 1)
         return seen
 
-    def tokens(self, seen: Sequence[torch.Tensor], prompts: Sequence[Prompt]) -> torch.Tensor:
+    def tokens(self, seen: Sequence[torch.Tensor], prompts: Sequence[SamPrompt]) -> torch.Tensor:
         """Tokens of images under prompts.
 
         Args:
@@ -180,7 +180,7 @@ class SegmentationStream:
         """
         return self.connect(self.fused(seen, prompts))
 
-    def fused(self, seen: Sequence[torch.Tensor], prompts: Sequence[Prompt]) -> torch.Tensor:
+    def fused(self, seen: Sequence[torch.Tensor], prompts: Sequence[SamPrompt]) -> torch.Tensor:
         """SAM's maps after they have attended to their prompts.
 
         Args:
@@ -206,7 +206,7 @@ class SegmentationStream:
         tokens: torch.Tensor = self._projector(self._reducer(fused).flatten(2).transpose(1, 2))
         return tokens
 
-    def _attended(self, seen: torch.Tensor, prompts: Sequence[Prompt]) -> torch.Tensor:
+    def _attended(self, seen: torch.Tensor, prompts: Sequence[SamPrompt]) -> torch.Tensor:
         import torch
 
         decoder = self._sam.mask_decoder
@@ -222,7 +222,7 @@ class SegmentationStream:
         attended: torch.Tensor = image_side[:, 0].transpose(1, 2).reshape(seen.shape)
         return attended
 
-    def _sparse(self, prompts: Sequence[Prompt]) -> torch.Tensor:
+    def _sparse(self, prompts: Sequence[SamPrompt]) -> torch.Tensor:
         """Embeddings of points and corners, with one empty point after them; (items, points + 1, channels).
 
         A box goes in as two points with labels of their own, so it gets the empty point, too, as in the
@@ -238,7 +238,7 @@ class SegmentationStream:
         embedded: torch.Tensor = torch.where(labels[..., None] < 0, encoder.not_a_point_embed.weight, where + what)
         return embedded
 
-    def _dense(self, prompts: Sequence[Prompt]) -> torch.Tensor:
+    def _dense(self, prompts: Sequence[SamPrompt]) -> torch.Tensor:
         """Embeddings of masks, or of there being none; (items, channels, side, side) or with sides of 1."""
         import torch
 

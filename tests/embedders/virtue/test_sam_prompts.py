@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.embedders.virtue.prompts import grid, prompt_of
+from evalkit.embedders.virtue.sam_prompts import grid, prompt_of
 from evalkit.errors import ImageError
 from evalkit.items import Box, Mask, Point, Points
 from evalkit.items.images import ImageFile

@@ -18,8 +18,8 @@ from checkpoints import VIRTUE
 
 from evalkit.embedders.checkpoint import resolve
 from evalkit.embedders.loading import read_tensors
-from evalkit.embedders.virtue.prompts import Prompt, grid
 from evalkit.embedders.virtue.sam_files import find_sam, read_architecture
+from evalkit.embedders.virtue.sam_prompts import SamPrompt, grid
 from evalkit.embedders.virtue.sam_weights import load_sam, sam_config
 from evalkit.embedders.virtue.segmentation import CONNECTOR, Segmentation
 from evalkit.errors import EmbedderError, EvalkitError, UsageError
@@ -27,9 +27,9 @@ from evalkit.errors import EmbedderError, EvalkitError, UsageError
 LOGITS = np.random.default_rng(1).normal(0, 8, (64, 64)).astype(np.float32)
 PROMPTS = (
     grid(3, 256),
-    Prompt(((10.0, 20.0), (200.0, 150.5)), (2, 3)),
-    Prompt(((10.0, 20.0), (200.0, 150.5), (3.0, 3.0)), (1, 1, 0)),
-    Prompt(((0.0, 0.0),), (-1,), LOGITS),
+    SamPrompt(((10.0, 20.0), (200.0, 150.5)), (2, 3)),
+    SamPrompt(((10.0, 20.0), (200.0, 150.5), (3.0, 3.0)), (1, 1, 0)),
+    SamPrompt(((0.0, 0.0),), (-1,), LOGITS),
 )
 
 

@@ -26,7 +26,7 @@ _FOREGROUND = 10.0  # a mask goes in as logits; SAM 2 turns a given mask into -1
 
 
 @dataclass(frozen=True)
-class Prompt:
+class SamPrompt:
     """What SAM's prompt encoder gets for one item.
 
     Attributes:
@@ -40,7 +40,7 @@ class Prompt:
     mask: NDArray[np.float32] | None = None
 
 
-def grid(points_per_side: int, frame_size: int) -> Prompt:
+def grid(points_per_side: int, frame_size: int) -> SamPrompt:
     """The prompt without a region: positive points in the middle of equal squares.
 
     Args:
@@ -49,10 +49,10 @@ def grid(points_per_side: int, frame_size: int) -> Prompt:
     """
     places = [(step + 0.5) / points_per_side * frame_size for step in range(points_per_side)]
     points = tuple((x, y) for y in places for x in places)
-    return Prompt(points, (POSITIVE,) * len(points))
+    return SamPrompt(points, (POSITIVE,) * len(points))
 
 
-def prompt_of(region: Region, size: tuple[int, int], frame: Frame, frame_size: int) -> Prompt:
+def prompt_of(region: Region, size: tuple[int, int], frame: Frame, frame_size: int) -> SamPrompt:
     """A region as a prompt.
 
     Args:
@@ -68,7 +68,7 @@ def prompt_of(region: Region, size: tuple[int, int], frame: Frame, frame_size: i
     """
     if isinstance(region, Mask):
         # SAM 2 itself puts one empty point beside a mask that comes without points (sam2_base.py).
-        return Prompt(((0.0, 0.0),), (NO_POINT,), _logits(region, frame_size // 4))
+        return SamPrompt(((0.0, 0.0),), (NO_POINT,), _logits(region, frame_size // 4))
     labels: tuple[int, ...] = (BOX_START, BOX_END)
     if isinstance(region, Box):
         corners: Sequence[tuple[float, float]] = [(region.x0, region.y0), (region.x1, region.y1)]
@@ -77,7 +77,7 @@ def prompt_of(region: Region, size: tuple[int, int], frame: Frame, frame_size: i
         corners = [(point.x, point.y) for point in (*points.positive, *points.negative)]
         labels = (POSITIVE,) * len(points.positive) + (NEGATIVE,) * len(points.negative)
     across, down = (frame_size / size[0], frame_size / size[1]) if frame == "sam" else (1.0, 1.0)
-    return Prompt(tuple((x * across, y * down) for x, y in corners), labels)
+    return SamPrompt(tuple((x * across, y * down) for x, y in corners), labels)
 
 
 def _logits(region: Mask, side: int) -> NDArray[np.float32]:
