@@ -1,4 +1,8 @@
-"""The command line: one small file per command, imported when the command is used."""
+"""The command line: one small file per command, imported when the command is used.
+
+In: the words of a command line. Out: calls of all this, text, an exit code: no logic. Must not know: ``scoring``,
+``checking``.
+"""
 
 from __future__ import annotations
 

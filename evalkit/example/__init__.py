@@ -7,6 +7,8 @@ question about it, find it by its caption, describe the object in a box. The row
 :class:`evalkit.embedders.colours.Colours` is an embedder for them that needs no weights.
 
 A score on these tasks shows that evalkit works. It says nothing about MMEB or SCaR.
+
+In: a seed. Out: drawn shapes in the layouts of MMEB and SCaR. Must not know: ``embedders``, ``encoding``.
 """
 
 from __future__ import annotations

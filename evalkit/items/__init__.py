@@ -1,4 +1,8 @@
-"""What an embedder is given: items with their regions; the rest of the room has their images and how to write them."""
+"""What an embedder is given; an item itself is in ``item.py``, whose names stand here.
+
+In: texts, regions in pixels, paths of images. Out: items, their pixels and keys, and what a mode of prompting makes
+of them. Must not know: ``suites``, ``embedders``.
+"""
 
 from evalkit.items.item import (
     IMAGE_MARK,

@@ -5,6 +5,9 @@ A score on it says nothing about MMEB or SCaR.
 
 * :func:`evalkit.miniature.taskrows.examples` makes rows of a task from a seed, as values;
 * :func:`evalkit.miniature.write.write` writes them to disk, where the ordinary readers read them.
+
+In: a size and a seed. Out: a drawn stand-in for each of the 41 tasks, in the files that the real ones come in. Must
+not know: ``embedders``, ``encoding``.
 """
 
 from __future__ import annotations
