@@ -33,7 +33,7 @@ _Key = tuple[str, str, str, Region | str | None]
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _VectorTable:
     """Where each item's vector lies.
 
     Attributes:
@@ -155,7 +155,7 @@ class Precomputed:
         return table.vectors[found]
 
     @cached_property
-    def _table(self) -> _Kept:
+    def _table(self) -> _VectorTable:
         import numpy as np
 
         from evalkit.items.jsonl import read_items
@@ -191,7 +191,7 @@ class Precomputed:
                     other = told.setdefault((*key[:3], None), at)
                     if other is not None and other != at and not _same(vectors[other], vectors[at]):
                         told[*key[:3], None] = None
-        return _Kept(
+        return _VectorTable(
             vectors,
             rows,
             told,
