@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from evalkit.items import Box, Item, Mask, Point, Points, Region, prompting
 from evalkit.items.images import ImageFacts, ImageFile
 from evalkit.miniature import SUITE, draw
-from evalkit.miniature.drawings import Drawing, Rendering
+from evalkit.miniature.drawings import Drawing, Picture
 from evalkit.miniature.examples import Example, in_turn
 from evalkit.miniature.grammar import description, name
 from evalkit.miniature.scenes import SIDE, Scene, Thing
@@ -94,7 +94,7 @@ def questions(
 
 def meant(row: Example) -> tuple[Scene, Thing] | None:
     """The scene of a row with a region, and the thing in it."""
-    if row.box is None or not isinstance(row.query, Rendering):
+    if row.box is None or not isinstance(row.query, Picture):
         return None
     scene = row.query.scene
     return scene, next(thing for thing in scene.things if thing.box == row.box)

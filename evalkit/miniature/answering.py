@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from evalkit.miniature.classification import NAMES
-from evalkit.miniature.drawings import Blurred, Chart, Counts, Page, Paints, Rendering, Signs
+from evalkit.miniature.drawings import Blurred, Chart, Counts, Page, Paints, Picture, Signs
 from evalkit.miniature.examples import Example, answered, in_turn, labelled, other_than
 from evalkit.miniature.grammar import AT, CELLS, NUMBERS, cell, name
 from evalkit.miniature.scenes import COLOURS, KINDS, PLACES, RELATIONS, Scene, Thing, distinct, scene
@@ -55,7 +55,7 @@ def ok_vqa(rng: random.Random) -> Iterator[Example]:
         right = rng.choice(FOUND[place])
         others = other_than(rng, [each for other in PLACES if other != place for each in FOUND[other]])
         found = scene(rng, rng.randint(1, 3), place)
-        yield answered("what does one find here?", Rendering(found), right, (("place", each) for each in others))
+        yield answered("what does one find here?", Picture(found), right, (("place", each) for each in others))
 
 
 def a_okvqa(rng: random.Random) -> Iterator[Example]:
@@ -67,7 +67,7 @@ def a_okvqa(rng: random.Random) -> Iterator[Example]:
             meant = replace(found.things[0], kind=kind)
             found = found.with_(found.things[0], meant)
         question = f"what is shaped like the {meant.colour} thing?"
-        yield labelled(question, Rendering(found), LIKE[kind], tuple(LIKE.values()))
+        yield labelled(question, Picture(found), LIKE[kind], tuple(LIKE.values()))
 
 
 def science_qa(rng: random.Random) -> Iterator[Example]:
@@ -159,7 +159,7 @@ def gqa(rng: random.Random) -> Iterator[Example]:
         start, one, two, meant = rng.choice(chains)
         question = f"what is {two} the thing that is {one} the {name(start)}?"
         wrong = ((kind, f"it is the {other}") for kind, other in _names(rng, meant, found.things))
-        yield answered(question, Rendering(found), f"it is the {name(meant)}", wrong)
+        yield answered(question, Picture(found), f"it is the {name(meant)}", wrong)
 
 
 def visual7w(rng: random.Random) -> Iterator[Example]:
@@ -176,7 +176,7 @@ def _what(rng: random.Random) -> Example:
         meant = found.that_is(relation, found.things[0])
         if meant is not None:
             question = f"what is {relation} the {name(found.things[0])}?"
-            return answered(question, Rendering(found), name(meant), _names(rng, meant, found.things))
+            return answered(question, Picture(found), name(meant), _names(rng, meant, found.things))
 
 
 def _where(rng: random.Random) -> Example:
@@ -186,7 +186,7 @@ def _where(rng: random.Random) -> Example:
     wrong = [("thing", _place(found, cell(other))) for other in found.things[1:]]
     wrong += [("place", _place(found.at(place), cell(meant))) for place in other_than(rng, PLACES, found.place)[:3]]
     wrong += [("cell", _place(found, other)) for other in other_than(rng, CELLS, cell(meant))]
-    return answered(f"where is the {name(meant)}?", Rendering(found), right, wrong)
+    return answered(f"where is the {name(meant)}?", Picture(found), right, wrong)
 
 
 def _place(found: Scene, where: str) -> str:
@@ -196,7 +196,7 @@ def _place(found: Scene, where: str) -> str:
 def _how_many(rng: random.Random) -> Example:
     count = rng.randrange(10)
     wrong = (("number", number) for number in other_than(rng, NUMBERS, NUMBERS[count]))
-    return answered("how many things are there?", Rendering(scene(rng, count)), NUMBERS[count], wrong)
+    return answered("how many things are there?", Picture(scene(rng, count)), NUMBERS[count], wrong)
 
 
 def _names(rng: random.Random, meant: Thing, others: tuple[Thing, ...]) -> list[tuple[str, str]]:

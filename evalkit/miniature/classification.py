@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 
-from evalkit.miniature.drawings import Cluttered, Flag, Meme, Rendering, Sketch, Turned
+from evalkit.miniature.drawings import Cluttered, Flag, Meme, Picture, Sketch, Turned
 from evalkit.miniature.examples import Example, in_turn, labelled, other_than
 from evalkit.miniature.grammar import name
 from evalkit.miniature.scenes import COLOURS, KINDS, PLACES, SIDE, TEXTURES, Scene, Thing, scene
@@ -39,7 +39,7 @@ def _one(rng: random.Random, look: str, size: str | None = None) -> Scene:
 def imagenet_1k(rng: random.Random) -> Iterator[Example]:
     """Name the one thing: texture, colour and kind."""
     for look in in_turn(rng, LOOKS):
-        yield labelled("", Rendering(_one(rng, look)), look, LOOKS)
+        yield labelled("", Picture(_one(rng, look)), look, LOOKS)
 
 
 def imagenet_a(rng: random.Random) -> Iterator[Example]:
@@ -67,19 +67,19 @@ def objectnet(rng: random.Random) -> Iterator[Example]:
 def voc2007(rng: random.Random) -> Iterator[Example]:
     """Which kind of thing?"""
     for kind in in_turn(rng, KINDS):
-        yield labelled("", Rendering(_one(rng, f"{rng.choice(COLOURS)} {kind}")), kind, KINDS)
+        yield labelled("", Picture(_one(rng, f"{rng.choice(COLOURS)} {kind}")), kind, KINDS)
 
 
 def sun397(rng: random.Random) -> Iterator[Example]:
     """Which place, with one thing or two in it?"""
     for place in in_turn(rng, PLACES):
-        yield labelled("", Rendering(scene(rng, rng.randint(1, 2), place)), place, PLACES)
+        yield labelled("", Picture(scene(rng, rng.randint(1, 2), place)), place, PLACES)
 
 
 def place365(rng: random.Random) -> Iterator[Example]:
     """Which place, with five to seven things in the way?"""
     for place in in_turn(rng, PLACES):
-        yield labelled("", Rendering(scene(rng, rng.randint(5, 7), place)), place, PLACES)
+        yield labelled("", Picture(scene(rng, rng.randint(5, 7), place)), place, PLACES)
 
 
 def country211(rng: random.Random) -> Iterator[Example]:
@@ -96,7 +96,7 @@ def n24news(rng: random.Random) -> Iterator[Example]:
         place, topic = section.split()
         found = scene(rng, 2, place)
         one, other = map(name, found.things)
-        yield labelled(f"{TOPICS[topic]} the {one} and the {other}", Rendering(found), section, SECTIONS)
+        yield labelled(f"{TOPICS[topic]} the {one} and the {other}", Picture(found), section, SECTIONS)
 
 
 def hateful_memes(rng: random.Random) -> Iterator[Example]:

@@ -28,7 +28,7 @@ class Drawing(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Rendering:
+class Picture:
     """A scene as it is."""
 
     scene: Scene

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from evalkit.miniature.drawings import Drawing, Rendering
+from evalkit.miniature.drawings import Drawing, Picture
 from evalkit.miniature.scenes import Scene
 
 T = TypeVar("T")
@@ -90,7 +90,7 @@ def other_than(rng: random.Random, values: Iterable[T], *these: T) -> list[T]:
 
 def pictures(kind: str, scenes: Iterable[Scene]) -> list[Wrong]:
     """Scenes as candidates that differ in one way."""
-    return [Wrong(kind, DrawnCandidate("", Rendering(scene))) for scene in scenes]
+    return [Wrong(kind, DrawnCandidate("", Picture(scene))) for scene in scenes]
 
 
 def as_random(scenes: Iterable[Scene], fits: Callable[[Scene], bool]) -> list[Wrong]:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 
-from evalkit.miniature.drawings import CutOut, Rendering
+from evalkit.miniature.drawings import CutOut, Picture
 from evalkit.miniature.examples import DrawnCandidate, Example, Wrong, in_turn, other_than, ranked
 from evalkit.miniature.grammar import description, name
 from evalkit.miniature.scenes import KINDS, PLACES, RELATIONS, Relation, Scene, Thing, distinct, related, scene
@@ -24,7 +24,7 @@ def mscoco(rng: random.Random) -> Iterator[Example]:
         meant = found.things[0]
         wrong = [Wrong("thing", _cut(found, other)) for other in found.things[1:]]
         wrong += _elsewhere(rng, meant.kind, found, 4)
-        yield ranked(f'"{meant.kind}"', Rendering(found), _cut(found, meant), wrong)
+        yield ranked(f'"{meant.kind}"', Picture(found), _cut(found, meant), wrong)
 
 
 def refcoco(rng: random.Random) -> Iterator[Example]:
@@ -34,7 +34,7 @@ def refcoco(rng: random.Random) -> Iterator[Example]:
         meant, reference, *others = found.things
         wrong = [Wrong("thing", _cut(found, other)) for other in (*others, reference)]
         wrong += _elsewhere(rng, meant.kind, found, 5)
-        yield ranked(_expression(meant, relation, reference), Rendering(found), _cut(found, meant), wrong)
+        yield ranked(_expression(meant, relation, reference), Picture(found), _cut(found, meant), wrong)
 
 
 def refcoco_matching(rng: random.Random) -> Iterator[Example]:
@@ -42,13 +42,13 @@ def refcoco_matching(rng: random.Random) -> Iterator[Example]:
     while True:
         found, relation = _two_of_a_kind(rng)
         meant, reference, *others = found.things
-        right = DrawnCandidate(f'"{description(meant)}"', Rendering(found))
+        right = DrawnCandidate(f'"{description(meant)}"', Picture(found))
         said = [f'"{description(other)}"' for other in (*others, reference)]
-        wrong = [Wrong("text", DrawnCandidate(text, Rendering(found))) for text in said]
+        wrong = [Wrong("text", DrawnCandidate(text, Picture(found))) for text in said]
         scenes = [scene(rng, 5, place) for place in other_than(rng, PLACES, found.place)[:5]]
-        wrong += [Wrong("image", DrawnCandidate(right.text, Rendering(other))) for other in scenes[:3]]
-        wrong += [Wrong("both", DrawnCandidate(said[0], Rendering(other))) for other in scenes[3:]]
-        yield ranked(_expression(meant, relation, reference), Rendering(found), right, wrong)
+        wrong += [Wrong("image", DrawnCandidate(right.text, Picture(other))) for other in scenes[:3]]
+        wrong += [Wrong("both", DrawnCandidate(said[0], Picture(other))) for other in scenes[3:]]
+        yield ranked(_expression(meant, relation, reference), Picture(found), right, wrong)
 
 
 def visual7w_pointing(rng: random.Random) -> Iterator[Example]:
@@ -66,7 +66,7 @@ def visual7w_pointing(rng: random.Random) -> Iterator[Example]:
         right = _cut(found, meant)
         others = [candidate for candidate in pool if candidate != right]
         kinds = ("right", *("other" for _ in others))
-        yield Example(f'"which thing is {relation} the {name(reference)}?"', Rendering(found), (right, *others), kinds)
+        yield Example(f'"which thing is {relation} the {name(reference)}?"', Picture(found), (right, *others), kinds)
 
 
 def _cut(found: Scene, thing: Thing) -> DrawnCandidate:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from evalkit.miniature.drawings import Rendering
+from evalkit.miniature.drawings import Picture
 from evalkit.miniature.examples import Example, answered, other_than
 from evalkit.miniature.grammar import Caption, caption, description, name
 from evalkit.miniature.scenes import PLACES, Scene, Thing, ambiguous, nested
@@ -53,6 +53,6 @@ def _swapped(rng: random.Random, found: Scene, reference: Thing, called: Callabl
     wrong = [("global_context", each) for each in right.wrong_places(tuple(other_than(rng, PLACES, found.place)[:3]))]
     wrong += [("background_relation", each) for each in right.wrong_relations()]
     wrong += [("object_swap", each) for each in right.wrong_things(tuple(map(called, others)))]
-    example = answered("", Rendering(found), str(right), ((kind, str(each)) for kind, each in wrong))
+    example = answered("", Picture(found), str(right), ((kind, str(each)) for kind, each in wrong))
     kinds = ("gt", *example.kinds[1:])
     return Example("", example.query, example.candidates, kinds, meant.box, meant.kind)

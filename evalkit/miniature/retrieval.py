@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from evalkit.miniature.drawings import Page, Rendering, Shirt
+from evalkit.miniature.drawings import Page, Picture, Shirt
 from evalkit.miniature.examples import (
     DrawnCandidate,
     Example,
@@ -46,7 +46,7 @@ def mscoco_t2i(rng: random.Random) -> Iterator[Example]:
         wrong += pictures("kind", _reshaped(rng, found, one)[:1])
         wrong += as_random(rng.sample(bank, 8), said.holds)
         yield ranked(
-            str(said), None, DrawnCandidate("", Rendering(found)), (w for w in wrong if not _shows(w, said.holds))
+            str(said), None, DrawnCandidate("", Picture(found)), (w for w in wrong if not _shows(w, said.holds))
         )
 
 
@@ -61,7 +61,7 @@ def mscoco_i2t(rng: random.Random) -> Iterator[Example]:
         wrong += [("thing", each) for each in said.wrong_things((name(third),)) if not each.holds(found)]
         wrong += [("colour", replace(said, thing=name(thing))) for thing in _other_looks(rng, one, "colour")[:2]]
         wrong += [("kind", replace(said, thing=name(thing))) for thing in _other_looks(rng, one, "kind")[:4]]
-        yield answered("", Rendering(found), str(said), ((k, str(each)) for k, each in wrong if not each.holds(found)))
+        yield answered("", Picture(found), str(said), ((k, str(each)) for k, each in wrong if not each.holds(found)))
 
 
 def visual_news_t2i(rng: random.Random) -> Iterator[Example]:
@@ -79,7 +79,7 @@ def visual_news_t2i(rng: random.Random) -> Iterator[Example]:
         wrong += pictures("colour", _recoloured(rng, found, large)[:1])
         wrong += pictures("kind", _reshaped(rng, found, small)[:1])
         wrong += as_random(rng.sample(bank, 8), fits)
-        yield ranked(_headline(found), None, DrawnCandidate("", Rendering(found)), wrong)
+        yield ranked(_headline(found), None, DrawnCandidate("", Picture(found)), wrong)
 
 
 def visual_news_i2t(rng: random.Random) -> Iterator[Example]:
@@ -92,7 +92,7 @@ def visual_news_i2t(rng: random.Random) -> Iterator[Example]:
         wrong += [("colour", _headline(other)) for other in _recoloured(rng, found, large)[:2]]
         wrong += [("kind", _headline(other)) for other in _reshaped(rng, found, small)[:2]]
         wrong += [("random", _headline(_report(rng))) for _ in range(4)]
-        yield answered("", Rendering(found), _headline(found), wrong)
+        yield answered("", Picture(found), _headline(found), wrong)
 
 
 def visdial(rng: random.Random) -> Iterator[Example]:
@@ -114,7 +114,7 @@ def visdial(rng: random.Random) -> Iterator[Example]:
         wrong += pictures("number", [found.without(found.things[-1])])
         wrong += pictures("where", [found.exchanged(one, other)])
         wrong += as_random(rng.sample(bank, 8), fits)
-        yield ranked(_dialogue(found, one, other), None, DrawnCandidate("", Rendering(found)), wrong)
+        yield ranked(_dialogue(found, one, other), None, DrawnCandidate("", Picture(found)), wrong)
 
 
 def cirr(rng: random.Random) -> Iterator[Example]:
@@ -141,7 +141,7 @@ def cirr(rng: random.Random) -> Iterator[Example]:
             wrong += pictures("other change", rest[:2])
             wrong += pictures("more", (right.at(place) for place in other_than(rng, PLACES, found.place)[:2]))
         wrong += as_random(rng.sample(bank, 9), right.__eq__)
-        yield ranked(text, Rendering(found), DrawnCandidate("", Rendering(right)), wrong)
+        yield ranked(text, Picture(found), DrawnCandidate("", Picture(right)), wrong)
 
 
 def fashion_iq(rng: random.Random) -> Iterator[Example]:
@@ -180,7 +180,7 @@ def nights(rng: random.Random) -> Iterator[Example]:
         wrong += pictures("where", [nudged(rng, found.exchanged(one, third))])
         wrong += pictures("without", [nudged(rng, found.without(third))])
         wrong += as_random(rng.sample(bank, 6), fits)
-        yield ranked("", Rendering(found), DrawnCandidate("", Rendering(nudged(rng, found))), wrong)
+        yield ranked("", Picture(found), DrawnCandidate("", Picture(nudged(rng, found))), wrong)
 
 
 def webqa(rng: random.Random) -> Iterator[Example]:
@@ -192,7 +192,7 @@ def webqa(rng: random.Random) -> Iterator[Example]:
         def sign(town: str, kind: str) -> DrawnCandidate:
             found = scene(rng, 1)
             thing = replace(found.things[0], kind=kind)
-            return DrawnCandidate(f"the sign of {town}", Rendering(replace(found, things=(thing,))))
+            return DrawnCandidate(f"the sign of {town}", Picture(replace(found, things=(thing,))))
 
         wrong = [Wrong("image", sign(town, other)) for other in kinds]
         wrong += [Wrong("text", sign(other, kind)) for other in towns]
@@ -213,15 +213,15 @@ def edis(rng: random.Random) -> Iterator[Example]:
             ("colour", _recoloured(rng, found, thing)[0]),
             ("kind", _reshaped(rng, found, thing)[0]),
         ]
-        wrong = [Wrong(kind, DrawnCandidate(headline, Rendering(other))) for kind, other in changed]
+        wrong = [Wrong(kind, DrawnCandidate(headline, Picture(other))) for kind, other in changed]
         said = [("event", f"{events[0]} in {town}"), *(("town", f"{event} in {other}") for other in towns[:2])]
-        wrong += [Wrong(kind, DrawnCandidate(text, Rendering(nudged(rng, found)))) for kind, text in said]
+        wrong += [Wrong(kind, DrawnCandidate(text, Picture(nudged(rng, found)))) for kind, text in said]
         wrong += [
-            Wrong("both", DrawnCandidate(text, Rendering(nudged(rng, other))))
+            Wrong("both", DrawnCandidate(text, Picture(nudged(rng, other))))
             for (_, text), (_, other) in zip(said, changed, strict=True)
         ]
         query = f"{headline}, {name(thing)} {AT[found.place]}"
-        yield ranked(query, None, DrawnCandidate(headline, Rendering(found)), wrong)
+        yield ranked(query, None, DrawnCandidate(headline, Picture(found)), wrong)
 
 
 def oven(rng: random.Random) -> Iterator[Example]:
@@ -238,14 +238,14 @@ def oven(rng: random.Random) -> Iterator[Example]:
         def shown(look: Thing, topic: str) -> DrawnCandidate:
             other = scene(rng, 1)
             moved = replace(look, x=other.things[0].x, y=other.things[0].y)
-            return DrawnCandidate(topics[topic](), Rendering(replace(other, things=(moved,))))
+            return DrawnCandidate(topics[topic](), Picture(replace(other, things=(moved,))))
 
         question, *rest = rng.sample(list(topics), 3)
         looks = [*_other_looks(rng, thing, "colour")[:2], *_other_looks(rng, thing, "kind")[:2]]
         wrong = [Wrong("text", shown(thing, topic)) for topic in rest]
         wrong += [Wrong("image", shown(look, question)) for look in looks]
         wrong += [Wrong("both", shown(look, rest[0])) for look in looks]
-        yield ranked(question, Rendering(seen), shown(thing, question), wrong)
+        yield ranked(question, Picture(seen), shown(thing, question), wrong)
 
 
 def wiki_ss_nq(rng: random.Random) -> Iterator[Example]:
@@ -326,4 +326,4 @@ def _all(found: Scene) -> tuple[str, frozenset[str]]:
 
 
 def _shows(wrong: Wrong, fits: Callable[[Scene], bool]) -> bool:
-    return isinstance(wrong.candidate.drawing, Rendering) and fits(wrong.candidate.drawing.scene)
+    return isinstance(wrong.candidate.drawing, Picture) and fits(wrong.candidate.drawing.scene)

@@ -188,6 +188,7 @@ def _table(card: TaskCard, rows: Sequence[Example], drawings: dict[str, Drawing]
     def shown(drawing: Drawing | None) -> str:
         if drawing is None:
             return ""
+        # What the drawing is, its class's name included: a miniature of another name is another miniature.
         name = f"{images}/{hashlib.sha256(repr(drawing).encode()).hexdigest()[:16]}.png"
         drawings[f"images/{name}"] = drawing
         return name

@@ -163,7 +163,7 @@ def test_other_checkpoints_have_other_ways_out(tmp_path: Path) -> None:
 def test_the_command_says_it_and_exits_with_2(tmp_path: Path) -> None:
     """A whole evalkit elsewhere, of which a file was lost."""
     site = tmp_path / "site"
-    shutil.copytree(tiny.home().parent, site / "evalkit", ignore=shutil.ignore_patterns("__pycache__", "example"))
+    shutil.copytree(tiny.home().parents[1], site / "evalkit", ignore=shutil.ignore_patterns("__pycache__", "example"))
     (site / "evalkit/embedders/tiny/virtue-tiny/sam2_reducer_and_vlm_layer.pth").unlink()
     done = evalkit("demo", "--out", "demo", env={"PYTHONPATH": str(site)}, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from evalkit.miniature.drawings import CutOut, Drawing, Rendering, Shirt
+from evalkit.miniature.drawings import CutOut, Drawing, Picture, Shirt
 from evalkit.miniature.examples import DrawnCandidate, Example
 
 
@@ -45,7 +45,7 @@ def _seen(drawing: Drawing) -> set[str]:
         return {thing.kind, thing.colour, thing.texture, drawing.scene.place}
     if isinstance(drawing, Shirt):
         return {drawing.colour, drawing.texture, drawing.sleeves, drawing.badge}
-    if isinstance(drawing, Rendering):
+    if isinstance(drawing, Picture):
         scene, names = drawing.scene, [f"{thing.colour} {thing.kind}" for thing in drawing.scene.things]
         return {scene.place, f"{len(names)} things", *names, *(word for name in names for word in name.split())}
     raise ValueError(f"no words for {drawing}")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evalkit.miniature import draw
-from evalkit.miniature.drawings import CutOut, Drawing, Rendering, Sketch
+from evalkit.miniature.drawings import CutOut, Drawing, Picture, Sketch
 from evalkit.miniature.scenes import COLOURS, KINDS, PLACES, SIDE, Scene, Thing, ambiguous, nested, scene
 from evalkit.miniature.taskrows import TASKS, examples
 
@@ -79,4 +79,4 @@ def test_a_sketch_has_no_place_and_one_colour() -> None:
     found = scene(random.Random(3), 1)
     colours = np.unique(np.asarray(Sketch(found).image()).reshape(-1, 3), axis=0)
     assert len(colours) == 2
-    assert not np.array_equal(np.asarray(Sketch(found).image()), np.asarray(Rendering(found).image()))
+    assert not np.array_equal(np.asarray(Sketch(found).image()), np.asarray(Picture(found).image()))

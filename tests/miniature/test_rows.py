@@ -11,7 +11,7 @@ from oracle import right
 
 from evalkit.errors import UsageError
 from evalkit.miniature import SUITE
-from evalkit.miniature.drawings import CutOut, Drawing, Rendering, Shirt
+from evalkit.miniature.drawings import CutOut, Drawing, Picture, Shirt
 from evalkit.miniature.examples import POOL, Example
 from evalkit.miniature.grammar import AT, VOCABULARY
 from evalkit.miniature.taskrows import TASKS, examples
@@ -114,7 +114,7 @@ def _has(text: str, drawing: Drawing) -> bool:
     if isinstance(drawing, Shirt):
         parts = (drawing.colour, drawing.texture, drawing.sleeves, drawing.badge)
         return all(any(re.search(rf"\b{part}\b", said) for part in parts) for said in text.split(" and "))
-    assert isinstance(drawing, Rendering)
+    assert isinstance(drawing, Picture)
     names = {f"{thing.colour} {thing.kind}" for thing in drawing.scene.things}
     if text in AT.values():
         return AT[drawing.scene.place] == text
@@ -191,5 +191,5 @@ def test_cut_outs_of_the_same_image_are_among_those_of_others() -> None:
 
 
 def _scene(example: Example):
-    assert isinstance(example.query, Rendering)
+    assert isinstance(example.query, Picture)
     return example.query.scene

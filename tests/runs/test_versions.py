@@ -10,7 +10,7 @@ import pytest
 from builders import run
 
 from evalkit.errors import ResultsError
-from evalkit.runs import manifest as results
+from evalkit.runs import folder as results
 from evalkit.runs.folder import read_run
 from evalkit.runs.versions import VersionError, in_version
 
