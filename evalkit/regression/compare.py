@@ -16,6 +16,7 @@ import numpy as np
 from evalkit.errors import NotComparableError, UsageError
 from evalkit.regression.comparable import hindrances
 from evalkit.regression.comparand import Comparand, Number
+from evalkit.regression.config import Level
 from evalkit.runs.samples import places
 from evalkit.scoring.stats import (
     benjamini_hochberg,
@@ -30,6 +31,7 @@ from evalkit.scoring.stats import (
     standard_error,
 )
 from evalkit.suites.selecting import all_cards
+from evalkit.written import Unwritten, written
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,41 +41,39 @@ LEAST_PERMUTATIONS = 20_000
 MOST_PERMUTATIONS = 1_000_000
 """More would take minutes, and p-values that small say nothing that a reader can use."""
 
-Level = Literal["suite", "group", "task"]
+Interval = tuple[float, float] | None
 Status = Literal["compared", "incomparable", "failed", "missing"]
 
 
-@dataclass(frozen=True)
+@written()
 class Paired:
-    """What the samples say of a difference; all of it is about ``new`` less ``base``, as fractions.
+    """What the samples say of a difference."""
 
-    Attributes:
-        n: queries.
-        won: queries that the new one scores higher on.
-        lost: queries that it scores lower on.
-        clusters: images, where several queries share one; ``None`` where none do, or it is not known.
-        method: of the test.
-        interval: of the test's level, 95 % for alpha 0.05; ``None`` where nothing is known of the spread.
-        narrow: of level 1 - 2 alpha, for the equivalence test.
-        error: standard error; ``None`` likewise.
-        p_value: two-sided, of this difference alone.
-        p_holm: adjusted for the whole family (Holm).
-        q_value: the same by Benjamini and Hochberg, for exploring.
-        smallest: the true difference that would have been found with 80 % power; ``None`` where nothing changed.
-    """
-
+    # Fractions, of ``new`` less ``base``.
     n: int
+    """Queries."""
     won: int
+    """Queries that the new one scores higher on."""
     lost: int
+    """Queries that it scores lower on."""
     clusters: int | None
+    """Images, where several queries share one."""
     method: str
-    interval: tuple[float, float] | None
-    narrow: tuple[float, float] | None
-    error: float | None
+    """Of the test: mcnemar-midp or sign-flip."""
+    interval: Interval
+    """Of the difference, of level 1 - alpha; null where nothing is known of the spread."""
+    equivalence_interval: Interval
+    """Of level 1 - 2 alpha: inside the margin, the two are shown to be the same."""
+    error: Unwritten[float | None]
+    """Standard error; null where nothing is known of the spread."""
     p_value: float
+    """Two-sided, of this difference alone."""
     p_holm: float = 1.0
+    """Adjusted for the whole family of tests: what the gate goes by."""
     q_value: float = 1.0
-    smallest: float | None = None
+    """Benjamini and Hochberg's, for exploring."""
+    smallest_difference: float | None = None
+    """What would have been found with 80 % power."""
 
     @property
     def unchanged(self) -> bool:
@@ -314,7 +314,7 @@ def paired_of(
         clusters=None if clusters is None else len(np.unique(clusters)),
         method=test.method,
         interval=wide,
-        narrow=narrow,
+        equivalence_interval=narrow,
         error=error,
         p_value=test.p_value,
     )
@@ -356,7 +356,7 @@ def paired_mean(
         clusters=None,
         method="sign-flip",
         interval=None if error is None else quantile_interval(means, 1 - alpha),
-        narrow=None if error is None else quantile_interval(means, 1 - 2 * alpha),
+        equivalence_interval=None if error is None else quantile_interval(means, 1 - 2 * alpha),
         error=error,
         p_value=sign_flip(flipped, permutations=permutations, seed=seed),
     )
@@ -424,7 +424,7 @@ def _adjusted(units: Sequence[Unit], alpha: float) -> list[Unit]:
             paired,
             p_holm=p_holm,
             q_value=q_value,
-            smallest=smallest_difference(paired.error, alpha=alpha, tests=len(tested)),
+            smallest_difference=smallest_difference(paired.error, alpha=alpha, tests=len(tested)),
         )
         for paired, p_holm, q_value in zip(tested, holm(p_values), benjamini_hochberg(p_values), strict=True)
     )

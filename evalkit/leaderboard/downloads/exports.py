@@ -6,14 +6,18 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from evalkit.files import json_bytes
 from evalkit.leaderboard.board import Board, Entry
-from evalkit.leaderboard.downloads.document import document, schema
 from evalkit.leaderboard.downloads.latex import latex
 from evalkit.leaderboard.downloads.markdown import markdown
 
 Value = str | float | int | None
+
+_BOARD = TypeAdapter(Board)
 
 # Some spreadsheets read the wide forms of East Asian writing (U+FF1D and so on) as the others.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -47,7 +51,13 @@ def files(board: Board) -> dict[str, Callable[[], bytes]]:
 
 def leaderboard_json(board: Board) -> bytes:
     """Everything that the board says; ``leaderboard.schema.json`` beside it says what each field is."""
-    return json_bytes(document(board).model_dump(mode="json", by_alias=True))
+    return json_bytes(_BOARD.dump_python(board, mode="json", by_alias=True))
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of ``leaderboard.json``."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return head | _BOARD.json_schema(mode="serialization")
 
 
 def leaderboard_csv(board: Board) -> bytes:

@@ -12,6 +12,7 @@ from evalkit.leaderboard.board import (
     Group,
     Improvement,
     Mean,
+    OtherRecord,
     Pairing,
     Score,
 )
@@ -150,7 +151,7 @@ def _published(row: PublishedRow, cards: Mapping[str, TaskCard]) -> Draft:
         ranks={},
         sources=row.sources,
         warnings=tuple(one_line(note) for note in row.notes),
-        other_records=row.other,
+        other_records=tuple(OtherRecord(*one) for one in row.other),
         seen=row.seen,
     )
     return Draft(entry, _identity(row), means=row.means, notes=row.footnotes)
@@ -227,5 +228,5 @@ def _why_not(task: str, card: TaskCard, sides: tuple[Draft, Draft], evidence: Ev
     if reasons:
         return "; ".join(reasons)
     # The new one first, as the pair is named on its page.
-    signatures = [score.result.signature if score.result else None for score in (s.entry.scores[task] for s in sides)]
-    return unlike(signatures[1], signatures[0]) or "the two were not asked the same queries"
+    base, new = (side.entry.scores[task].signature for side in sides)
+    return unlike(new, base) or "the two were not asked the same queries"

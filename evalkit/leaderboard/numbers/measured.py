@@ -10,11 +10,11 @@ from datetime import datetime
 from pathlib import Path
 
 from evalkit.files import LARGEST_TEXT, read_file
-from evalkit.leaderboard.board import Entry, Facts, Group, Score
+from evalkit.leaderboard.board import Apart, Entry, Facts, Group, Score
 from evalkit.leaderboard.numbers.apart import CLAIMED
 from evalkit.leaderboard.numbers.counted import KNOW_NOTHING, Counted, precision_at_1, regions_by
 from evalkit.leaderboard.numbers.drafts import Draft, one_line, slug_of
-from evalkit.runs.manifest import Manifest, TaskResult
+from evalkit.runs.manifest import Manifest, MetricResult, TaskResult
 from evalkit.runs.runfiles import samples_path
 from evalkit.suites.card import TaskCard
 from evalkit.terminal import percent
@@ -87,10 +87,7 @@ def _draft(
         if p1 is None:
             failures[name] = one_line(result.error.message) if result.error else "the run does not say why"
             continue
-        data, apart = run.data[name], run.apart.get(name)
-        # An interval of what cannot be checked would make it look as sure as the others.
-        low, high = (None, None) if apart == CLAIMED else (p1.low, p1.high)
-        scores[name] = Score(p1.value, low, high, p1.n, result.complete, result=result, data=data, apart=apart)
+        scores[name] = _score(result, p1, run.data[name], run.apart.get(name))
         if result.complete and (path := samples_path(run.folder, result)):
             samples[name] = (path, result)
     facts = known.get(one_line(model.name).casefold(), Facts())
@@ -111,6 +108,25 @@ def _draft(
         seen=_finished(run.folder),
     )
     return Draft(entry, identity, samples, notes=_notes(manifest, entry, cards, groups))
+
+
+def _score(result: TaskResult, p1: MetricResult, data: str, apart: Apart | None) -> Score:
+    """What a run says of a task; an interval of what cannot be checked would make it look as sure as the others."""
+    claimed = apart == CLAIMED
+    return Score(
+        value=p1.value,
+        low=None if claimed else p1.low,
+        high=None if claimed else p1.high,
+        n=p1.n,
+        complete=result.complete,
+        optimistic=None if claimed else p1.optimistic,
+        n_ties=None if claimed else p1.n_ties,
+        prompting=result.prompting,
+        signature=result.signature,
+        data=data,
+        apart=apart,
+        result=result,
+    )
 
 
 def outside_ranking(scores: Mapping[str, Score]) -> tuple[str, ...]:
