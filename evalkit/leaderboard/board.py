@@ -215,6 +215,10 @@ class Entry:
         )
 
 
+HEADLINES = ("general", "interactive")
+"""Keys of the groups that entries are ranked by: MMEB's 36 tasks, or their stand-ins, and SCaR's five."""
+
+
 @written()
 class Group:
     """Tasks that a mean is taken over."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
 
@@ -158,13 +158,22 @@ class Comparison:
         return "mixed" if len(kinds) > 1 else "threshold" if kinds == {False} else "paired"
 
 
+class _How(TypedDict):
+    """How a difference is tested; what :func:`paired_of` and :func:`paired_mean` are told besides the scores."""
+
+    alpha: float
+    permutations: int
+    resamples: int
+    seed: int
+
+
 @dataclass(frozen=True)
 class _Task:
     """A task with what its groups need."""
 
     unit: Unit
     differences: NDArray[np.float64] | None = None
-    clusters: NDArray[np.int64] | None = field(default=None)
+    clusters: NDArray[np.int64] | None = None
 
 
 def compare(
@@ -201,15 +210,10 @@ def compare(
         )
     if permutations is None:
         permutations = _permutations(_tests(base, new), alpha, alpha_from)
-    draws = {"resamples": resamples, "seed": seed}
+    how: _How = {"alpha": alpha, "permutations": permutations, "resamples": resamples, "seed": seed}
     judged = {name: one for name, one in base.numbers.items() if one.value is not None}
-    tasks = [
-        _compared(one, new.numbers.get(name), allow, alpha, permutations, draws, base, new)
-        for name, one in judged.items()
-    ]
-    groups = [
-        _group(name, level, of, members, alpha, permutations, draws) for name, level, of, members in _groups(tasks)
-    ]
+    tasks = [_compared(one, new.numbers.get(name), allow, how, base, new) for name, one in judged.items()]
+    groups = [_group(name, level, of, members, how) for name, level, of, members in _groups(tasks)]
     units = _adjusted([*groups, *(task.unit for task in tasks)], alpha)
     unjudged = {name: "the base has no such task" for name in new.numbers if name not in base.numbers}
     unjudged |= {name: "it failed in the base" for name in base.numbers if name not in judged}
@@ -259,9 +263,7 @@ def _compared(
     base: Number,
     new: Number | None,
     allow: Collection[str],
-    alpha: float,
-    permutations: int,
-    draws: Mapping[str, int],
+    how: _How,
     base_side: Comparand,
     new_side: Comparand,
 ) -> _Task:
@@ -286,7 +288,7 @@ def _compared(
     notes: tuple[str, ...] = ()
     if base.samples.clusters is None and new.samples.clusters is None:
         notes = ("the samples do not name images, so queries that share one count as independent",)
-    paired = paired_of(before, after, known, alpha=alpha, permutations=permutations, **draws)
+    paired = paired_of(before, after, known, **how)
     return _Task(replace(unit, paired=paired, notes=notes), after - before, known)
 
 
@@ -388,15 +390,7 @@ def _groups(tasks: Sequence[_Task]) -> list[tuple[str, Level, int, list[_Task]]]
     return found
 
 
-def _group(
-    name: str,
-    level: Level,
-    of: int,
-    tasks: Sequence[_Task],
-    alpha: float,
-    permutations: int,
-    draws: Mapping[str, int],
-) -> Unit:
+def _group(name: str, level: Level, of: int, tasks: Sequence[_Task], how: _How) -> Unit:
     base, new = (
         math.fsum(side) / len(tasks)
         for side in zip(*((t.unit.base or 0.0, t.unit.new or 0.0) for t in tasks), strict=True)
@@ -411,8 +405,7 @@ def _group(
     ]
     if len(known) < len(tasks):
         return unit
-    paired = paired_mean(known, alpha=alpha, permutations=permutations, **draws)
-    return replace(unit, paired=paired)
+    return replace(unit, paired=paired_mean(known, **how))
 
 
 def _adjusted(units: Sequence[Unit], alpha: float) -> list[Unit]:

@@ -18,6 +18,8 @@ from evalkit.runs.manifest import Fraction
 PYPROJECT = "pyproject.toml"
 Effect = Annotated[float, Field(gt=0, lt=1)]
 Level = Literal["suite", "group", "task"]
+LEVELS: tuple[Level, ...] = ("suite", "group", "task")
+"""The widest first."""
 
 
 class _Table(BaseModel):
@@ -55,7 +57,7 @@ class GateConfig(_Table):
     """The same of a group's mean."""
     task_min_effect: Effect = 0.02
     """The same of a task."""
-    fail_on: tuple[Level, ...] = ("suite", "group", "task")
+    fail_on: tuple[Level, ...] = LEVELS
     """The levels of which a regression fails; others are warned of."""
     allow: tuple[Literal["prompting", "partial"], ...] = ()
     """What may differ: how regions reach the model; runs of a part of the queries, where both have the same."""

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from evalkit.files import json_bytes
-from evalkit.leaderboard.board import Board, Entry
+from evalkit.leaderboard.board import HEADLINES, Board, Entry
 from evalkit.leaderboard.downloads.latex import latex
 from evalkit.leaderboard.downloads.markdown import markdown
 
@@ -129,7 +129,7 @@ def _of_group(key: str, label: str) -> list[CsvColumn]:
             lambda entry: _flag(entry.means[key].apart is not None and entry.means[key].value is not None),
         ),
     ]
-    if key in ("general", "interactive"):
+    if key in HEADLINES:
         found += [
             CsvColumn(f"{key}_rank_best", "best place in 95 % of the draws", lambda entry: _rank(entry, key, 0)),
             CsvColumn(f"{key}_rank_worst", "worst place", lambda entry: _rank(entry, key, 1)),
