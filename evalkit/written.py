@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import field
 from typing import Annotated, Any, TypeVar, cast, dataclass_transform
 
-from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema
+from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 T = TypeVar("T")
@@ -42,6 +42,16 @@ def written(*, kw_only: bool = False, title: str | None = None) -> Callable[[typ
     """
     config = ConfigDict(**_COMMON, populate_by_name=True, json_schema_extra=_without_defaults, title=title)
     return cast("Callable[[type[T]], type[T]]", dataclass(frozen=True, kw_only=kw_only, config=config))
+
+
+def schema_of(whole: type[Any]) -> dict[str, Any]:
+    """JSON Schema of a file.
+
+    Args:
+        whole: a model or a dataclass of this module.
+    """
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return head | TypeAdapter(whole).json_schema(mode="serialization")
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
-from evalkit.written import Unwritten, Written, written
+from evalkit.written import Unwritten, Written, schema_of, written
 
 
 class Odd:
@@ -48,8 +48,9 @@ def test_the_file_has_its_own_names_and_not_what_is_unwritten() -> None:
 
 
 def test_the_schema_is_that_of_the_file() -> None:
-    schema = PEBBLE.json_schema(mode="serialization")
+    schema = schema_of(Pebble)
     assert schema == {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Pebble",
         "description": "A stone.",
         "type": "object",

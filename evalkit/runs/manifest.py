@@ -14,7 +14,7 @@ from evalkit.runs.versions import Migrations
 from evalkit.scoring.metrics import IntervalMethod
 from evalkit.suites.selecting import all_cards
 from evalkit.suites.task import LoadOptions
-from evalkit.written import Written
+from evalkit.written import Written, schema_of
 
 SCHEMA_VERSION: Literal[1] = 1
 MIGRATIONS: Migrations = {}
@@ -268,8 +268,7 @@ def averages(results: Sequence[TaskResult]) -> tuple[Average, ...]:
 
 def schema() -> dict[str, Any]:
     """JSON Schema of ``run.json``, as ``docs/run.schema.json`` has it."""
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return head | Manifest.model_json_schema(mode="serialization")
+    return schema_of(Manifest)
 
 
 if __name__ == "__main__":

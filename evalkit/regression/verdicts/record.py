@@ -16,7 +16,7 @@ from evalkit.regression.comparand import Comparand
 from evalkit.regression.compare import Paired
 from evalkit.regression.config import GateConfig, Level
 from evalkit.regression.gate import Answer, Gate, Judged, Verdict
-from evalkit.written import Written
+from evalkit.written import Written, schema_of
 
 
 class UnitRecord(Written):
@@ -117,8 +117,7 @@ def gate_json(gate: Gate) -> bytes:
 
 def schema() -> dict[str, Any]:
     """JSON Schema of the record, as ``docs/gate.schema.json`` has it."""
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return head | GateRecord.model_json_schema(mode="serialization")
+    return schema_of(GateRecord)
 
 
 def _unit(gate: Gate, one: Judged) -> UnitRecord:
