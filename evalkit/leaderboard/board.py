@@ -1,62 +1,70 @@
 """What a leaderboard shows, with every number worked out: the one thing that pages, Markdown and downloads read.
 
-Fractions in [0, 1], unrounded; percent only where they are shown. What is missing is ``None``, never 0.
+A :class:`Board` is also what ``leaderboard.json`` has, field by field in this order, and the file's schema is made of
+what is said here. Fractions in [0, 1], unrounded; percent only where they are shown. What is missing is ``None`` (null
+in the file), never 0. Strangers' words are as they are shown, in one line each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from evalkit.runs.manifest import Manifest, TaskResult
+from pydantic import Field, field_serializer
+
+from evalkit.runs.manifest import Fraction, Manifest, TaskResult
 from evalkit.suites.card import TaskCard
+from evalkit.written import Unwritten, Written, written
 
 Kind = Literal["measured", "claimed", "published"]
 Known = Literal["yes", "no", "unknown"]
+Gain = Annotated[float, Field(ge=-1, le=1)]
 
 
-@dataclass(frozen=True)
+@written()
 class Apart:
-    """Why a number of a run stands outside the ranking.
-
-    Attributes:
-        kind: ``claimed``: its per-query file is not there, so that nobody can check the number; ``other data``: it is
-            about other data than the numbers that are ranked, or was asked otherwise.
-        why: the same in words, with what differs; no markup, in one line.
-    """
+    """Why a number of a run is neither ranked nor compared with those of others."""
 
     kind: Literal["claimed", "other data"]
+    """Claimed: its samples are not there, so it cannot be checked. Other data: than that of the ranked entries."""
     why: str
+    """In words, with what differs."""
 
 
-@dataclass(frozen=True)
+@written()
 class Score:
-    """Precision@1 of one entry on one task.
+    """Precision@1 on one task."""
 
-    Attributes:
-        value: the score; of a published one the printed percent / 100.
-        low: lower end of the 95 % interval; ``None`` where it is not known.
-        high: upper end.
-        n: queries; ``None`` where a paper does not say.
-        complete: all queries of the task, so that it counts in means.
-        tied_with_best: the best entry of this task, or not told apart from it (paired test on the same queries,
-            Holm over the entries); published scores are never, as their queries are not known.
-        result: of a measured one, all that the run says; else ``None``.
-        data: equal for scores of one task that are about the same data; empty for published ones.
-        apart: why it is ranked, paired and compared with none of the others; ``None`` where it is.
-    """
-
-    value: float
-    low: float | None
-    high: float | None
+    value: Fraction
+    """Mean over the queries, expectation over ties; of a published one, the printed percent / 100."""
+    low: Fraction | None
+    """Lower end of the 95 % interval; null of a claimed one. Of a published one: Wilson's, for as many queries as the
+    card has, as if no two shared an image."""
+    high: Fraction | None
+    """Upper end."""
     n: int | None
+    """Queries; null of a published one."""
     complete: bool
+    """All queries of the task, so that it counts in means."""
     tied_with_best: bool = False
-    result: TaskResult | None = None
-    data: str = ""
+    """The best measured entry of this task, or not told apart from it on the same queries (Holm, 5 %)."""
+    optimistic: Fraction | None = None
+    """With the right candidate first among equal scores, the most that ties allow; null of a published or claimed
+    one."""
+    n_ties: int | None = None
+    """Queries whose right candidate shares its score with another one; null of a published or claimed one."""
+    prompting: str | None = None
+    """How the task's regions reached the model; null where it has none, or the number is published."""
+    signature: str | None = None
+    """One line that pins the number; null of a published one."""
+    data: str | None = None
+    """Equal for scores of this task that are about the same data, asked alike; null of a published one."""
     apart: Apart | None = None
+    """Null where it is ranked and compared with the others."""
+    result: Unwritten[TaskResult | None] = None
+    """All that the run says of the task; null of a published one."""
 
     @property
     def counts(self) -> bool:
@@ -69,36 +77,31 @@ class Score:
         return self.apart is not None and self.apart.kind == "claimed"
 
 
-@dataclass(frozen=True)
+@written()
 class Mean:
-    """The unweighted mean over the tasks of a group.
+    """Unweighted mean over the tasks of a group."""
 
-    Attributes:
-        value: ``None`` unless every task of the group is there (or a paper reports the mean itself) and none is
-            claimed alone.
-        low: lower end of the 95 % interval (stratified bootstrap over the queries); ``None`` where it is not known.
-        high: upper end.
-        n_done: tasks of the group with a complete score that can be checked.
-        n_tasks: tasks of the group.
-        reported: a paper's own number, and not all of its tasks are there to add it up again.
-        notes: numbers of footnotes of the board that belong to it.
-        apart: why it is ranked and compared with none of the others: one of its tasks is. Where that is claimed there
-            is no value.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
+    value: Fraction | None
+    """Null unless every task of the group is there and none is claimed alone, or its source reports the mean itself."""
+    low: Fraction | None
+    """Lower end of the 95 % interval; null where there is none."""
+    high: Fraction | None
+    """Upper end."""
     n_done: int
+    """Tasks of the group with a complete score that can be checked."""
     n_tasks: int
+    """Tasks of the group."""
     reported: bool = False
-    notes: tuple[int, ...] = ()
+    """The source's own number, as its tasks are not known."""
+    notes: Annotated[tuple[int, ...], Field(alias="footnotes")] = ()
+    """Numbers of footnotes, from 1."""
     apart: Apart | None = None
+    """Null where it is ranked and compared with the others."""
 
 
-@dataclass(frozen=True)
+@written()
 class Range:
-    """A rank, as sure as the queries make it: best and worst place in 95 % of the bootstrap's draws, from 1."""
+    """Best and worst place in 95 % of the bootstrap's draws, from 1."""
 
     best: int
     worst: int
@@ -107,130 +110,158 @@ class Range:
         return str(self.best) if self.best == self.worst else f"{self.best}–{self.worst}"
 
 
-@dataclass(frozen=True)
+@written()
 class Facts:
-    """What is known of a model apart from its scores; ``None`` and ``unknown`` where it is not.
+    """What is known of a model apart from its scores."""
 
-    Attributes:
-        parameters: in millions.
-        dimension: of its vectors.
-        licence: of its weights.
-        trained_on_mmeb: on MMEB-train, which shares 20 tasks' sources with MMEB.
-        url: of its weights or page, https.
-        size: as its name says it, such as ``7B``.
-    """
-
-    parameters: float | None = None
-    dimension: int | None = None
-    licence: str | None = None
-    trained_on_mmeb: Known = "unknown"
-    url: str | None = None
+    parameters: Annotated[float | None, Field(alias="parameters_millions")] = None
+    """Null where it is not known."""
     size: str | None = None
+    """As its name says it, such as 7B."""
+    dimension: int | None = None
+    """Of its vectors."""
+    licence: str | None = None
+    """Of its weights."""
+    trained_on_mmeb: Known = "unknown"
+    """On MMEB-train."""
+    url: str | None = None
+    """Of its weights or page."""
 
 
-@dataclass(frozen=True)
+@written()
 class Citation:
-    """Where a published number comes from: words for people, and its address where it has one."""
+    """Where published numbers come from."""
 
     title: str
     url: str | None = None
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A row: a model and how regions reached it.
+@written()
+class OtherRecord:
+    """A number of the same model by another source."""
 
-    Attributes:
-        slug: names its page and files; letters, digits and hyphens, its own on this board.
-        label: name, with what tells entries of one name apart.
-        model: name.
-        prompting: ``native``, ``text``, ``crop``, …; ``None`` where it has no task with regions.
-        kind: measured by evalkit, claimed where no score of the run can be checked, or published by a paper.
-        facts: of the model.
-        scores: by the task's name; those that are there.
-        means: by the group's key, of every group of the board.
-        ranks: by ``general`` and ``interactive``; ``None`` without full coverage on the data of the ranked entries.
-        knows_nothing: random and constant, which stand at the foot and have no rank.
-        sources: of a published entry.
-        run: of a measured or claimed one, its folder and manifest.
-        failures: by the task's name, why it has no score.
-        warnings: what a reader of its numbers should know.
-        other_records: published numbers of the same model by other sources, for its page: source, group's label,
-            value.
-        seen: when it was measured or published, ``YYYY-MM-DDTHH:MM:SSZ``; ``None`` where that is not known.
-    """
+    source: Citation
+    of: str
+    """Label of a group, or name of a task."""
+    value: Fraction
+
+
+class RunRecord(Written):
+    """The run that measured."""
+
+    run_id: str
+    evalkit_version: str
+    family: str
+    """Of the embedder."""
+    revision: str | None
+    """Of the checkpoint."""
+    fingerprint: str
+    """Digest of all that its vectors depend on."""
+
+
+@written(kw_only=True)
+class Entry:
+    """A model and how regions reached it."""
 
     slug: str
+    """Its own on this board; names its page and its badges."""
     label: str
+    """Name, with what tells entries of one name apart."""
     model: str
+    """Name."""
     prompting: str | None
+    """How regions reached it; null where it has no task with regions."""
     kind: Kind
-    facts: Facts
-    scores: Mapping[str, Score]
-    means: Mapping[str, Mean]
-    ranks: Mapping[str, Range | None]
+    """Measured by evalkit, claimed by a run without samples, or published by a paper."""
     knows_nothing: bool = False
-    sources: tuple[Citation, ...] = ()
-    run: tuple[Path, Manifest] | None = None
+    """Random and constant, which have no rank."""
+    facts: Facts
+    means: Mapping[str, Mean]
+    """By the group's key."""
+    ranks: Mapping[str, Range | None]
+    """By ``general`` and ``interactive``; null without full coverage on the data of the ranked entries."""
+    scores: Mapping[str, Score]
+    """By the task's name; those that are there."""
     failures: Mapping[str, str] = field(default_factory=dict)
+    """By the task's name, why it has no score."""
     warnings: tuple[str, ...] = ()
-    other_records: tuple[tuple[Citation, str, float], ...] = ()
+    """What a reader of its numbers should know."""
+    sources: tuple[Citation, ...] = ()
+    """Of a published one."""
+    other_records: tuple[OtherRecord, ...] = ()
+    """Published numbers of the same model by other sources."""
+    run: tuple[Path, Manifest] | None = None
+    """Of a measured or claimed one."""
     seen: str | None = None
+    """When it was measured or published, UTC."""
 
     @property
     def apart(self) -> Mapping[str, Apart]:
         """By the task's name, why its score stands outside the ranking; those that do."""
         return {task: score.apart for task, score in self.scores.items() if score.apart is not None}
 
+    @field_serializer("run")
+    def _run(self, run: tuple[Path, Manifest] | None) -> RunRecord | None:
+        """Five lines of a manifest and its model: the others, and where it lies, are not for the file."""
+        if run is None:
+            return None
+        manifest, model = run[1], run[1].model
+        return RunRecord(
+            run_id=manifest.run_id,
+            evalkit_version=manifest.evalkit_version,
+            family=model.family,
+            revision=model.revision,
+            fingerprint=model.fingerprint,
+        )
 
-@dataclass(frozen=True)
+
+HEADLINES = ("general", "interactive")
+"""Keys of the groups that entries are ranked by: MMEB's 36 tasks, or their stand-ins, and SCaR's five."""
+
+
+@written()
 class Group:
-    """Tasks that a mean is taken over.
-
-    Attributes:
-        key: ``general`` (MMEB's 36, or their stand-ins), ``interactive`` (SCaR's five), a meta-task, ``ind``, ``ood``.
-        label: for people, such as ``MMEB-36``.
-        tasks: names.
-        chance: mean chance level; ``None`` where no run says.
-    """
+    """Tasks that a mean is taken over."""
 
     key: str
+    """``general``, ``interactive``, a meta-task, ``ind`` or ``ood``."""
     label: str
+    """For people."""
     tasks: tuple[str, ...]
-    chance: float | None
+    """Names."""
+    chance: Fraction | None
+    """Mean chance level; null where it is not known of every task."""
 
 
-@dataclass(frozen=True)
+@written()
 class Difference:
-    """What one measured entry got more than another on the same queries, ``new`` less ``base``.
-
-    Attributes:
-        where: a task's name, or a group's key.
-        value: difference of (mean) Precision@1.
-        low: lower end of its 95 % interval; ``None`` where nothing is known of its spread, as where no score differs.
-        high: upper end.
-        wins: queries that ``new`` scores higher on.
-        losses: queries that ``base`` scores higher on.
-        p_value: two-sided, paired.
-        adjusted: the same after Holm over the means and tasks of the comparison; ``None`` before.
-    """
+    """Precision@1 of the new entry less that of the base, on the same queries."""
 
     where: str
-    value: float
-    low: float | None
-    high: float | None
+    """A task's name, or a group's key."""
+    value: Gain
+    low: Gain | None
+    """Lower end of the 95 % interval; null where nothing is known of the spread, as where no score differs."""
+    high: Gain | None
+    """Upper end."""
     wins: int
+    """Queries that the new one did better."""
     losses: int
-    p_value: float
-    adjusted: float | None = None
+    """Queries that the base did better."""
+    p_value: Fraction
+    """Two-sided, paired."""
+    adjusted: Fraction | None = None
+    """The same after Holm over the means and tasks of this comparison."""
 
 
-@dataclass(frozen=True)
+@written()
 class Pairing:
-    """Two measured entries, by slug, on all tasks and groups that both have whole, asked the same queries."""
+    """Two measured entries on all tasks and groups that both have whole, asked the same queries."""
 
     base: str
+    """Slug."""
     new: str
+    """Slug."""
     groups: tuple[Difference, ...]
     tasks: tuple[Difference, ...]
     incomparable: Mapping[str, str]
@@ -242,49 +273,80 @@ class Pairing:
         return bool(self.tasks)
 
 
-@dataclass(frozen=True)
+@written()
 class Improvement:
-    """How far a model is ahead of the best baseline of its size in the paper that published both.
-
-    Attributes:
-        entry: slug of the model.
-        baseline: slug of the best baseline.
-        group: key of the group.
-        relative: gain over the baseline, as a fraction of it.
-    """
+    """How far a published model is ahead of the best baseline of its size, as the paper of both has it."""
 
     entry: str
+    """Slug."""
     baseline: str
+    """Slug."""
     group: str
+    """Key."""
     relative: float
+    """Gain over the baseline, as a fraction of it."""
 
 
-@dataclass(frozen=True)
-class Board:
-    """One benchmark and all its entries, best first.
+class TaskRecord(Written):
+    """A task of the board."""
 
-    Attributes:
-        key: ``mmeb-scar``, ``miniature``, ``example``, or another suite's name: part of file names.
-        title: for people.
-        caution: what its numbers do not say, such as that the miniature says nothing about MMEB; may be empty.
-        cards: of its tasks, in the order of the papers.
-        groups: headline first: ``general``, ``interactive``, then meta-tasks, ``ind``, ``ood``; those it has.
-        chance: by the task's name; those that are known.
-        entries: ranked, then on other data, then without full coverage, then those that know nothing.
-        footnotes: numbered from 1.
-        comparisons: of the best measured entries, pair by pair; a pair that has a task in common has a page.
-        improvements: of published entries.
-        official_images: whose images are somebody else's, so that pages show none unless asked to.
-    """
-
-    key: str
+    name: str
+    """Of the card."""
+    version: int
+    """Of the card."""
     title: str
+    """One line for people."""
+    meta_task: str
+    """Classification, vqa, retrieval, grounding or visual-interactive."""
+    distribution: Literal["ind", "ood"] | None
+    """In- or out-of-distribution with respect to MMEB-train; null where the suite does not say."""
+    queries: int
+    """How many the card promises."""
+    chance: Fraction | None
+    """What an embedder gets that cannot tell any two candidates apart."""
+
+
+@written(kw_only=True, title="Document")
+class Board:
+    """``leaderboard.json``: one benchmark and all its entries, best first."""
+
+    schema_: Annotated[Literal["evalkit.leaderboard"], Field(alias="schema")] = "evalkit.leaderboard"
+    """What this file is."""
+    schema_version: Literal[1] = 1
+    """Goes up when a field changes its meaning or goes away."""
+    key: Annotated[str, Field(alias="board")]
+    """Key."""
+    title: str
+    """For people."""
     caution: str
-    cards: tuple[TaskCard, ...]
+    """What its numbers do not say; may be empty."""
+    cards: Annotated[tuple[TaskCard, ...], Field(alias="tasks")]
+    """In the order of the papers."""
     groups: tuple[Group, ...]
-    chance: Mapping[str, float]
+    """Headline first."""
     entries: tuple[Entry, ...]
+    """Ranked, then on other data, then without full coverage, then those that know nothing."""
     footnotes: tuple[str, ...] = ()
+    """Numbered from 1."""
     comparisons: tuple[Pairing, ...] = ()
     improvements: tuple[Improvement, ...] = ()
-    official_images: bool = True
+    chance: Unwritten[Mapping[str, float]]
+    """By the task's name; those that are known."""
+    official_images: Unwritten[bool] = True
+    """Whose images are somebody else's, so that pages show none unless asked to."""
+
+    @field_serializer("cards")
+    def _tasks(self, cards: tuple[TaskCard, ...]) -> tuple[TaskRecord, ...]:
+        """What a reader of numbers needs of the cards, and what chance is there."""
+        return tuple(
+            TaskRecord(
+                name=card.name,
+                version=card.version,
+                title=card.title,
+                meta_task=card.meta_task,
+                distribution=card.distribution,
+                queries=card.queries,
+                chance=self.chance.get(card.name),
+            )
+            for card in cards
+        )

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from evalkit.errors import ResultsError, UsageError, WriteError
 from evalkit.files import LARGEST_TEXT, inside, json_bytes, leads_out, read_file, write_atomically
@@ -38,6 +38,7 @@ from evalkit.runs.recount import recounted
 from evalkit.runs.runfiles import samples_path
 from evalkit.runs.samples import Samples, where_shared
 from evalkit.runs.versions import Migrations, VersionError, in_version, reason_of
+from evalkit.written import Written
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,10 +53,8 @@ _OWN = re.compile(
 """What an acceptance that was cut off may leave."""
 
 
-class Accepted(BaseModel):
+class Accepted(Written):
     """One acceptance."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     on: date
     """The day."""
@@ -75,10 +74,10 @@ class Accepted(BaseModel):
     """What would have been refused without ``--force``."""
 
 
-class Baseline(BaseModel):
+class Baseline(Written):
     """``baseline.json``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     what: Literal["evalkit.baseline"] = Field(default="evalkit.baseline", alias="schema")
     schema_version: Literal[1] = VERSION

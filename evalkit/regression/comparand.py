@@ -7,26 +7,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from evalkit.encoding.conditions import together
 from evalkit.errors import ResultsError, UsageError
 from evalkit.files import LARGEST_TEXT, read_file
 from evalkit.regression.baseline import BASELINE, read_baseline
 from evalkit.runs.folder import read_run
-from evalkit.runs.manifest import Manifest, TaskResult
+from evalkit.runs.manifest import Fraction, Manifest, TaskResult
 from evalkit.runs.runfiles import samples_of
 from evalkit.runs.samples import Samples
 from evalkit.runs.versions import VersionError, in_version, reason_of
 from evalkit.suites.selecting import select_tasks
+from evalkit.written import Unwritten, Written, written
 
 _SCORES_VERSION: Literal[1] = 1
 
 
-class ScoresFile(BaseModel):
+class ScoresFile(Written):
     """A JSON file of numbers without samples: published ones, or those of another tool."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     what: Literal["evalkit.scores"] = Field(alias="schema")
     schema_version: Literal[1]
@@ -34,7 +35,7 @@ class ScoresFile(BaseModel):
     """Whose numbers they are."""
     source: str | None = None
     """Where they are from."""
-    scores: Annotated[dict[str, Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)]
+    scores: Annotated[dict[str, Fraction], Field(min_length=1)]
     """Precision@1 as a fraction, by the task's name or ``<suite>/<name>``."""
 
 
@@ -71,23 +72,20 @@ class Number:
         return tuple(groups if self.distribution is None else [*groups, f"{self.suite}/{self.distribution}"])
 
 
-@dataclass(frozen=True)
+@written()
 class Comparand:
-    """One of the two that are compared.
+    """One of the two."""
 
-    Attributes:
-        path: where it was read.
-        kind: what lies there.
-        model: whose numbers they are.
-        numbers: by task, in the order of the suites' tables.
-        facts: what a reader may want to know of the whole: model, settings, environment.
-    """
-
-    path: Path
+    path: Unwritten[Path]
+    """Where it was read."""
     kind: Literal["run", "baseline", "scores"]
+    """What was read."""
     model: str
-    numbers: Mapping[str, Number]
+    """Whose numbers they are."""
+    numbers: Unwritten[Mapping[str, Number]]
+    """By task, in the order of the suites' tables."""
     facts: Mapping[str, str]
+    """Model, versions, device."""
 
 
 def read_comparand(path: Path) -> Comparand:

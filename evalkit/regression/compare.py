@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
 
 from evalkit.errors import NotComparableError, UsageError
 from evalkit.regression.comparable import hindrances
 from evalkit.regression.comparand import Comparand, Number
+from evalkit.regression.config import Level
 from evalkit.runs.samples import places
 from evalkit.scoring.stats import (
     benjamini_hochberg,
@@ -30,6 +31,7 @@ from evalkit.scoring.stats import (
     standard_error,
 )
 from evalkit.suites.selecting import all_cards
+from evalkit.written import Unwritten, written
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,41 +41,39 @@ LEAST_PERMUTATIONS = 20_000
 MOST_PERMUTATIONS = 1_000_000
 """More would take minutes, and p-values that small say nothing that a reader can use."""
 
-Level = Literal["suite", "group", "task"]
+Interval = tuple[float, float] | None
 Status = Literal["compared", "incomparable", "failed", "missing"]
 
 
-@dataclass(frozen=True)
+@written()
 class Paired:
-    """What the samples say of a difference; all of it is about ``new`` less ``base``, as fractions.
+    """What the samples say of a difference."""
 
-    Attributes:
-        n: queries.
-        won: queries that the new one scores higher on.
-        lost: queries that it scores lower on.
-        clusters: images, where several queries share one; ``None`` where none do, or it is not known.
-        method: of the test.
-        interval: of the test's level, 95 % for alpha 0.05; ``None`` where nothing is known of the spread.
-        narrow: of level 1 - 2 alpha, for the equivalence test.
-        error: standard error; ``None`` likewise.
-        p_value: two-sided, of this difference alone.
-        p_holm: adjusted for the whole family (Holm).
-        q_value: the same by Benjamini and Hochberg, for exploring.
-        smallest: the true difference that would have been found with 80 % power; ``None`` where nothing changed.
-    """
-
+    # Fractions, of ``new`` less ``base``.
     n: int
+    """Queries."""
     won: int
+    """Queries that the new one scores higher on."""
     lost: int
+    """Queries that it scores lower on."""
     clusters: int | None
+    """Images, where several queries share one."""
     method: str
-    interval: tuple[float, float] | None
-    narrow: tuple[float, float] | None
-    error: float | None
+    """Of the test: mcnemar-midp or sign-flip."""
+    interval: Interval
+    """Of the difference, of level 1 - alpha; null where nothing is known of the spread."""
+    equivalence_interval: Interval
+    """Of level 1 - 2 alpha: inside the margin, the two are shown to be the same."""
+    error: Unwritten[float | None]
+    """Standard error; null where nothing is known of the spread."""
     p_value: float
+    """Two-sided, of this difference alone."""
     p_holm: float = 1.0
+    """Adjusted for the whole family of tests: what the gate goes by."""
     q_value: float = 1.0
-    smallest: float | None = None
+    """Benjamini and Hochberg's, for exploring."""
+    smallest_difference: float | None = None
+    """What would have been found with 80 % power."""
 
     @property
     def unchanged(self) -> bool:
@@ -158,13 +158,22 @@ class Comparison:
         return "mixed" if len(kinds) > 1 else "threshold" if kinds == {False} else "paired"
 
 
+class _How(TypedDict):
+    """How a difference is tested; what :func:`paired_of` and :func:`paired_mean` are told besides the scores."""
+
+    alpha: float
+    permutations: int
+    resamples: int
+    seed: int
+
+
 @dataclass(frozen=True)
 class _Task:
     """A task with what its groups need."""
 
     unit: Unit
     differences: NDArray[np.float64] | None = None
-    clusters: NDArray[np.int64] | None = field(default=None)
+    clusters: NDArray[np.int64] | None = None
 
 
 def compare(
@@ -201,15 +210,10 @@ def compare(
         )
     if permutations is None:
         permutations = _permutations(_tests(base, new), alpha, alpha_from)
-    draws = {"resamples": resamples, "seed": seed}
+    how: _How = {"alpha": alpha, "permutations": permutations, "resamples": resamples, "seed": seed}
     judged = {name: one for name, one in base.numbers.items() if one.value is not None}
-    tasks = [
-        _compared(one, new.numbers.get(name), allow, alpha, permutations, draws, base, new)
-        for name, one in judged.items()
-    ]
-    groups = [
-        _group(name, level, of, members, alpha, permutations, draws) for name, level, of, members in _groups(tasks)
-    ]
+    tasks = [_compared(one, new.numbers.get(name), allow, how, base, new) for name, one in judged.items()]
+    groups = [_group(name, level, of, members, how) for name, level, of, members in _groups(tasks)]
     units = _adjusted([*groups, *(task.unit for task in tasks)], alpha)
     unjudged = {name: "the base has no such task" for name in new.numbers if name not in base.numbers}
     unjudged |= {name: "it failed in the base" for name in base.numbers if name not in judged}
@@ -259,9 +263,7 @@ def _compared(
     base: Number,
     new: Number | None,
     allow: Collection[str],
-    alpha: float,
-    permutations: int,
-    draws: Mapping[str, int],
+    how: _How,
     base_side: Comparand,
     new_side: Comparand,
 ) -> _Task:
@@ -286,7 +288,7 @@ def _compared(
     notes: tuple[str, ...] = ()
     if base.samples.clusters is None and new.samples.clusters is None:
         notes = ("the samples do not name images, so queries that share one count as independent",)
-    paired = paired_of(before, after, known, alpha=alpha, permutations=permutations, **draws)
+    paired = paired_of(before, after, known, **how)
     return _Task(replace(unit, paired=paired, notes=notes), after - before, known)
 
 
@@ -314,7 +316,7 @@ def paired_of(
         clusters=None if clusters is None else len(np.unique(clusters)),
         method=test.method,
         interval=wide,
-        narrow=narrow,
+        equivalence_interval=narrow,
         error=error,
         p_value=test.p_value,
     )
@@ -356,7 +358,7 @@ def paired_mean(
         clusters=None,
         method="sign-flip",
         interval=None if error is None else quantile_interval(means, 1 - alpha),
-        narrow=None if error is None else quantile_interval(means, 1 - 2 * alpha),
+        equivalence_interval=None if error is None else quantile_interval(means, 1 - 2 * alpha),
         error=error,
         p_value=sign_flip(flipped, permutations=permutations, seed=seed),
     )
@@ -388,15 +390,7 @@ def _groups(tasks: Sequence[_Task]) -> list[tuple[str, Level, int, list[_Task]]]
     return found
 
 
-def _group(
-    name: str,
-    level: Level,
-    of: int,
-    tasks: Sequence[_Task],
-    alpha: float,
-    permutations: int,
-    draws: Mapping[str, int],
-) -> Unit:
+def _group(name: str, level: Level, of: int, tasks: Sequence[_Task], how: _How) -> Unit:
     base, new = (
         math.fsum(side) / len(tasks)
         for side in zip(*((t.unit.base or 0.0, t.unit.new or 0.0) for t in tasks), strict=True)
@@ -411,8 +405,7 @@ def _group(
     ]
     if len(known) < len(tasks):
         return unit
-    paired = paired_mean(known, alpha=alpha, permutations=permutations, **draws)
-    return replace(unit, paired=paired)
+    return replace(unit, paired=paired_mean(known, **how))
 
 
 def _adjusted(units: Sequence[Unit], alpha: float) -> list[Unit]:
@@ -424,7 +417,7 @@ def _adjusted(units: Sequence[Unit], alpha: float) -> list[Unit]:
             paired,
             p_holm=p_holm,
             q_value=q_value,
-            smallest=smallest_difference(paired.error, alpha=alpha, tests=len(tested)),
+            smallest_difference=smallest_difference(paired.error, alpha=alpha, tests=len(tested)),
         )
         for paired, p_holm, q_value in zip(tested, holm(p_values), benjamini_hochberg(p_values), strict=True)
     )

@@ -17,6 +17,9 @@ from evalkit.runs.manifest import Fraction
 
 PYPROJECT = "pyproject.toml"
 Effect = Annotated[float, Field(gt=0, lt=1)]
+Level = Literal["suite", "group", "task"]
+LEVELS: tuple[Level, ...] = ("suite", "group", "task")
+"""The widest first."""
 
 
 class _Table(BaseModel):
@@ -54,7 +57,7 @@ class GateConfig(_Table):
     """The same of a group's mean."""
     task_min_effect: Effect = 0.02
     """The same of a task."""
-    fail_on: tuple[Literal["suite", "group", "task"], ...] = ("suite", "group", "task")
+    fail_on: tuple[Level, ...] = LEVELS
     """The levels of which a regression fails; others are warned of."""
     allow: tuple[Literal["prompting", "partial"], ...] = ()
     """What may differ: how regions reach the model; runs of a part of the queries, where both have the same."""
@@ -67,7 +70,7 @@ class GateConfig(_Table):
     expected: tuple[Expected, ...] = ()
     """Known regressions."""
 
-    def effect(self, level: Literal["suite", "group", "task"]) -> float:
+    def effect(self, level: Level) -> float:
         """The drop that matters at a level."""
         return {"suite": self.min_effect, "group": self.group_min_effect, "task": self.task_min_effect}[level]
 

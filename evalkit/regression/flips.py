@@ -54,31 +54,23 @@ def flips(base: Comparand, new: Comparand, task: str, allow: Collection[str] = (
         UsageError: the task is not on both sides, or one of them has no samples of it; or they cannot be read.
         NotComparableError: the two were asked different things, and their choices say nothing of each other.
     """
-    numbers = [side.numbers.get(task) for side in (base, new)]
-    for side, number in zip((base, new), numbers, strict=True):
-        if number is None or number.samples is None:
-            there = ", ".join(name for name, one in side.numbers.items() if one.samples is not None) or "none"
-            raise UsageError(f"--explain {task}: {side.path} has no samples of it; it has those of {there}")
+    before, after = _scores(base, task), _scores(new, task)
     if why := hindrances(base, new, task, allow):
         raise NotComparableError(f"--explain {task}: it cannot be compared: {'; '.join(why)}")
-    scores = [
-        dict(zip(number.samples.ids, number.samples.scores.tolist(), strict=True))
-        for number in numbers
-        if number is not None and number.samples is not None
-    ]
-    if lone := sorted(scores[0].keys() ^ scores[1].keys()):
+    if lone := sorted(before.keys() ^ after.keys()):
         raise NotComparableError(
             f"--explain {task}: it cannot be compared: samples differ: {len(lone)} queries are on one side alone, such "
             f"as {lone[0]}"
         )
     try:
-        rows = [_rows(side, task) for side in (base, new)]
+        of_base, of_new = _rows(base, task), _rows(new, task)
     except ResultsError as error:
         raise UsageError(str(error)) from error
-    changed = [query for query in scores[0] if scores[0][query] != scores[1][query]]
     found = []
-    for query in changed:
-        one, other = rows[0].get(query, {}), rows[1].get(query, {})
+    for query in before:
+        if before[query] == after[query]:
+            continue
+        one, other = of_base.get(query, {}), of_new.get(query, {})
         told = {key: other.get(key) or one.get(key) for key in ("image", "text", "label")}
         label = told["label"]
         found.append(
@@ -89,11 +81,20 @@ def flips(base: Comparand, new: Comparand, task: str, allow: Collection[str] = (
                 label=label,
                 base_choice=_choice(one, label),
                 new_choice=_choice(other, label),
-                base_score=scores[0][query],
-                new_score=scores[1][query],
+                base_score=before[query],
+                new_score=after[query],
             )
         )
     return sorted(found, key=lambda flip: flip.new_score - flip.base_score)
+
+
+def _scores(side: Comparand, task: str) -> dict[str, float]:
+    """What a side got on each query of a task, by its id."""
+    number = side.numbers.get(task)
+    if number is None or number.samples is None:
+        there = ", ".join(name for name, one in side.numbers.items() if one.samples is not None) or "none"
+        raise UsageError(f"--explain {task}: {side.path} has no samples of it; it has those of {there}")
+    return dict(zip(number.samples.ids, number.samples.scores.tolist(), strict=True))
 
 
 def _choice(row: dict[str, Any], label: str | None) -> str | None:

@@ -175,15 +175,14 @@ def _difference(unit: Unit, delta: float, effect: float, alpha: float) -> tuple[
         return ("regressed" if down else "improved"), f"{points}, {size} or more, {chance}"
     if paired.unchanged:
         return "same", "no query has another score"
-    if equivalent(paired.narrow, effect):
+    if equivalent(paired.equivalence_interval, effect):
         return "same", f"{points}, shown to be less than {size}"
     if down and paired.p_value < alpha:
         return "warn", f"{points}, {size} or more, but not significant among all tests: {chance}"
     if delta < 0 and paired.p_holm < alpha:
         return "warn", f"{points}, significant but less than {size}: {chance}"
-    seen = (
-        "" if paired.smallest is None else f"; a difference of {100 * paired.smallest:.1f} points would have been seen"
-    )
+    smallest = paired.smallest_difference
+    seen = "" if smallest is None else f"; a difference of {100 * smallest:.1f} points would have been seen"
     return "inconclusive", f"{points}, {chance}{seen}"
 
 

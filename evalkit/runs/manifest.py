@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from evalkit.encoding.conditions import UNKNOWN, Conditions
 from evalkit.files import json_bytes
@@ -14,6 +14,7 @@ from evalkit.runs.versions import Migrations
 from evalkit.scoring.metrics import IntervalMethod
 from evalkit.suites.selecting import all_cards
 from evalkit.suites.task import LoadOptions
+from evalkit.written import Written, schema_of
 
 SCHEMA_VERSION: Literal[1] = 1
 MIGRATIONS: Migrations = {}
@@ -21,18 +22,6 @@ MIGRATIONS: Migrations = {}
 Fraction = Annotated[float, Field(ge=0, le=1)]
 # A word and not a list of words: a run by a mode that this version does not know can still be read and shown.
 Prompting = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-
-
-class Written(BaseModel):
-    """A part of a JSON file that evalkit writes: frozen, no field but its own, no NaN, every field in its schema."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-        json_schema_serialization_defaults_required=True,
-    )
 
 
 class MetricResult(Written):
@@ -101,7 +90,7 @@ class TaskResult(Written):
     """One line that pins the number."""
     samples: str | None = None
     """The per-query file, relative to the run's folder."""
-    made: dict[str, Annotated[int, Field(ge=1)]] = {}
+    made: dict[str, Annotated[int, Field(ge=1)]] = Field(default={})
     """How many of its vectors were made under which of the run's conditions; ``unknown``: nobody recorded them."""
     trusted_store: bool = False
     """Vectors were reused without making any of them again (--trust-store)."""
@@ -201,7 +190,7 @@ class Manifest(Written):
     """Choices of the user that change numbers."""
     environment: Environment
     """What the last command that wrote here ran with."""
-    conditions: dict[str, Conditions] = {}
+    conditions: dict[str, Conditions] = Field(default={})
     """Conditions that vectors of the tasks were made under, by their digest."""
     tasks: tuple[TaskResult, ...] = ()
     """In the order of the suites' tables."""
@@ -279,8 +268,7 @@ def averages(results: Sequence[TaskResult]) -> tuple[Average, ...]:
 
 def schema() -> dict[str, Any]:
     """JSON Schema of ``run.json``, as ``docs/run.schema.json`` has it."""
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return head | Manifest.model_json_schema(mode="serialization")
+    return schema_of(Manifest)
 
 
 if __name__ == "__main__":

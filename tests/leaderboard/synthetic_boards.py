@@ -20,6 +20,7 @@ from evalkit.leaderboard.board import (
     Improvement,
     Known,
     Mean,
+    OtherRecord,
     Pairing,
     Range,
     Score,
@@ -94,7 +95,9 @@ def demo() -> Board:
     renamed = {}
     for entry, (name, mode) in zip(measured, (*names, ("clip-tiny", "text")), strict=True):
         label = f"{name} ({mode})" if name == "virtue-tiny" else name
-        facts = Facts(6.9 if name != "clip-tiny" else 1.2, 128, "Apache-2.0", "no", None)
+        facts = Facts(
+            parameters=6.9 if name != "clip-tiny" else 1.2, dimension=128, licence="Apache-2.0", trained_on_mmeb="no"
+        )
         renamed[entry.slug] = replace(entry, label=label, model=name, prompting=mode, facts=facts)
     return replace(made, entries=tuple(renamed.get(entry.slug, entry) for entry in made.entries))
 
@@ -103,7 +106,7 @@ def hostile() -> Board:
     """A board whose every word is an attack, or hard to set."""
     made = board(4, 2, seed=5, pairs=3)
     words = (HOSTILE, RTL, EMOJI, "a" * 120, "<b>bold</b>", "{{ 7 * 7 }} & <!--")
-    facts = Facts(2200.0, 1536, HOSTILE, "unknown", SCRIPT)
+    facts = Facts(parameters=2200.0, dimension=1536, licence=HOSTILE, url=SCRIPT)
     named = [e for e in made.entries if not e.knows_nothing]
     new = {
         entry.slug: replace(
@@ -114,7 +117,7 @@ def hostile() -> Board:
             sources=(Citation(word, SCRIPT),) if entry.sources else (),
             warnings=(word,),
             failures={made.cards[0].name: word} if made.cards[0].name not in entry.scores else {},
-            other_records=((Citation(word, SCRIPT), "MMEB-36", 0.5),),
+            other_records=(OtherRecord(Citation(word, SCRIPT), "MMEB-36", 0.5),),
         )
         for entry, word in zip(named, words, strict=True)
     }
@@ -177,7 +180,18 @@ def score(task: TaskCard, value: float, chance: float, prompting: str | None = N
         signature=f"task:{task.name}@{task.version}|n:{task.queries}|prompting:{prompting or '-'}",
         samples=f"samples/{task.name}.parquet",
     )
-    return Score(value, low, high, task.queries, True, result=result)
+    return Score(
+        value,
+        low,
+        high,
+        n=task.queries,
+        complete=True,
+        optimistic=metric.optimistic,
+        n_ties=metric.n_ties,
+        prompting=result.prompting,
+        signature=result.signature,
+        result=result,
+    )
 
 
 def _measured(
@@ -202,7 +216,13 @@ def _measured(
         model=name,
         prompting=mode,
         kind="measured",
-        facts=Facts(size, 1536, "Apache-2.0", known, f"https://huggingface.co/example/{name}"),
+        facts=Facts(
+            parameters=size,
+            dimension=1536,
+            licence="Apache-2.0",
+            trained_on_mmeb=known,
+            url=f"https://huggingface.co/example/{name}",
+        ),
         scores=scores,
         means=_means(groups, scores),
         ranks={},
@@ -264,12 +284,19 @@ def _published(
         model=f"Paper-{i:03d}",
         prompting=("text", None)[i % 2],
         kind="published",
-        facts=Facts((2000.0, 7000.0)[i % 2] * draw.uniform(0.5, 1.3), (1536, 3584)[i % 2], "cc-by-nc-4.0", known, None),
+        facts=Facts(
+            parameters=(2000.0, 7000.0)[i % 2] * draw.uniform(0.5, 1.3),
+            dimension=(1536, 3584)[i % 2],
+            licence="cc-by-nc-4.0",
+            trained_on_mmeb=known,
+        ),
         scores=scores,
         means=means,
         ranks={},
         sources=(Citation("arXiv:2510.00523, table 1", "https://arxiv.org/abs/2510.00523"),),
-        other_records=((Citation("the model's own page", "https://huggingface.co/example"), "MMEB-36", 0.612),),
+        other_records=(
+            OtherRecord(Citation("the model's own page", "https://huggingface.co/example"), "MMEB-36", 0.612),
+        ),
         seen="2025-10-01T00:00:00Z",
     )
 

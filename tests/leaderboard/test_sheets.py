@@ -35,12 +35,27 @@ def board(runs: Path, suite: str, *, official: bool = False, tasks: tuple[str, .
             if task.metrics
         }
         name = f"{manifest.model.name}-{manifest.run_id}"
-        facts = (manifest.model.name, None, "measured", Facts(), scores, {}, {})
-        entries.append(Entry(name, name, *facts, run=(folder, manifest)))
+        facts = {"model": manifest.model.name, "prompting": None, "facts": Facts(), "means": {}, "ranks": {}}
+        own = Entry(slug=name, label=name, kind="measured", scores=scores, run=(folder, manifest), **facts)
+        entries.append(own)
     cards = tuple(
         card for card in CARDS.values() if card.suite in suite.split("+") and (card.name in tasks or not tasks)
     )
-    return Board("board", "", "", cards, (), {}, tuple(entries), official_images=official)
+    return of(cards, entries, official=official)
+
+
+def of(cards, entries, *, official: bool = True) -> Board:
+    """A board with nothing else on it."""
+    return Board(
+        key="board",
+        title="",
+        caution="",
+        cards=tuple(cards),
+        groups=(),
+        entries=tuple(entries),
+        chance={},
+        official_images=official,
+    )
 
 
 def made(board: Board, data: Path | None, **options) -> dict[tuple[str, str], Sheet]:
@@ -106,18 +121,9 @@ def test_every_measured_entry_has_a_page_for_each_of_its_tasks(example):
 def test_published_entries_and_failed_tasks_have_none(example):
     own = board(example, "example", tasks=("example/Shapes", "example/ShapeSearch"))
     first, *_ = own.entries
-    paper = Entry(
-        "paper",
-        "paper",
-        "paper",
-        None,
-        "published",
-        Facts(),
-        {"example/Shapes": Score(0.5, None, None, None, True)},
-        {},
-        {},
-    )
-    failed = Entry("failed", "f", "f", None, "measured", Facts(), {}, {}, {}, run=first.run)
+    of_paper = {"example/Shapes": Score(0.5, None, None, None, True)}
+    paper = replace(first, slug="paper", label="paper", model="paper", kind="published", scores=of_paper, run=None)
+    failed = replace(first, slug="failed", label="f", model="f", scores={})
     there = replace(own, entries=(paper, first, failed))
     assert list(made(there, None)) == [("example/Shapes", first.slug), ("example/ShapeSearch", first.slug)]
     assert made(there, None)["example/Shapes", first.slug].others == ()
@@ -199,7 +205,7 @@ def test_runs_of_rows_in_another_order_are_joined_and_of_other_queries_left_out(
         assert run(tmp_path / "runs" / folder, f"random?seed={seed}", tasks=name, data=tmp_path / folder) == 0
         (entry,) = board(tmp_path / "runs" / folder, "mmeb").entries
         entries.append(replace(entry, slug=folder, label=folder.upper()))
-    found = made(Board("board", "", "", (CARDS[name],), (), {}, tuple(entries)), tmp_path / "plain")
+    found = made(of([CARDS[name]], entries), tmp_path / "plain")
     plain, moved, fewer = (found[name, slug] for slug in ("plain", "moved", "fewer"))
     assert (plain.others, moved.others, fewer.others) == ((("moved", "MOVED"),), (("plain", "PLAIN"),), ())
     asked = [query.id for query in plain.queries]
@@ -436,9 +442,7 @@ def test_prompts_of_another_version_of_the_task_are_called_so(scar):
     assert sheet.notes == ()
     result = sheet.score.result.model_copy(update={"task_version": 7})
     entry = replace(sheet.entry, scores={name: replace(sheet.score, result=result)})
-    (sheet,) = made(
-        Board("board", "", "", (CARDS[name],), (), {}, (entry,), official_images=False), scar / "data"
-    ).values()
+    (sheet,) = made(of([CARDS[name]], [entry], official=False), scar / "data").values()
     assert "version 7 of the task" in sheet.notes[0]
     assert sheet.queries[0].prompt
 

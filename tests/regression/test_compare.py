@@ -123,7 +123,7 @@ def test_a_task_of_zeros_and_ones_by_mcnemar_and_newcombe() -> None:
     assert found.p_value == mcnemar_midp(10, 30)
     right = int(base.sum())
     assert found.interval == newcombe(right - 30, 10, 30, 400 - right - 10)
-    assert found.narrow == newcombe(right - 30, 10, 30, 400 - right - 10, level=0.9)
+    assert found.equivalence_interval == newcombe(right - 30, 10, 30, 400 - right - 10, level=0.9)
 
 
 def test_queries_that_share_an_image_count_as_one() -> None:
@@ -143,7 +143,7 @@ def test_queries_that_share_an_image_count_as_one() -> None:
     alone = [0] * 60
     single = units(side([number(TASK, base, alone)]), side([number(TASK, new, alone)]))[TASK].paired
     assert single is not None
-    assert (single.interval, single.error, single.smallest, single.p_value) == (None, None, None, 1.0)
+    assert (single.interval, single.error, single.smallest_difference, single.p_value) == (None, None, None, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,9 @@ def test_a_bootstrap_that_sees_no_spread_shows_nothing_to_be_the_same(
     one, other = (number(TASK, np.array(found, dtype=float), images) for found in (base, new))
     unit = units(side([one]), side([other]))[TASK]
     assert unit.paired is not None
-    assert (unit.paired.interval, unit.paired.narrow, unit.paired.error, unit.paired.smallest) == (None,) * 4
+    paired = unit.paired
+    found = (paired.interval, paired.equivalence_interval, paired.error, paired.smallest_difference)
+    assert found == (None,) * 4
     judged = judge(compare(side([one]), side([other])), GateConfig(), today=date(2026, 1, 1)).judged
     assert {found.verdict for found in judged} <= {"inconclusive", "regressed"}
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from html import escape
 
 from evalkit.files import json_bytes
-from evalkit.leaderboard.board import Board, Entry, Group
+from evalkit.leaderboard.board import HEADLINES, Board, Entry, Group
 from evalkit.leaderboard.wording import percent
 
 _GREY, _COLOUR = "#555555", "#1f5fa8"  # white on either has a contrast of more than 6:1
@@ -66,11 +66,7 @@ def _making(
 
 def _group(board: Board, entry: Entry) -> Group | None:
     """The first headline that an entry is ranked by."""
-    return next((group for group in _headlines(board.groups) if entry.ranks.get(group.key)), None)
-
-
-def _headlines(groups: Sequence[Group]) -> list[Group]:
-    return [group for group in groups if group.key in ("general", "interactive")]
+    return next((group for group in board.groups if group.key in HEADLINES and entry.ranks.get(group.key)), None)
 
 
 def _message(entry: Entry, group: Group) -> str:

@@ -6,12 +6,15 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from evalkit.files import json_bytes
-from evalkit.leaderboard.board import Board, Entry
-from evalkit.leaderboard.downloads.document import document, schema
+from evalkit.leaderboard.board import HEADLINES, Board, Entry
 from evalkit.leaderboard.downloads.latex import latex
 from evalkit.leaderboard.downloads.markdown import markdown
+from evalkit.written import schema_of
 
 Value = str | float | int | None
 
@@ -47,7 +50,12 @@ def files(board: Board) -> dict[str, Callable[[], bytes]]:
 
 def leaderboard_json(board: Board) -> bytes:
     """Everything that the board says; ``leaderboard.schema.json`` beside it says what each field is."""
-    return json_bytes(document(board).model_dump(mode="json", by_alias=True))
+    return json_bytes(TypeAdapter(Board).dump_python(board, mode="json", by_alias=True))
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of ``leaderboard.json``."""
+    return schema_of(Board)
 
 
 def leaderboard_csv(board: Board) -> bytes:
@@ -74,7 +82,7 @@ def columns(board: Board) -> tuple[CsvColumn, ...]:
         CsvColumn(
             "kind", "measured by evalkit, claimed by a run without samples, or published by a paper", lambda e: e.kind
         ),
-        CsvColumn("knows_nothing", "random and constant, which have no rank", lambda entry: _flag(entry.knows_nothing)),
+        CsvColumn("knows_nothing", "random and constant, which have no rank", lambda entry: int(entry.knows_nothing)),
     ]
     for group in board.groups:
         found += _of_group(group.key, group.label)
@@ -112,14 +120,14 @@ def _of_group(key: str, label: str) -> list[CsvColumn]:
         CsvColumn(f"{key}_low", "lower end of its 95 % interval", lambda entry: entry.means[key].low),
         CsvColumn(f"{key}_high", "upper end", lambda entry: entry.means[key].high),
         CsvColumn(f"{key}_tasks", "tasks of it with a complete score", lambda entry: entry.means[key].n_done),
-        CsvColumn(f"{key}_reported", "1 for the source's own mean", lambda entry: _flag(entry.means[key].reported)),
+        CsvColumn(f"{key}_reported", "1 for the source's own mean", lambda entry: int(entry.means[key].reported)),
         CsvColumn(
             f"{key}_other_data",
             "1 where a task of it is on other data than the ranked entries'",
-            lambda entry: _flag(entry.means[key].apart is not None and entry.means[key].value is not None),
+            lambda entry: int(entry.means[key].apart is not None and entry.means[key].value is not None),
         ),
     ]
-    if key in ("general", "interactive"):
+    if key in HEADLINES:
         found += [
             CsvColumn(f"{key}_rank_best", "best place in 95 % of the draws", lambda entry: _rank(entry, key, 0)),
             CsvColumn(f"{key}_rank_worst", "worst place", lambda entry: _rank(entry, key, 1)),
@@ -138,10 +146,6 @@ def _of_task(task: str) -> CsvColumn:
 def _rank(entry: Entry, key: str, end: int) -> int | None:
     rank = entry.ranks.get(key)
     return None if rank is None else (rank.best, rank.worst)[end]
-
-
-def _flag(value: bool) -> int:
-    return int(value)
 
 
 def _incomplete(entry: Entry) -> str:

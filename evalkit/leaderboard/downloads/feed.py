@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from evalkit.errors import UsageError
-from evalkit.leaderboard.board import Board, Entry
+from evalkit.leaderboard.board import HEADLINES, Board, Entry
 from evalkit.leaderboard.wording import MISSING, count, percent
 
 _ATOM = "http://www.w3.org/2005/Atom"
@@ -141,7 +141,7 @@ def _summary(board: Board, entry: Entry) -> str:
     numbers = [
         f"{group.label} {text}{' (on other data than the ranked entries)' if entry.means[group.key].apart else ''}"
         for group in board.groups
-        if group.key in ("general", "interactive") and (text := percent(entry.means[group.key].value)) != MISSING
+        if group.key in HEADLINES and (text := percent(entry.means[group.key].value)) != MISSING
     ]
     return f"{entry.label}: {', '.join(numbers) or 'no mean, as not all tasks are there'}"
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from evalkit.leaderboard.board import Board, Entry, Group, Mean, Score
+from evalkit.leaderboard.board import HEADLINES, Board, Entry, Group, Mean, Score
 from evalkit.leaderboard.wording import coverage, interval, mark, origin, outside, parameters, percent
 
 NONE = "–"
-HEADLINES = ("general", "interactive")
 WITHOUT_TABLE = ("general", "ind", "ood")
 """Groups of tasks that stand in the tables of others."""
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 
 from evalkit.leaderboard.board import Apart
 from evalkit.leaderboard.numbers.counted import KNOW_NOTHING, Counted, precision_at_1
-from evalkit.leaderboard.numbers.drafts import one_line
+from evalkit.leaderboard.numbers.drafts import cut, one_line
 from evalkit.regression.comparable import BLOCKING, DATA, KEEP_WORDS
 from evalkit.runs.manifest import TaskResult
 from evalkit.runs.runfiles import samples_path
@@ -90,16 +90,15 @@ def unlike(one: str | None, other: str | None) -> str:
     first, second = parts(one or ""), parts(other or "")
     same_way = _way(first) == _way(second)
     return "; ".join(
-        f"{BLOCKING[part]} differs: {_cut(first.get(part, 'none'))} and {_cut(second.get(part, 'none'))}"
+        f"{BLOCKING[part]} differs: {_shown(first.get(part, 'none'))} and {_shown(second.get(part, 'none'))}"
         for part in DATA
         if first.get(part) != second.get(part) and (part != "prompts" or same_way)
     )
 
 
-def _cut(value: str) -> str:
+def _shown(value: str) -> str:
     """A part of a signature, which is a stranger's, as far as one that evalkit writes is long."""
-    text = one_line(value)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return cut(one_line(value), _LONGEST)
 
 
 @dataclass(frozen=True)

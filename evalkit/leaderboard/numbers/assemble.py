@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from evalkit.leaderboard.board import (
+    HEADLINES,
     Board,
     Entry,
     Facts,
     Group,
     Improvement,
     Mean,
+    OtherRecord,
     Pairing,
     Score,
 )
@@ -22,7 +24,7 @@ from evalkit.leaderboard.numbers.drafts import Draft, one_line, with_slugs
 from evalkit.leaderboard.numbers.estimates import Estimates, plain_mean, ranked_mean
 from evalkit.leaderboard.numbers.evidence import Evidence, Pair, gather
 from evalkit.leaderboard.numbers.layout import OFFICIAL, Layout, layouts
-from evalkit.leaderboard.numbers.measured import HEADLINES, measured, why_not
+from evalkit.leaderboard.numbers.measured import measured, why_not
 from evalkit.leaderboard.published.reported import PublishedRow, improvements
 from evalkit.scoring.stats import wilson
 from evalkit.suites.card import TaskCard
@@ -118,14 +120,8 @@ def _facts(rows: Sequence[PublishedRow]) -> dict[str, Facts]:
 
 
 def _agreed(facts: Sequence[Facts]) -> Facts:
-    first = facts[0]
-    return Facts(
-        parameters=first.parameters if all(f.parameters == first.parameters for f in facts) else None,
-        size=first.size if all(f.size == first.size for f in facts) else None,
-        licence=first.licence if all(f.licence == first.licence for f in facts) else None,
-        trained_on_mmeb=first.trained_on_mmeb if len({f.trained_on_mmeb for f in facts}) == 1 else "unknown",
-        url=first.url if all(f.url == first.url for f in facts) else None,
-    )
+    said = {one.name: {getattr(own, one.name) for own in facts} for one in fields(Facts)}
+    return Facts(**{name: values.pop() for name, values in said.items() if len(values) == 1})
 
 
 def _identity(row: PublishedRow) -> str:
@@ -150,7 +146,7 @@ def _published(row: PublishedRow, cards: Mapping[str, TaskCard]) -> Draft:
         ranks={},
         sources=row.sources,
         warnings=tuple(one_line(note) for note in row.notes),
-        other_records=row.other,
+        other_records=tuple(OtherRecord(*one) for one in row.other),
         seen=row.seen,
     )
     return Draft(entry, _identity(row), means=row.means, notes=row.footnotes)
@@ -227,5 +223,5 @@ def _why_not(task: str, card: TaskCard, sides: tuple[Draft, Draft], evidence: Ev
     if reasons:
         return "; ".join(reasons)
     # The new one first, as the pair is named on its page.
-    signatures = [score.result.signature if score.result else None for score in (s.entry.scores[task] for s in sides)]
-    return unlike(signatures[1], signatures[0]) or "the two were not asked the same queries"
+    base, new = (side.entry.scores[task].signature for side in sides)
+    return unlike(new, base) or "the two were not asked the same queries"

@@ -40,6 +40,11 @@ def one_line(text: str) -> str:
     return " ".join(shown(text).split())
 
 
+def cut(text: str, longest: int) -> str:
+    """A text of so many characters at most, the last one a mark where some are left out."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def with_slugs(drafts: Sequence[Draft]) -> list[Draft]:
     """The drafts, each with a slug of its own: the one it has, with a digest of its identity where two are alike.
 

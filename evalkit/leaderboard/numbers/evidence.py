@@ -80,7 +80,7 @@ def gather(drafts: Sequence[Draft], groups: Sequence[Group], tasks: Sequence[str
 
 def _joined(task: str, drafts: Sequence[Draft]) -> list[Joined]:
     """The samples of a task, those about the same data and of the same queries together."""
-    files: dict[str, dict[str, tuple[Path, TaskResult]]] = {}
+    files: dict[str | None, dict[str, tuple[Path, TaskResult]]] = {}
     for draft in drafts:
         if task in draft.samples:
             files.setdefault(draft.entry.scores[task].data, {})[draft.entry.slug] = draft.samples[task]

@@ -10,16 +10,15 @@ from datetime import datetime
 from pathlib import Path
 
 from evalkit.files import LARGEST_TEXT, read_file
-from evalkit.leaderboard.board import Entry, Facts, Group, Score
+from evalkit.leaderboard.board import HEADLINES, Apart, Entry, Facts, Group, Score
 from evalkit.leaderboard.numbers.apart import CLAIMED
 from evalkit.leaderboard.numbers.counted import KNOW_NOTHING, Counted, precision_at_1, regions_by
-from evalkit.leaderboard.numbers.drafts import Draft, one_line, slug_of
-from evalkit.runs.manifest import Manifest, TaskResult
+from evalkit.leaderboard.numbers.drafts import Draft, cut, one_line, slug_of
+from evalkit.runs.manifest import Manifest, MetricResult, TaskResult
 from evalkit.runs.runfiles import samples_path
 from evalkit.suites.card import TaskCard
 from evalkit.terminal import percent
 
-HEADLINES = ("general", "interactive")
 OTHER_DATA = "On other data than the ranked entries (theirs is named first), so neither ranked nor compared with them"
 
 TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -87,10 +86,7 @@ def _draft(
         if p1 is None:
             failures[name] = one_line(result.error.message) if result.error else "the run does not say why"
             continue
-        data, apart = run.data[name], run.apart.get(name)
-        # An interval of what cannot be checked would make it look as sure as the others.
-        low, high = (None, None) if apart == CLAIMED else (p1.low, p1.high)
-        scores[name] = Score(p1.value, low, high, p1.n, result.complete, result=result, data=data, apart=apart)
+        scores[name] = _score(result, p1, run.data[name], run.apart.get(name))
         if result.complete and (path := samples_path(run.folder, result)):
             samples[name] = (path, result)
     facts = known.get(one_line(model.name).casefold(), Facts())
@@ -111,6 +107,25 @@ def _draft(
         seen=_finished(run.folder),
     )
     return Draft(entry, identity, samples, notes=_notes(manifest, entry, cards, groups))
+
+
+def _score(result: TaskResult, p1: MetricResult, data: str, apart: Apart | None) -> Score:
+    """What a run says of a task; an interval of what cannot be checked would make it look as sure as the others."""
+    claimed = apart == CLAIMED
+    return Score(
+        value=p1.value,
+        low=None if claimed else p1.low,
+        high=None if claimed else p1.high,
+        n=p1.n,
+        complete=result.complete,
+        optimistic=None if claimed else p1.optimistic,
+        n_ties=None if claimed else p1.n_ties,
+        prompting=result.prompting,
+        signature=result.signature,
+        data=data,
+        apart=apart,
+        result=result,
+    )
 
 
 def outside_ranking(scores: Mapping[str, Score]) -> tuple[str, ...]:
@@ -162,7 +177,7 @@ def _notes(
         if group.key not in HEADLINES:
             continue
         scores = {task: entry.scores[task] for task in group.tasks if task in entry.scores}
-        failed = {task: _cut(entry.failures[task]) for task in group.tasks if task in entry.failures}
+        failed = {task: cut(entry.failures[task], _LONGEST) for task in group.tasks if task in entry.failures}
         parts = {task: _missing(score, cards[task]) for task, score in scores.items() if not score.complete}
         own = [f"{', '.join(choices).capitalize()}."] if choices and scores else []
         own += outside_ranking(scores)
@@ -194,7 +209,7 @@ def _no_better(scores: Iterable[Score]) -> list[str]:
 def why_not(draft: Draft, card: TaskCard) -> str | None:
     """Why an entry cannot be compared on a task, whoever with; ``None`` where it can."""
     if card.name in draft.entry.failures:
-        return f"failed: {_cut(draft.entry.failures[card.name])}"
+        return f"failed: {cut(draft.entry.failures[card.name], _LONGEST)}"
     if card.name not in draft.entry.scores:
         return "not run"
     score = draft.entry.scores[card.name]
@@ -226,10 +241,6 @@ def by_reason(why: Mapping[str, str]) -> str:
     found = [f"{_some(own)} ({reason})" for reason, own in list(tasks.items())[:_NAMED]]
     rest = sum(len(own) for own in list(tasks.values())[_NAMED:])
     return ", ".join(found) + (f" and {rest} more" if rest else "")
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _finished(folder: Path) -> str | None:

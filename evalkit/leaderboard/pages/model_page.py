@@ -114,7 +114,10 @@ def model_page(board: Board, entry: Entry, median: Mapping[str, float], pages: C
         provenance=provenance(run) if run else (),
         signatures=tuple(_signatures(board, entry)),
         sources=tuple((shown(source.title), outside(source.url)) for source in entry.sources),
-        records=tuple((link(s.title, outside(s.url)), shown(group), percent(v)) for s, group, v in entry.other_records),
+        records=tuple(
+            (link(one.source.title, outside(one.source.url)), shown(one.of), percent(one.value))
+            for one in entry.other_records
+        ),
         comparisons=tuple((_other(pair, board, entry), pair_path(pair)) for pair in pairs),
         apart=tuple(
             (Markup('<a href="{}">{}</a>').format(standing.task(card), card.subset), f"{why.kind}: {shown(why.why)}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evalkit.regression.compare import Unit
+from evalkit.regression.config import LEVELS
 from evalkit.regression.gate import ORDER, Gate, Judged
 from evalkit.terminal import percent
 
@@ -46,5 +47,4 @@ def counted(gate: Gate) -> str:
 
 def worst_first(judged: tuple[Judged, ...]) -> list[Judged]:
     """Suites before groups before tasks, the largest drop first within each."""
-    levels = ("suite", "group", "task")
-    return sorted(judged, key=lambda one: (levels.index(one.unit.level), one.unit.delta or 0))
+    return sorted(judged, key=lambda one: (LEVELS.index(one.unit.level), one.unit.delta or 0))

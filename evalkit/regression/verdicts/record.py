@@ -1,4 +1,8 @@
-"""A gate as JSON: every number behind it, in a schema that scripts can rely on (``docs/gate.schema.json``)."""
+"""A gate as JSON: every number behind it, in a schema that scripts can rely on (``docs/gate.schema.json``).
+
+Two records are laid flat, and so have fields of their own. A unit has beside its numbers its verdict, the margin of its
+level and the signatures of both sides, which stand in four places; the whole has what a gate and its comparison have.
+"""
 
 from __future__ import annotations
 
@@ -10,38 +14,9 @@ from evalkit import __version__
 from evalkit.files import json_bytes
 from evalkit.regression.comparand import Comparand
 from evalkit.regression.compare import Paired
-from evalkit.regression.config import GateConfig
-from evalkit.regression.gate import Gate, Judged, Verdict
-from evalkit.runs.manifest import Written
-
-Interval = tuple[float, float] | None
-
-
-class PairedRecord(Written):
-    """What the samples say of a difference."""
-
-    n: int
-    """Queries."""
-    won: int
-    """Queries that the new one scores higher on."""
-    lost: int
-    """Queries that it scores lower on."""
-    clusters: int | None
-    """Images, where several queries share one."""
-    method: str
-    """Of the test: mcnemar-midp or sign-flip."""
-    interval: Interval
-    """Of the difference, of level 1 - alpha; null where nothing is known of the spread."""
-    equivalence_interval: Interval
-    """Of level 1 - 2 alpha: inside the margin, the two are shown to be the same."""
-    p_value: float
-    """Two-sided, of this difference alone."""
-    p_holm: float
-    """Adjusted for the whole family of tests: what the gate goes by."""
-    q_value: float
-    """Benjamini and Hochberg's, for exploring."""
-    smallest_difference: float | None
-    """What would have been found with 80 % power."""
+from evalkit.regression.config import GateConfig, Level
+from evalkit.regression.gate import Answer, Gate, Judged, Verdict
+from evalkit.written import Written, schema_of
 
 
 class UnitRecord(Written):
@@ -49,7 +24,7 @@ class UnitRecord(Written):
 
     name: str
     """The task's name, or the group's selector."""
-    level: Literal["suite", "group", "task"]
+    level: Level
     """What it is."""
     verdict: Verdict
     """In one word."""
@@ -71,23 +46,12 @@ class UnitRecord(Written):
     """Tasks that it has."""
     notes: tuple[str, ...]
     """What a reader should know."""
-    paired: PairedRecord | None
+    paired: Paired | None
     """Null where there are no samples: then size alone is judged."""
     base_signature: str | None
     """Of the base's number; null for groups."""
     new_signature: str | None
     """Of the new one's."""
-
-
-class SideRecord(Written):
-    """One of the two."""
-
-    kind: Literal["run", "baseline", "scores"]
-    """What was read."""
-    model: str
-    """Whose numbers they are."""
-    facts: dict[str, str]
-    """Model, versions, device."""
 
 
 class GateRecord(Written):
@@ -101,7 +65,7 @@ class GateRecord(Written):
     """Goes up when a field changes its meaning or goes away."""
     evalkit_version: str = __version__
     """Version of evalkit."""
-    verdict: Literal["passed", "failed", "not comparable"]
+    verdict: Answer
     """Of the gate."""
     exit_code: Literal[0, 1, 3]
     """Of evalkit gate."""
@@ -113,9 +77,9 @@ class GateRecord(Written):
     """Tests that the p-values are adjusted for."""
     seed: int
     """Of permutations and resamples."""
-    base: SideRecord
+    base: Comparand
     """What is held against."""
-    new: SideRecord
+    new: Comparand
     """What is looked at."""
     differs: dict[str, tuple[str, str]]
     """What differs between them and does not matter for comparing."""
@@ -137,8 +101,8 @@ def record(gate: Gate) -> GateRecord:
         config=gate.config,
         family=comparison.family,
         seed=comparison.seed,
-        base=_side(comparison.base),
-        new=_side(comparison.new),
+        base=comparison.base,
+        new=comparison.new,
         differs=dict(comparison.facts),
         notes=gate.notes,
         unjudged=dict(comparison.unjudged),
@@ -153,12 +117,7 @@ def gate_json(gate: Gate) -> bytes:
 
 def schema() -> dict[str, Any]:
     """JSON Schema of the record, as ``docs/gate.schema.json`` has it."""
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return head | GateRecord.model_json_schema(mode="serialization")
-
-
-def _side(side: Comparand) -> SideRecord:
-    return SideRecord(kind=side.kind, model=side.model, facts=dict(side.facts))
+    return schema_of(GateRecord)
 
 
 def _unit(gate: Gate, one: Judged) -> UnitRecord:
@@ -178,25 +137,9 @@ def _unit(gate: Gate, one: Judged) -> UnitRecord:
         tasks=len(unit.tasks),
         of=unit.of,
         notes=unit.notes,
-        paired=None if unit.paired is None else _paired(unit.paired),
+        paired=unit.paired,
         base_signature=signatures[0],
         new_signature=signatures[1],
-    )
-
-
-def _paired(paired: Paired) -> PairedRecord:
-    return PairedRecord(
-        n=paired.n,
-        won=paired.won,
-        lost=paired.lost,
-        clusters=paired.clusters,
-        method=paired.method,
-        interval=paired.interval,
-        equivalence_interval=paired.narrow,
-        p_value=paired.p_value,
-        p_holm=paired.p_holm,
-        q_value=paired.q_value,
-        smallest_difference=paired.smallest,
     )
 
 
