@@ -7,7 +7,8 @@ the order that a browser sorts by) depends on the others of its column.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
@@ -155,12 +156,15 @@ class Grid:
     search: bool = False
     note: str = ""
     looks: str = ""
-    lines: tuple[tuple[Cell, ...], ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "lines", tuple(zip(*(column.cells for column in self.columns), strict=True)))
         if len({column.key for column in self.columns}) != len(self.columns):
             raise ValueError(f"table {self.id} has two columns of one key")
+
+    @cached_property
+    def lines(self) -> tuple[tuple[Cell, ...], ...]:
+        """The cells of all rows."""
+        return tuple(zip(*(column.cells for column in self.columns), strict=True))
 
     @property
     def body(self) -> list[Markup]:
@@ -249,39 +253,29 @@ class NumberCell:
     Attributes:
         value: what it is ordered and shaded by; ``None`` where there is none.
         text: or HTML, in its place.
-        contest: whether it can be the best of its column.
         tied: the best measured one, or not told apart from it.
         title: what stands behind it; may be empty.
-        classes: further ones.
     """
 
     value: float | None
     text: str
-    contest: bool = True
     tied: bool = False
     title: str = ""
-    classes: str = ""
 
 
-def numbers(
-    cells: Sequence[NumberCell], chance: float | None = None, *, classes: str = "", shaded: bool = True
-) -> list[Cell]:
+def numbers(cells: Sequence[NumberCell], chance: float | None = None, *, classes: str = "") -> list[Cell]:
     """A column of numbers: ordered, shaded, the best and those tied with it marked by more than a colour.
 
     Args:
         cells: of the rows of the body.
         chance: where the shades begin.
         classes: of every cell.
-        shaded: part of the heat map.
     """
     values = [cell.value for cell in cells]
-    contest = [cell.value if cell.contest else None for cell in cells]
-    top, place = best(contest), orders(values)
-    shade = shades(contest, chance) if shaded else [None] * len(cells)
+    top, place, shade = best(values), orders(values), shades(values, chance)
     made = []
     for i, cell in enumerate(cells):
-        names = [classes, cell.classes, "" if shade[i] is None else f"h{shade[i]}"]
-        own = " ".join(filter(None, names))
+        own = " ".join(filter(None, [classes, "" if shade[i] is None else f"h{shade[i]}"]))
         text = cell.text
         if cell.tied:
             text = Markup("<i>{}</i>").format(text)
@@ -337,6 +331,32 @@ def plain(texts: Sequence[str], classes: str = "") -> list[Cell]:
     """A column that nothing orders or marks."""
     own = attributes({"class": classes})
     return [Cell(text, own) for text in texts]
+
+
+# --- columns --------------------------------------------------------------------------------------------
+
+
+def texts(key: str, label: str, contents: Sequence[str], classes: str = "t") -> Column:
+    """A column of words that is sorted by them; ``contents`` are text or HTML."""
+    return Column(key, label, words(contents, classes=classes), "asc", classes=classes)
+
+
+def figures(
+    key: str,
+    label: str,
+    values: Sequence[float | None],
+    write: Callable[[Any], str],
+    *,
+    first: Literal["desc", "asc"] = "desc",
+    hint: str = "",
+) -> Column:
+    """A column of numbers that nothing marks, sorted by them; ``write`` says how they are written."""
+    return Column(key, label, words([write(v) for v in values], order=values, classes=""), first, hint=hint)
+
+
+def fixed(key: str, label: str, contents: Sequence[str], *, classes: str = "", hint: str = "") -> Column:
+    """A column that nothing is sorted by; ``contents`` are text or HTML."""
+    return Column(key, label, plain(contents, classes), None, hint=hint, classes=classes)
 
 
 def plot(scale: Scale, points: Sequence[StripDot], description: str, *, last: Sequence[StripDot] = ()) -> Column:
