@@ -385,8 +385,6 @@ def query(number: int, state: str = "right", **changes: object) -> Query:
         "number": number,
         "id": f"q{number}",
         "prompt": "<image>\nFind the caption that best describes the object\nReferring object bbox: [10, 20, 60, 80]",
-        "text": "Referring object bbox: [10, 20, 60, 80]",
-        "instruction": "Find the caption that best describes the object",
         "image": Picture("images/a.jpg", None, None, None, "not embedded (--media none)"),
         "marks": (),
         "label": candidate("a fork on the table", 0.71, True),

@@ -19,7 +19,7 @@ from jinja2 import nodes
 from evalkit.leaderboard import wording as words
 from evalkit.leaderboard.board import Citation, Difference, Facts, Mean, Score
 from evalkit.leaderboard.downloads.tabular import tables
-from evalkit.leaderboard.pages import grid
+from evalkit.leaderboard.pages import columns, grid
 from evalkit.leaderboard.pages.comparison_page import pair_page
 from evalkit.leaderboard.pages.headline import headline
 from evalkit.leaderboard.pages.html import POLICY, STATIC, site
@@ -218,7 +218,7 @@ def test_the_script_is_small_and_every_section_that_folds_has_its_rule(pages, bo
     assert folding == {"classification", "vqa", "retrieval", "grounding"}
     for section in folding:
         assert f":not(.open-{section}) .{grid.fold(section)}" in style
-    for shade in range(1, grid.SHADES + 1):
+    for shade in range(1, columns.SHADES + 1):
         assert f".heat .h{shade} " in style
 
 
@@ -311,7 +311,7 @@ def test_a_missing_number_says_why(board, pages):
 
 
 def numbers_of(*values, tied=()):
-    return grid.numbers([grid.NumberCell(v, words.percent(v), tied=i in tied) for i, v in enumerate(values)], 0.1)
+    return columns.numbers([columns.NumberCell(v, words.percent(v), tied=i in tied) for i, v in enumerate(values)], 0.1)
 
 
 def test_the_best_is_bold_and_what_is_tied_with_it_is_marked():
@@ -321,10 +321,10 @@ def test_the_best_is_bold_and_what_is_tied_with_it_is_marked():
 
 
 def test_shades_go_from_chance_to_the_best():
-    assert grid.shades([0.1, 0.05, 0.5, 1.0, None], 0.1) == [0, 0, 4, 9, None]
-    assert grid.shades([0.2, 0.2], 0.5) == [0, 0]
-    assert grid.shades([0.0, 0.9], None) == [0, 9]
-    assert grid.shades([], 0.1) == []
+    assert columns.shades([0.1, 0.05, 0.5, 1.0, None], 0.1) == [0, 0, 4, 9, None]
+    assert columns.shades([0.2, 0.2], 0.5) == [0, 0]
+    assert columns.shades([0.0, 0.9], None) == [0, 9]
+    assert columns.shades([], 0.1) == []
 
 
 def places_of(cells):
@@ -333,9 +333,9 @@ def places_of(cells):
 
 def test_words_that_are_missing_have_no_place_in_the_order():
     """A browser puts what has no place last, whichever way it sorts."""
-    assert places_of(grid.words(["MIT", "—", "apache-2.0", "", "mit"])) == [1, None, 0, None, 1]
-    assert places_of(grid.words(["yes", "—", "no"], order=["yes", "—", "no"])) == [1, None, 0]
-    assert places_of(grid.words(["0.0", "—"], order=[0.0, None])) == [0, None]
+    assert places_of(columns.words(["MIT", "—", "apache-2.0", "", "mit"])) == [1, None, 0, None, 1]
+    assert places_of(columns.words(["yes", "—", "no"], order=["yes", "—", "no"])) == [1, None, 0]
+    assert places_of(columns.words(["0.0", "—"], order=[0.0, None])) == [0, None]
 
 
 def test_no_text_column_of_any_page_orders_its_dashes(pages):
@@ -361,7 +361,7 @@ def test_what_stands_over_the_first_columns_goes_with_them(board, pages):
 
 @given(st.lists(st.floats(0, 1) | st.none(), max_size=12))
 def test_orders_are_those_of_the_values(values):
-    places = grid.orders(values)
+    places = columns.orders(values)
     for value, place in zip(values, places, strict=True):
         assert (value is None) == (place is None)
     there = [(value, place) for value, place in zip(values, places, strict=True) if value is not None]

@@ -11,7 +11,8 @@ from markupsafe import Markup
 from evalkit.leaderboard.board import Board, Difference, Entry, Group, Pairing
 from evalkit.leaderboard.numbers.measured import by_reason
 from evalkit.leaderboard.pages import charts
-from evalkit.leaderboard.pages.grid import Cell, Column, Grid, attributes, figures, fixed, heads, plot, texts
+from evalkit.leaderboard.pages.columns import figures, fixed, heads, plot, texts
+from evalkit.leaderboard.pages.grid import Cell, Column, Grid, attributes
 from evalkit.leaderboard.pages.listing import HEADLINE
 from evalkit.leaderboard.pages.standing import Standing
 from evalkit.leaderboard.wording import MISSING, breakable, link, p_value, shown, signed, signed_interval, whole
@@ -101,7 +102,7 @@ def _grid(
         ),
     )
     caption = f"Differences of {'means over tasks' if kind == 'groups' else 'single tasks'}, in percentage points"
-    return Grid(kind, caption, columns, tuple(Markup() for _ in differences), noun=("task", "tasks"), looks="plots")
+    return Grid(kind, caption, columns, noun=("task", "tasks"), looks="plots")
 
 
 # --- the matrix -----------------------------------------------------------------------------------------
@@ -147,7 +148,7 @@ def _matrix(standing: Standing, group: Group, pairs: dict[tuple[str, str], tuple
         cells = [_cell(pairs.get((entry.slug, other.slug)), entry, other) for entry in entries]
         columns.append(Column(f"c{number}", link(other.label, None), cells, None))
     caption = f"{group.label}: what the row's entry has more than the column's, in percentage points"
-    return Grid(f"matrix-{group.key}", caption, tuple(columns), tuple(Markup() for _ in entries), looks="matrix")
+    return Grid(f"matrix-{group.key}", caption, tuple(columns), looks="matrix")
 
 
 def _cell(pair: tuple[float, bool, str] | None, entry: Entry, other: Entry) -> Cell:

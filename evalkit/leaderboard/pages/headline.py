@@ -9,7 +9,8 @@ from markupsafe import Markup
 
 from evalkit.leaderboard.board import Board, Entry, Group
 from evalkit.leaderboard.pages import charts
-from evalkit.leaderboard.pages.grid import Cell, Column, Grid, NumberCell, Section, fold, numbers, words
+from evalkit.leaderboard.pages.columns import NumberCell, numbers, words
+from evalkit.leaderboard.pages.grid import Cell, Column, Grid, Section, fold
 from evalkit.leaderboard.pages.listing import (
     HEADLINE,
     choices,

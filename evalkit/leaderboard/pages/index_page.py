@@ -7,7 +7,8 @@ from typing import Any
 from markupsafe import Markup
 
 from evalkit.leaderboard.board import Board
-from evalkit.leaderboard.pages.grid import Column, Grid, fixed, heads, plain
+from evalkit.leaderboard.pages.columns import fixed, heads, plain
+from evalkit.leaderboard.pages.grid import Column, Grid
 from evalkit.leaderboard.pages.headline import headline
 from evalkit.leaderboard.pages.listing import KINDS, notes
 from evalkit.leaderboard.pages.scatter import chart
@@ -63,4 +64,4 @@ def _improvements(board: Board, home: str) -> Grid | None:
         Column("gain", "Relative gain", plain(gains, "main"), None),
     )
     caption = "Published gains over the best baseline of the same size in the same paper, as it prints them"
-    return Grid(f"{board.key}-improvements", caption, columns, tuple(Markup() for _ in rows))
+    return Grid(f"{board.key}-improvements", caption, columns)

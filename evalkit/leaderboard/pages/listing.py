@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from evalkit.leaderboard.board import Board, Entry, Group, Mean, Score
 from evalkit.leaderboard.pages.charts import StripDot
-from evalkit.leaderboard.pages.grid import Cell, Choice, Column, attributes, heads
+from evalkit.leaderboard.pages.columns import heads
+from evalkit.leaderboard.pages.grid import Cell, Choice, Column, attributes
 from evalkit.leaderboard.pages.standing import Standing
 from evalkit.leaderboard.samples.sheets import sheet_path
 from evalkit.leaderboard.wording import SIZES, count, outside, shown, size_class

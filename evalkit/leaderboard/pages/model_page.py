@@ -9,18 +9,8 @@ from markupsafe import Markup
 
 from evalkit.leaderboard.board import Board, Entry, Group, Mean, Score
 from evalkit.leaderboard.pages import charts
-from evalkit.leaderboard.pages.grid import (
-    Cell,
-    Column,
-    Grid,
-    attributes,
-    figures,
-    fixed,
-    heads,
-    plot,
-    texts,
-    words,
-)
+from evalkit.leaderboard.pages.columns import figures, fixed, heads, plot, texts, words
+from evalkit.leaderboard.pages.grid import Cell, Column, Grid, attributes
 from evalkit.leaderboard.pages.listing import (
     footnotes,
     metric,
@@ -127,7 +117,7 @@ def _means(standing: Standing, entry: Entry) -> Grid:
         ),
         fixed("tasks", "Tasks", done, hint="with a number of their own"),
     )
-    return Grid("means", "Means over tasks, in percent", columns, tuple(Markup() for _ in groups), looks="plots")
+    return Grid("means", "Means over tasks, in percent", columns, looks="plots")
 
 
 def _mean(mean: Mean | None, group: Group, board: Board) -> Cell:
@@ -173,7 +163,7 @@ def _tasks(standing: Standing, entry: Entry, median: Mapping[str, float], pages:
     if any(seen):
         columns.append(fixed("samples", "Samples", seen, classes="t"))
     caption = "All tasks: Precision@1 in percent, against chance and the median of the board"
-    return Grid("tasks", caption, tuple(columns), tuple(Markup() for _ in cards), noun=("task", "tasks"), looks="plots")
+    return Grid("tasks", caption, tuple(columns), noun=("task", "tasks"), looks="plots")
 
 
 def _scores(entry: Entry, cards: Collection[TaskCard], scores: list[Score | None]) -> list[Cell]:

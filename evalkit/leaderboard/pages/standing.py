@@ -10,7 +10,8 @@ from typing import Any, Literal
 from markupsafe import Markup
 
 from evalkit.leaderboard.board import Board, Entry, Group, Pairing
-from evalkit.leaderboard.pages.grid import Cell, Column, plain, words
+from evalkit.leaderboard.pages.columns import plain, words
+from evalkit.leaderboard.pages.grid import Cell, Column
 from evalkit.leaderboard.wording import breakable, link, path
 from evalkit.suites.card import TaskCard
 

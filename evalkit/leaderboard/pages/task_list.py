@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from evalkit.leaderboard.board import Board, Entry
-from evalkit.leaderboard.pages.grid import Choice, Column, Grid, attributes, figures, fixed, heads, texts
+from evalkit.leaderboard.pages.columns import figures, fixed, heads, texts
+from evalkit.leaderboard.pages.grid import Choice, Column, Grid, attributes
 from evalkit.leaderboard.pages.standing import Standing
 from evalkit.leaderboard.wording import DISTRIBUTIONS, META_TASKS, MISSING, MODALITIES, percent, shown, whole
 from evalkit.suites.card import TaskCard

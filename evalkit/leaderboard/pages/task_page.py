@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from evalkit.leaderboard.board import Board, Entry, Score
 from evalkit.leaderboard.pages import charts
-from evalkit.leaderboard.pages.grid import Column, Grid, plot
+from evalkit.leaderboard.pages.columns import plot
+from evalkit.leaderboard.pages.grid import Column, Grid
 from evalkit.leaderboard.pages.headline import scores
 from evalkit.leaderboard.pages.listing import choices, metric, names, point, row, samples, top_of
 from evalkit.leaderboard.pages.standing import Standing

@@ -54,8 +54,6 @@ class Query:
         id: of its content; letters, digits and hyphens in evalkit's own suites, any characters in others.
         prompt: the exact text that an instruction-following model got, with ``<image>`` where the image went;
             ``None`` without data.
-        text: the content alone, without instruction; may be empty; ``None`` without data.
-        instruction: likewise, the instruction alone.
         image: of the query; ``None`` where it has none, or without data.
         marks: its region, drawn on the image: none or one.
         label: the right candidate, best of them where there are several.
@@ -73,8 +71,6 @@ class Query:
     number: int
     id: str
     prompt: str | None
-    text: str | None
-    instruction: str | None
     image: Picture | None
     marks: tuple[Mark, ...]
     label: ShownCandidate
@@ -124,16 +120,6 @@ class Sheet:
     low_margin: float | None
     others: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
-
-    @property
-    def shown(self) -> int:
-        """How many of the queries are on the page."""
-        return len(self.queries)
-
-    @property
-    def prompting(self) -> str | None:
-        """How the task's regions reached the model; ``None`` where it has none."""
-        return self.score.result.prompting if self.score.result else None
 
 
 @dataclass(frozen=True)
@@ -273,8 +259,6 @@ def _query(
         number=number,
         id=answer.id,
         prompt=item.prompt if item else None,
-        text=item.text if item else None,
-        instruction=item.instruction if item else None,
         image=picture,
         marks=marks,
         label=_label(answer, rows, gallery),
