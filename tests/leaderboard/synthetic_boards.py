@@ -24,6 +24,7 @@ from evalkit.leaderboard.board import (
     Range,
     Score,
 )
+from evalkit.leaderboard.samples.answers import Answer
 from evalkit.leaderboard.samples.media import Mark, Picture
 from evalkit.leaderboard.samples.sheets import Query, Sheet, Sheets, ShownCandidate
 from evalkit.runs.manifest import Environment, Manifest, MetricResult, ModelRecord, Settings, TaskResult
@@ -397,17 +398,19 @@ def query(number: int, state: str = "right", **changes: object) -> Query:
             candidate("a fork on the table" if right else "a spoon on the table", 0.75, right),
             *(candidate(f"a thing number {i}", 0.7 - i / 100, False) for i in range(4)),
         ),
-        "state": state,
         "low_margin": right and number % 3 == 0,
         "right_in": (),
     }
-    return Query(**(facts | changes))  # type: ignore[arg-type]
+    facts |= changes
+    said = {name: facts.pop(name) for name in ("id", "rank", "ties", "pool", "margin", "score")}
+    answer = Answer(**said, label="", label_score=0.0, relevant=1, top=(), top_scores=())  # type: ignore[arg-type]
+    return Query(answer=answer, **facts)  # type: ignore[arg-type]
 
 
 def sheet(board: Board, queries: Sequence[Query], task: str = "SCaR/RefCOCOg") -> Sheet:
     """A page of samples of the board's best measured entry."""
     entries = [entry for entry in board.entries if task in entry.scores and entry.kind == "measured"]
-    states = [query.state for query in queries]
+    states = [query.answer.state for query in queries]
     return Sheet(
         board=board.key,
         card=next(card for card in board.cards if card.name == task),

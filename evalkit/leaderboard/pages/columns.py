@@ -19,13 +19,13 @@ SHADES = 9
 """Shades of the heat map: 0 at chance or below, 9 at the best of the column."""
 
 
-def orders(values: Sequence[Any | None], rule: Callable[[Any], Any] = lambda value: value) -> list[int | None]:
+def orders(values: Sequence[Any | None]) -> list[int | None]:
     """The place of each value in the order from the lowest, from 0; equal ones share theirs, missing ones have none.
 
     A browser sorts by these places, so that no number is read or compared there.
     """
-    places = {value: place for place, value in enumerate(sorted({rule(v) for v in values if v is not None}))}
-    return [None if value is None else places[rule(value)] for value in values]
+    places = {value: place for place, value in enumerate(sorted({v for v in values if v is not None}))}
+    return [places.get(value) for value in values]
 
 
 def best(values: Sequence[float | None]) -> set[int]:

@@ -64,7 +64,9 @@ class Sample:
 def sample_page(sheet: Sheet) -> dict[str, Any]:
     """All about the samples of an entry on a task, as ``samples.html`` takes it."""
     labels = dict(sheet.others)
-    numbers = [(state, sum(query.state == state for query in sheet.queries)) for state in ("right", "wrong", "tied")]
+    numbers = [
+        (state, sum(query.answer.state == state for query in sheet.queries)) for state in ("right", "wrong", "tied")
+    ]
     choices = [Choice("state", "Answer", tuple((state, f"{state} ({n})") for state, n in numbers if n))]
     if any(query.low_margin for query in sheet.queries):
         choices.append(Choice("margin", "Margin", (("low", "low"),)))
@@ -97,24 +99,24 @@ def _summary(sheet: Sheet) -> list[str]:
 
 
 def _flips(query: Query, labels: dict[str, str]) -> list[str]:
-    right = query.state == "right"
+    right = query.answer.state == "right"
     return [slug for slug in labels if (slug in query.right_in) != right]
 
 
 def _sample(query: Query, labels: dict[str, str], card: TaskCard) -> Sample:
-    flips = _flips(query, labels)
-    facts = [f"rank {_range(query.rank, query.rank + query.ties)} of {query.pool:,}"]
-    if query.ties:
-        facts.append(count(query.ties, "other candidate", "other candidates") + " at its score")
-    if query.state == "tied":
-        facts.append(f"counts {percent(query.score)} %")
-    facts.append(f"margin {MISSING if query.margin is None else minus(f'{query.margin:+.4f}')}")
+    answer, flips = query.answer, _flips(query, labels)
+    facts = [f"rank {_range(answer.rank, answer.rank + answer.ties)} of {answer.pool:,}"]
+    if answer.ties:
+        facts.append(count(answer.ties, "other candidate", "other candidates") + " at its score")
+    if answer.state == "tied":
+        facts.append(f"counts {percent(answer.score)} %")
+    facts.append(f"margin {MISSING if answer.margin is None else minus(f'{answer.margin:+.4f}')}")
     if query.low_margin:
         facts.append("low margin")
-    verdict = "Not right by" if query.state == "right" else "Right by"
+    verdict = "Not right by" if answer.state == "right" else "Right by"
 
     def row(candidate: ShownCandidate, place: str, number: int) -> Row:
-        level = candidate.score == query.label.score and query.ties > 0 and query.state != "right"
+        level = candidate.score == query.label.score and answer.ties > 0 and answer.state != "right"
         return Row(
             place=place,
             text=_said(candidate, card),
@@ -128,14 +130,14 @@ def _sample(query: Query, labels: dict[str, str], card: TaskCard) -> Sample:
         query=query,
         attributes=attributes(
             {
-                "data-state": query.state,
+                "data-state": answer.state,
                 "data-margin": "low" if query.low_margin else "",
                 "data-flipped": " ".join(flips),
             }
         ),
         facts=tuple(facts),
         picture=picture(query.image, query.marks, _LARGE, f"q{query.number}"),
-        label=row(query.label, _range(query.rank, query.rank + query.ties), 0),
+        label=row(query.label, _range(answer.rank, answer.rank + answer.ties), 0),
         top=tuple(row(query.top[i], place, i + 1) for i, place in enumerate(_places(query))),
         flips=Markup("{} {}.").format(verdict, _and(labels[slug] for slug in flips)) if flips else Markup(),
     )
@@ -152,8 +154,8 @@ def _places(query: Query) -> Iterator[str]:
         first = 1 + scores.index(score)
         last = first + scores.count(score) - 1
         if score == query.label.score:
-            yield _range(query.rank, query.rank + query.ties)
-        elif first < last == len(scores) < query.pool:
+            yield _range(query.answer.rank, query.answer.rank + query.answer.ties)
+        elif first < last == len(scores) < query.answer.pool:
             yield f"from {first}"  # how many more there are of this score, the run's file does not say
         else:
             yield _range(first, last)

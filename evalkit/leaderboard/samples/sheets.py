@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Literal
 
 from evalkit.items import Item
 from evalkit.items.prompting import none as without_region
@@ -19,7 +18,6 @@ from evalkit.leaderboard.samples.taskfiles import NamedTask, TaskFiles
 from evalkit.suites.card import TaskCard
 from evalkit.suites.task import DataFolder
 
-State = Literal["right", "wrong", "tied"]
 LIMIT = 200
 
 
@@ -51,36 +49,24 @@ class Query:
 
     Attributes:
         number: place in the run's file, from 1.
-        id: of its content; letters, digits and hyphens in evalkit's own suites, any characters in others.
+        answer: what the run's file says of it.
         prompt: the exact text that an instruction-following model got, with ``<image>`` where the image went;
             ``None`` without data.
         image: of the query; ``None`` where it has none, or without data.
         marks: its region, drawn on the image: none or one.
         label: the right candidate, best of them where there are several.
-        rank: the label's best place among equals, from 1.
-        ties: other candidates with exactly the label's score.
-        pool: distinct candidates it was ranked against.
-        margin: the label's score less the best other candidate's; ``None`` in a pool without others.
-        score: Precision@1 of this query, in [0, 1].
         top: the best candidates, best first, at most five; the label is not among them where it ranks lower.
-        state: ``right`` (score 1), ``wrong`` (score 0), or ``tied``: level at the top with a wrong one.
         low_margin: right, and by a margin of at most the sheet's ``low_margin``.
         right_in: slugs of those of the sheet's ``others`` that have this query right, in their order.
     """
 
     number: int
-    id: str
+    answer: Answer
     prompt: str | None
     image: Picture | None
     marks: tuple[Mark, ...]
     label: ShownCandidate
-    rank: int
-    ties: int
-    pool: int
-    margin: float | None
-    score: float
     top: tuple[ShownCandidate, ...]
-    state: State
     low_margin: bool
     right_in: tuple[str, ...]
 
@@ -205,7 +191,7 @@ def _sheet(files: TaskFiles, entry: Entry, gallery: Gallery | None) -> Sheet:
             right_in.append(right)
     queries = []
     for place, answer in enumerate(answers.rows):
-        low = answer.score == 1 and answers.is_low(answer.margin)
+        low = answer.state == "right" and answers.is_low(answer.margin)
         also = tuple(slug for (slug, _), right in zip(others, right_in, strict=True) if right[place])
         queries.append(_query(place + 1, answer, score, rows, gallery, low, also))
     return Sheet(
@@ -257,18 +243,12 @@ def _query(
         item = without_region(item)
     return Query(
         number=number,
-        id=answer.id,
+        answer=answer,
         prompt=item.prompt if item else None,
         image=picture,
         marks=marks,
         label=_label(answer, rows, gallery),
-        rank=answer.rank,
-        ties=answer.ties,
-        pool=answer.pool,
-        margin=answer.margin,
-        score=answer.score,
         top=tuple(_top(answer, place, rows, gallery) for place in range(len(answer.top))),
-        state="right" if answer.score == 1 else "wrong" if answer.score == 0 else "tied",
         low_margin=low_margin,
         right_in=right_in,
     )
