@@ -1,15 +1,13 @@
-"""How pages write numbers, and what strangers wrote: nothing here is HTML unless it says so."""
+"""How pages write numbers, facts of cards and what strangers wrote: nothing here is HTML unless it says so."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from markupsafe import Markup, escape
 
-if TYPE_CHECKING:
-    from evalkit.leaderboard.board import Citation, Entry, Facts, Mean, Score
+from evalkit.leaderboard.board import Citation, Entry, Facts, Mean, Score
 
 MISSING = "—"
 PARTIAL = "†"
