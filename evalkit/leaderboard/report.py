@@ -22,7 +22,7 @@ from evalkit.leaderboard.samples.sheets import LIMIT, sheets
 from evalkit.leaderboard.site import publish
 from evalkit.progress import Progress
 from evalkit.runs.folder import find_runs
-from evalkit.runs.manifest import as_promised
+from evalkit.runs.manifest import Manifest, as_promised
 from evalkit.runs.runfiles import queries_of, samples_path
 from evalkit.suites.task import DataFolder
 
@@ -93,12 +93,9 @@ def report(
         )
     rows = read(choices.more, shipped=choices.published)
     known = find_runs(runs)
-    for folder_of_run, manifest in known:
-        for result in manifest.tasks:
-            # Those that count in no mean are in no comparison, which would read their samples.
-            if not as_promised(result).complete and (path := samples_path(folder_of_run, result)) is not None:
-                queries_of(path, result)
-    found = in_order(boards(known, rows))
+    _read_the_rest(known)
+    # Those that something was measured on come first.
+    found = sorted(boards(known, rows), key=lambda board: not _is_measured(board))
     if not found and not runs:
         raise UsageError("there is nothing to show: what --add names holds no numbers; name RUNS or a file of numbers")
     own = [
@@ -114,17 +111,20 @@ def report(
         progress.expect(len(files))
         publish(files, folder, lambda name: progress.advance(1))
     if markdown_file is not None:
-        write_atomically(markdown_file, markdown([b for b in found if is_measured(b)] or found).encode())
+        write_atomically(markdown_file, markdown([b for b in found if _is_measured(b)] or found).encode())
     warnings = (*_outside(found), *(warning for pages in own for warning in pages.warnings))
     return Reported(folder / "index.html", len(files), markdown_file, warnings)
 
 
-def in_order(found: Sequence[Board]) -> tuple[Board, ...]:
-    """Boards that something was measured on come first."""
-    return tuple(sorted(found, key=lambda board: not is_measured(board)))
+def _read_the_rest(known: Sequence[tuple[Path, Manifest]]) -> None:
+    """Per-query files that nothing else would read, so that a bad one is named: of results that count in no mean."""
+    for folder, manifest in known:
+        for result in manifest.tasks:
+            if not as_promised(result).complete and (path := samples_path(folder, result)) is not None:
+                queries_of(path, result)
 
 
-def is_measured(board: Board) -> bool:
+def _is_measured(board: Board) -> bool:
     """Whether any of its entries is of a run."""
     return any(entry.run is not None for entry in board.entries)
 

@@ -31,16 +31,13 @@ class _List(BaseModel):
     """By path, the SHA-256 of the content; null while the file is being written."""
 
 
-def publish(files: Files, folder: Path, tick: Callable[[str], None] = lambda name: None) -> tuple[Path, ...]:
+def publish(files: Files, folder: Path, tick: Callable[[str], None] = lambda name: None) -> None:
     """Write the files of a site, then remove those of an older one that it does not have.
 
     Args:
         files: of the site.
         folder: is made where it is missing. What else it holds stays.
         tick: is told of each file that is written.
-
-    Returns:
-        The files, in the same order.
 
     Raises:
         UsageError: where a file has to be, the folder has one that evalkit did not write; or its list of files
@@ -64,7 +61,6 @@ def publish(files: Files, folder: Path, tick: Callable[[str], None] = lambda nam
         tick(name)
     _remove(folder, {name: digest for name, digest in before.items() if name not in after})
     _list(folder, after)
-    return tuple(folder / name for name in files)
 
 
 def _listed(folder: Path) -> dict[str, str | None]:

@@ -1,21 +1,34 @@
-"""How pages write numbers, and what strangers wrote: nothing here is HTML unless it says so."""
+"""How pages write numbers, facts of cards and what strangers wrote: nothing here is HTML unless it says so."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-if TYPE_CHECKING:
-    from markupsafe import Markup
+from markupsafe import Markup, escape
 
-    from evalkit.leaderboard.board import Entry, Facts, Mean, Score
+from evalkit.leaderboard.board import Citation, Entry, Facts, Mean, Score
 
 MISSING = "—"
 PARTIAL = "†"
 """Beside a score of some of its task's queries."""
 APART = {"other data": "‡", "claimed": "§"}
 """Beside a number that stands outside the ranking, by why it does."""
+META_TASKS = {
+    "classification": "Classification",
+    "vqa": "Visual question answering",
+    "retrieval": "Retrieval",
+    "grounding": "Grounding",
+    "visual-interactive": "Visual-interactive",
+}
+DISTRIBUTIONS = {"ind": "in-distribution", "ood": "out-of-distribution", None: "not said"}
+MODALITIES = {
+    "image": "image",
+    "text": "text",
+    "image+text": "image and text",
+    "image+region": "image with a region",
+}
+"""How the words of cards are written."""
 _MINUS = "\N{MINUS SIGN}"
 _LONG = 9  # letters that a narrow column has room for
 _SHORT = 3  # letters that may stand in a line alone
@@ -67,6 +80,11 @@ def parameters(millions: float | None) -> str:
     return f"{millions / 1000:.3g} B"
 
 
+def whole(n: int | None) -> str:
+    """A number of queries, dimensions and so on; a dash where it is not known."""
+    return MISSING if n is None else f"{n:,}"
+
+
 def count(n: int, one: str, many: str | None = None) -> str:
     """A number and what there is of it."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
@@ -112,8 +130,6 @@ def key(text: str) -> str:
 
 def breakable(name: str) -> Markup:
     """A task's name as HTML that may be broken in a narrow column: after a mark, in long parts before a capital."""
-    from markupsafe import Markup, escape
-
     parts: list[str] = []
     for part in re.split(r"(?<=[-_/])", name):
         if parts and len(part) < _SHORT:
@@ -130,10 +146,13 @@ def link(text: str, href: str | None) -> Markup:
         text: any.
         href: from :func:`path` or :func:`outside`.
     """
-    from markupsafe import Markup, escape
-
     name = f"<bdi>{escape(shown(text))}</bdi>"
     return Markup(name if href is None else f'<a href="{escape(href)}">{name}</a>')
+
+
+def cite(source: Citation) -> Markup:
+    """Where a number is from as HTML, with a link where it has an address that a page may link to."""
+    return link(source.title, outside(source.url))
 
 
 def coverage(entry: Entry, tasks: int) -> str:

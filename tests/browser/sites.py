@@ -15,7 +15,7 @@ import synthetic_boards as boards
 
 from evalkit.leaderboard.board import Board
 from evalkit.leaderboard.pages.html import site
-from evalkit.leaderboard.samples.media import Mark, Picture
+from evalkit.leaderboard.samples.media import Mark, ShownImage
 from evalkit.leaderboard.samples.sheets import Query
 
 KINDS = {
@@ -66,8 +66,8 @@ def samples(folder: Path) -> tuple[Query, ...]:
     mask = PIL.Image.new("1", (WIDTH, HEIGHT))
     PIL.ImageDraw.Draw(mask).rectangle((40, 30, 119, 89), fill=1)
     mask.save(folder / "a-mask.png", transparency=0)
-    shown = Picture("images/a.jpg", "media/a.png", WIDTH, HEIGHT)
-    hidden = Picture("images/b.jpg", None, WIDTH, HEIGHT, "not embedded (--media none)")
+    shown = ShownImage("images/a.jpg", "media/a.png", WIDTH, HEIGHT)
+    hidden = ShownImage("images/b.jpg", None, WIDTH, HEIGHT, "not embedded (--media none)")
     marks = (
         (shown, Mark(box=BOX)),
         (shown, Mark(points=((50.0, 40.0, True), (150.0, 100.0, False)))),

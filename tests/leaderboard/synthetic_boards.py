@@ -25,7 +25,8 @@ from evalkit.leaderboard.board import (
     Range,
     Score,
 )
-from evalkit.leaderboard.samples.media import Mark, Picture
+from evalkit.leaderboard.samples.answers import Answer
+from evalkit.leaderboard.samples.media import Mark, ShownImage
 from evalkit.leaderboard.samples.sheets import Query, Sheet, Sheets, ShownCandidate
 from evalkit.runs.manifest import Environment, Manifest, MetricResult, ModelRecord, Settings, TaskResult
 from evalkit.scoring.stats import wilson
@@ -400,7 +401,7 @@ def _compared(one: Entry, other: Entry, groups: Sequence[Group], draw: random.Ra
 # --- samples --------------------------------------------------------------------------------------------
 
 
-def candidate(name: str, score: float, right: bool | None, image: Picture | None = None) -> ShownCandidate:
+def candidate(name: str, score: float, right: bool | None, image: ShownImage | None = None) -> ShownCandidate:
     """A candidate."""
     return ShownCandidate(name, score, right, None, image)
 
@@ -412,9 +413,7 @@ def query(number: int, state: str = "right", **changes: object) -> Query:
         "number": number,
         "id": f"q{number}",
         "prompt": "<image>\nFind the caption that best describes the object\nReferring object bbox: [10, 20, 60, 80]",
-        "text": "Referring object bbox: [10, 20, 60, 80]",
-        "instruction": "Find the caption that best describes the object",
-        "image": Picture("images/a.jpg", None, None, None, "not embedded (--media none)"),
+        "image": ShownImage("images/a.jpg", None, None, None, "not embedded (--media none)"),
         "marks": (),
         "label": candidate("a fork on the table", 0.71, True),
         "rank": 1 if state != "wrong" else 3,
@@ -426,17 +425,19 @@ def query(number: int, state: str = "right", **changes: object) -> Query:
             candidate("a fork on the table" if right else "a spoon on the table", 0.75, right),
             *(candidate(f"a thing number {i}", 0.7 - i / 100, False) for i in range(4)),
         ),
-        "state": state,
         "low_margin": right and number % 3 == 0,
         "right_in": (),
     }
-    return Query(**(facts | changes))  # type: ignore[arg-type]
+    facts |= changes
+    said = {name: facts.pop(name) for name in ("id", "rank", "ties", "pool", "margin", "score")}
+    answer = Answer(**said, label="", label_score=0.0, relevant=1, top=(), top_scores=())  # type: ignore[arg-type]
+    return Query(answer=answer, **facts)  # type: ignore[arg-type]
 
 
 def sheet(board: Board, queries: Sequence[Query], task: str = "SCaR/RefCOCOg") -> Sheet:
     """A page of samples of the board's best measured entry."""
     entries = [entry for entry in board.entries if task in entry.scores and entry.kind == "measured"]
-    states = [query.state for query in queries]
+    states = [query.answer.state for query in queries]
     return Sheet(
         board=board.key,
         card=next(card for card in board.cards if card.name == task),

@@ -346,9 +346,8 @@ def test_means_alone_rank_with_a_spread_that_is_no_smaller_than_with_their_tasks
         if row.means["general"].value is None or row.means["general"].reported:
             return row
         value = Decimal(str(round(100 * row.means["general"].value, 6)))
-        return dataclasses.replace(
-            row, general=dataclasses.replace(row.general, scores={}, aggregates={"general": value})
-        )
+        printed = row.general.printed.model_copy(update={"scores": {}, "aggregates": {"general": value}})
+        return dataclasses.replace(row, general=dataclasses.replace(row.general, printed=printed))
 
     def widths(board):
         return {e.slug: r.worst - r.best for e in board.entries if (r := e.ranks["general"])}

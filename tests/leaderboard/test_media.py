@@ -12,7 +12,7 @@ import pytest
 from evalkit.errors import ResultsError
 from evalkit.items import Box, Item, Mask, Point, Points
 from evalkit.items.images import ImageFile
-from evalkit.leaderboard.samples.media import Gallery, Mark, Picture
+from evalkit.leaderboard.samples.media import Gallery, Mark, ShownImage
 from evalkit.suites.task import DataFolder
 
 MODES = ("none", "thumbnails", "full")
@@ -49,11 +49,11 @@ def test_nothing_is_embedded_unless_it_is_asked_for(tmp_path):
     draw(tmp_path, "a.png", 60, 40)
     hall = gallery(tmp_path, "none")
     picture, marks = hall.shown(item(tmp_path, "a.png"))
-    assert picture == Picture("a.png", None, None, None, "not embedded (--media none)")
+    assert picture == ShownImage("a.png", None, None, None, "not embedded (--media none)")
     assert (marks, hall.files) == ((), {})
     # The region can be drawn all the same, in a frame of the right size.
     picture, marks = hall.shown(item(tmp_path, "a.png", Box(1, 2, 30, 40), upright=False))
-    assert picture == Picture("a.png", None, 60, 40, "not embedded (--media none)")
+    assert picture == ShownImage("a.png", None, 60, 40, "not embedded (--media none)")
     assert (marks, hall.files) == ((Mark(box=(1, 2, 30, 40)),), {})
 
 

@@ -133,10 +133,10 @@ def test_a_sheet_has_what_the_runs_file_has(example):
     own = board(example, "example")
     for (task, _), sheet in made(own, EXAMPLE, limit=1000).items():
         rows = stored(sheet.entry, task)
-        assert [query.id for query in sheet.queries] == rows["id"]
+        assert [query.answer.id for query in sheet.queries] == rows["id"]
         assert [query.number for query in sheet.queries] == list(range(1, sheet.card.queries + 1))
         for name in ("score", "rank", "ties", "pool", "margin"):
-            assert [getattr(query, name) for query in sheet.queries] == rows[name]
+            assert [getattr(query.answer, name) for query in sheet.queries] == rows[name]
         assert [query.label.name for query in sheet.queries] == rows["label"]
         assert [query.label.score for query in sheet.queries] == rows["label_score"]
         assert [[top.name for top in query.top] for query in sheet.queries] == rows["top"]
@@ -146,8 +146,8 @@ def test_a_sheet_has_what_the_runs_file_has(example):
 def test_right_wrong_and_tied_add_up(example):
     for (task, slug), sheet in made(board(example, "example"), None).items():
         scores = stored(sheet.entry, task)["score"]
-        states = [query.state for query in sheet.queries]
-        assert sheet.n == sheet.shown == len(scores) == sheet.card.queries
+        states = [query.answer.state for query in sheet.queries]
+        assert sheet.n == len(sheet.queries) == len(scores) == sheet.card.queries
         assert states == ["right" if s == 1 else "wrong" if s == 0 else "tied" for s in scores]
         counts = tuple(states.count(state) for state in ("right", "wrong", "tied"))
         assert (sheet.right, sheet.wrong, sheet.tied) == counts
@@ -164,7 +164,7 @@ def test_the_first_queries_are_shown_and_all_are_counted(example):
     assert LIMIT == 200
     for key, sheet in short.items():
         assert sheet.queries == whole[key].queries[:7]
-        assert (sheet.shown, sheet.n) == (7, sheet.card.queries)
+        assert (len(sheet.queries), sheet.n) == (7, sheet.card.queries)
         assert (sheet.right, sheet.wrong, sheet.tied) == (whole[key].right, whole[key].wrong, whole[key].tied)
         assert sheet.low_margin == whole[key].low_margin
     with pytest.raises(ValueError, match=r"limit 0"):
@@ -178,8 +178,8 @@ def test_low_margins_are_the_lowest_tenth_of_all_right_answers(example):
         margins = sorted(m for m, s in zip(rows["margin"], rows["score"], strict=True) if s == 1)
         low = [query for query in sheet.queries if query.low_margin]
         found += len(low)
-        assert sorted(query.margin for query in low) == margins[: -(-len(margins) // 10)]
-        assert all(query.state == "right" for query in low)
+        assert sorted(query.answer.margin for query in low) == margins[: -(-len(margins) // 10)]
+        assert all(query.answer.state == "right" for query in low)
     assert found > 4
 
 
@@ -190,7 +190,7 @@ def test_who_else_has_a_query_right_is_joined_by_id(example):
         assert sheet.others == tuple((entry.slug, entry.label) for entry in others)
         scores = {e.slug: dict(zip(stored(e, task)["id"], stored(e, task)["score"], strict=True)) for e in others}
         for query in sheet.queries:
-            assert query.right_in == tuple(slug for slug, by_id in scores.items() if by_id[query.id] == 1)
+            assert query.right_in == tuple(slug for slug, by_id in scores.items() if by_id[query.answer.id] == 1)
     assert any(query.right_in for query in sheet.queries)
 
 
@@ -208,14 +208,14 @@ def test_runs_of_rows_in_another_order_are_joined_and_of_other_queries_left_out(
     found = made(of([CARDS[name]], entries), tmp_path / "plain")
     plain, moved, fewer = (found[name, slug] for slug in ("plain", "moved", "fewer"))
     assert (plain.others, moved.others, fewer.others) == ((("moved", "MOVED"),), (("plain", "PLAIN"),), ())
-    asked = [query.id for query in plain.queries]
-    assert asked != [query.id for query in moved.queries]
+    asked = [query.answer.id for query in plain.queries]
+    assert asked != [query.answer.id for query in moved.queries]
     rows = stored(entries[1], name)
     right = {id_ for id_, score in zip(rows["id"], rows["score"], strict=True) if score == 1}
     assert 0 < len(right) < 3
     assert [bool(query.right_in) for query in plain.queries] == [id_ in right for id_ in asked]
     # The same rows in another order are the run's own data; with one more they are not.
-    assert {q.id: q.image for q in moved.queries} == {q.id: q.image for q in plain.queries}
+    assert {q.answer.id: q.image for q in moved.queries} == {q.answer.id: q.image for q in plain.queries}
     assert fewer.queries[0].prompt is None
     assert "it has 3 queries and the run 2" in fewer.notes[0]
 
@@ -228,7 +228,7 @@ BOXED = ("RefCOCO_plus", "RefCOCOg", "VisualGenome", "COCO_Stuff", "ADE20K")
 def check_boxes(sheet: Sheet, data: Path, subset: str) -> None:
     """Box, image and caption of each query, by the rows as they lie on disk and the image as it is stored."""
     rows = pq.read_table(data / f"SCaR_eval_{subset}.parquet").to_pylist()
-    assert sheet.shown == len(rows)
+    assert len(sheet.queries) == len(rows)
     for query, row in zip(sheet.queries, rows, strict=True):
         x, y, width, height = row["bbox"]
         (mark,) = query.marks
@@ -237,9 +237,8 @@ def check_boxes(sheet: Sheet, data: Path, subset: str) -> None:
         with PIL.Image.open(data / "images" / row["qry_image_path"]) as image:
             assert (query.image.width, query.image.height) == image.size
         assert query.label.name == row["tgt_text"][0]
-        assert f"bbox: [{x}, {y}, {x + width}, {y + height}]" in query.text
-        assert query.instruction == row["qry_text"].removeprefix("<|image_1|>\n")
-        assert query.prompt.endswith(query.text)
+        assert query.prompt.endswith(f"bbox: [{x}, {y}, {x + width}, {y + height}]")
+        assert row["qry_text"].removeprefix("<|image_1|>\n") in query.prompt
 
 
 @pytest.mark.parametrize("subset", BOXED)
@@ -302,9 +301,8 @@ def test_texts_are_those_of_the_rows(miniature):
         rows = pq.read_table(file).to_pylist()
         for sheet in made(own, miniature / "data").values():
             for query, row in zip(sheet.queries, rows, strict=True):
-                assert query.text == row["qry_text"]
-                assert query.instruction == row["qry_inst"].removeprefix("<|image_1|>\n").strip()
                 assert row["qry_text"] in query.prompt
+                assert row["qry_inst"].removeprefix("<|image_1|>\n").strip() in query.prompt
                 assert query.prompt.startswith("<image>") == ("image" in sheet.card.query_modality)
 
 
@@ -315,16 +313,16 @@ def test_the_right_ones_among_the_top_are_marked(miniature, example):
                 for query in sheet.queries:
                     marked = [top.right for top in query.top]
                     assert query.label.right is True
-                    if query.state == "right":
+                    if query.answer.state == "right":
                         assert marked[0] is True
-                    if query.rank > 5:
+                    if query.answer.rank > 5:
                         assert True not in marked
-                    if query.state == "wrong":
+                    if query.answer.state == "wrong":
                         assert marked[0] is False
-                        assert True not in marked[: query.rank - 1]
-                    if query.rank <= 5 and not query.ties:
-                        assert marked[query.rank - 1] is True
-                        assert query.top[query.rank - 1].name == query.label.name
+                        assert True not in marked[: query.answer.rank - 1]
+                    if query.answer.rank <= 5 and not query.answer.ties:
+                        assert marked[query.answer.rank - 1] is True
+                        assert query.top[query.answer.rank - 1].name == query.label.name
 
 
 def test_what_two_candidates_are_called_is_not_taken_for_one_of_them(tmp_path):
@@ -364,7 +362,7 @@ def assert_bare(sheet: Sheet, reason: str) -> None:
     (note,) = sheet.notes
     assert reason in note
     for query in sheet.queries:
-        assert (query.prompt, query.text, query.instruction, query.image, query.marks) == (None, None, None, None, ())
+        assert (query.prompt, query.image, query.marks) == (None, None, ())
         assert {top.image for top in (query.label, *query.top)} == {None}
         assert {top.text for top in (query.label, *query.top)} == {None}
         assert query.label.name
@@ -394,7 +392,7 @@ def test_one_row_that_is_not_the_runs_is_enough(scar):
     columns = golden(name) | {"bbox": [[1, 2, 3, 4], [0, 0, 8, 6], [5, 1, 2, 3]]}  # the last box is one pixel higher
     write(scar / "data", name, columns)
     (sheet,) = made(board(scar / "runs", "scar", official=True), scar / "data", media="full").values()
-    assert_bare(sheet, f"1 of the run's 3 queries are not in it, such as {sheet.queries[2].id}")
+    assert_bare(sheet, f"1 of the run's 3 queries are not in it, such as {sheet.queries[2].answer.id}")
 
 
 def test_a_folder_without_the_task_or_with_broken_rows_is_no_error(example, miniature, tmp_path):
@@ -424,12 +422,13 @@ def test_prompts_are_as_the_model_got_them_and_the_box_is_drawn_all_the_same(sca
     name = "SCaR/RefCOCOg"
     for mode in ("text", "crop", "none"):
         assert run(scar / "runs", "random", tasks=name, data=scar / "data", more=["--prompting", mode]) == 0
-    found = {sheet.prompting: sheet for sheet in made(board(scar / "runs", "scar"), scar / "data").values()}
+    found = {
+        sheet.score.result.prompting: sheet for sheet in made(board(scar / "runs", "scar"), scar / "data").values()
+    }
     assert set(found) == {"text", "crop", "none"}
     for mode, sheet in found.items():
         query = sheet.queries[0]
-        assert ("bbox: [1, 2, 4, 6]" in query.prompt) == ("bbox" in query.text) == (mode != "none")
-        assert query.instruction in query.prompt
+        assert ("bbox: [1, 2, 4, 6]" in query.prompt) == ("bbox" in query.prompt) == (mode != "none")
         assert [mark.box for mark in query.marks] == [(1, 2, 4, 6)]
         assert (query.image.width, query.image.height) == (8, 6)
     assert len({sheet.queries[0].image for sheet in found.values()}) == 1
@@ -544,7 +543,6 @@ def test_words_of_strangers_are_plain_text(scar):
             assert query.label.name == HOSTILE[0]
             assert set(HOSTILE) <= {top.name for top in query.top}
             if data:
-                assert query.instruction == asked.strip()
                 assert asked in query.prompt
 
 

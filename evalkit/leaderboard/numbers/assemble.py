@@ -17,13 +17,13 @@ from evalkit.leaderboard.board import (
     Pairing,
     Score,
 )
+from evalkit.leaderboard.layout import OFFICIAL, Layout, layouts
 from evalkit.leaderboard.numbers.apart import told_apart, unlike
 from evalkit.leaderboard.numbers.comparing import differences
 from evalkit.leaderboard.numbers.counted import Counted, Run, chance_levels, counted
 from evalkit.leaderboard.numbers.drafts import Draft, one_line, with_slugs
 from evalkit.leaderboard.numbers.estimates import Estimates, plain_mean, ranked_mean
 from evalkit.leaderboard.numbers.evidence import Evidence, Pair, gather
-from evalkit.leaderboard.numbers.layout import OFFICIAL, Layout, layouts
 from evalkit.leaderboard.numbers.measured import measured, why_not
 from evalkit.leaderboard.published.reported import PublishedRow, improvements
 from evalkit.scoring.stats import wilson

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from evalkit.leaderboard.wording import percent, shown, signed
+from evalkit.leaderboard.wording import percent, signed
 
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25)  # between the marks of an axis of fractions
 _MARKS = 5  # parts of an axis, at most
@@ -69,7 +69,7 @@ def axis(scale: Scale, description: str) -> Markup:
     marks = []
     for place in scale.marks:
         side = "start" if place == scale.low else "end" if place == scale.high else "middle"
-        text = _short(place, scale.differences)
+        text = short(place, scale.differences)
         marks.append(f'<text x="{scale.at(place)}" y="11" text-anchor="{side}">{text}</text>')
     return Markup('<svg class="axis" role="img"><title>{}</title>{}</svg>').format(description, Markup("".join(marks)))
 
@@ -136,126 +136,7 @@ def _place(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
-def _short(value: float, differences: bool) -> str:
+def short(value: float, differences: bool) -> str:
+    """A mark of an axis: in percent, with a sign where it is a difference."""
     text = signed(value) if differences else percent(value)
     return text.removesuffix(".0")
-
-
-# --- score against size --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Dot:
-    """A model in the chart of score against size.
-
-    Attributes:
-        label: its name.
-        size: parameters in millions, above 0.
-        value: a fraction.
-        low: lower end of its interval; ``None`` where it is not known.
-        high: upper end.
-        kind: class of the dot.
-    """
-
-    label: str
-    size: float
-    value: float
-    low: float | None
-    high: float | None
-    kind: str
-
-
-_WIDTH, _HEIGHT = 760, 380
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 16, 16, 44
-_TICKS = (1, 2, 5)
-_LETTER = 6.4  # pixels of a letter of a label, about
-
-
-def scatter(dots: Sequence[Dot], title: str, description: str, across: str, up: str) -> Markup:
-    """Scores against numbers of parameters, on a logarithmic axis; named are those that no smaller model reaches.
-
-    Args:
-        dots: at least one.
-        title: of the chart.
-        description: in words, for who does not see it.
-        across: what the horizontal axis is.
-        up: what the vertical axis is.
-    """
-    scale = scale_of_scores([dot.high if dot.high is not None else dot.value for dot in dots])
-    first, last = min(dot.size for dot in dots) / 1.5, max(dot.size for dot in dots) * 1.5
-    width, height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
-
-    def x(size: float) -> float:
-        return _LEFT + width * math.log(size / first) / math.log(last / first)
-
-    def y(value: float) -> float:
-        return _TOP + height * (1 - (value - scale.low) / (scale.high - scale.low))
-
-    parts = []
-    for mark in scale.marks:
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(mark):.1f}" y2="{y(mark):.1f}"/>')
-        parts.append(f'<text x="{_LEFT - 8}" y="{y(mark) + 4:.1f}" text-anchor="end">{_short(mark, False)}</text>')
-    for size in _sizes(first, last):
-        name = f"{size:g} M" if size < 1000 else f"{size / 1000:g} B"
-        parts.append(f'<line class="tick" x1="{x(size):.1f}" x2="{x(size):.1f}" y1="{y(0):.1f}" y2="{y(0) + 4:.1f}"/>')
-        parts.append(f'<text x="{x(size):.1f}" y="{y(0) + 18:.1f}" text-anchor="middle">{name}</text>')
-    for dot in dots:
-        if dot.low is not None and dot.high is not None:
-            at = f'x1="{x(dot.size):.1f}" x2="{x(dot.size):.1f}"'
-            parts.append(f'<line class="whisker" {at} y1="{y(dot.low):.1f}" y2="{y(dot.high):.1f}"/>')
-    labels = _Labels()
-    for dot in dots:
-        labels.taken.append((x(dot.size) - 4, x(dot.size) + 4, y(dot.value) - 4, y(dot.value) + 4))
-        parts.append(
-            Markup('<circle class="dot {}" cx="{}" cy="{}" r="4"><title>{}: {}</title></circle>').format(
-                dot.kind, f"{x(dot.size):.1f}", f"{y(dot.value):.1f}", shown(dot.label), percent(dot.value)
-            )
-        )
-    for dot in _unbeaten(dots):
-        parts.append(labels.label(shown(dot.label), x(dot.size), y(dot.value)))
-    parts.append(Markup('<text class="name" x="{}" y="{}">{}</text>').format(_LEFT, _HEIGHT - 6, across))
-    head = Markup("<title>{}</title><desc>{}</desc>").format(title, description)
-    body = Markup("").join(Markup(part) if isinstance(part, str) else part for part in parts)
-    return Markup('<svg class="scatter" role="img" aria-label="{}" viewBox="0 0 {} {}">{}{}</svg>').format(
-        f"{title}. {up} against {across}.", _WIDTH, _HEIGHT, head, body
-    )
-
-
-def _sizes(first: float, last: float) -> list[float]:
-    powers = range(math.floor(math.log10(first)), math.ceil(math.log10(last)) + 1)
-    found = [step * 10.0**power for power in powers for step in _TICKS]
-    return [size for size in found if first <= size <= last]
-
-
-def _unbeaten(dots: Sequence[Dot]) -> list[Dot]:
-    """Those that no smaller one and none of the same size reaches, from the smallest."""
-    found: list[Dot] = []
-    for dot in sorted(dots, key=lambda dot: (dot.size, -dot.value, dot.label)):
-        if not found or dot.value > found[-1].value:
-            found.append(dot)
-    return found
-
-
-class _Labels:
-    """Names beside dots, each where it covers nothing; a name that finds no place is left out."""
-
-    def __init__(self) -> None:
-        self.taken: list[tuple[float, float, float, float]] = []
-
-    def label(self, text: str, x: float, y: float) -> Markup:
-        text = text if len(text) <= 28 else text[:27] + "…"
-        wide = _LETTER * len(text)
-        for anchor, at, down in (("end", x - 8, -6), ("start", x + 8, 14), ("start", x + 8, -6), ("end", x - 8, 14)):
-            left = at - wide if anchor == "end" else at
-            box = (left, left + wide, y + down - 10, y + down + 3)
-            inside = box[0] >= _LEFT and box[1] <= _WIDTH and box[2] >= _TOP - 12 and box[3] <= _HEIGHT - _BOTTOM
-            if inside and not any(_overlap(box, other) for other in self.taken):
-                self.taken.append(box)
-                return Markup('<text class="label" x="{}" y="{}" text-anchor="{}">{}</text>').format(
-                    f"{at:.1f}", f"{y + down:.1f}", anchor, text
-                )
-        return Markup("")
-
-
-def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
-    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]

@@ -1,23 +1,14 @@
-"""Tables as pages show them: every word, mark and order is decided here, so that a template only places them.
-
-A column is made at once for all rows, because what marks a cell (the best, the shade of the heat map, the place in
-the order that a browser sorts by) depends on the others of its column.
-"""
+"""What a table of a page is: columns of cells, sections over columns, filters of rows. A template only places them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from markupsafe import Markup, escape
-
-from evalkit.leaderboard.pages.charts import Scale, StripDot, axis, strip
-from evalkit.leaderboard.wording import MISSING
-
-SHADES = 9
-"""Shades of the heat map: 0 at chance or below, 9 at the best of the column."""
 
 
 class Cell(NamedTuple):
@@ -134,7 +125,7 @@ class Grid:
         id: its own in the page.
         caption: what it shows.
         columns: at least one.
-        rows: attributes of the rows of the body; further rows stand at the foot.
+        rows: attributes of the rows of the body; further rows stand at the foot. ``None``: all are of the body.
         sections: headers over columns, by their keys; none, and there is no such line.
         choices: filters.
         noun: what a row is, in the singular and the plural.
@@ -147,7 +138,7 @@ class Grid:
     id: str
     caption: str
     columns: tuple[Column, ...]
-    rows: tuple[Markup, ...]
+    rows: tuple[Markup, ...] | None = None
     sections: tuple[Section, ...] = ()
     choices: tuple[Choice, ...] = ()
     noun: tuple[str, str] = ("entry", "entries")
@@ -155,23 +146,26 @@ class Grid:
     search: bool = False
     note: str = ""
     looks: str = ""
-    lines: tuple[tuple[Cell, ...], ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "lines", tuple(zip(*(column.cells for column in self.columns), strict=True)))
         if len({column.key for column in self.columns}) != len(self.columns):
             raise ValueError(f"table {self.id} has two columns of one key")
+
+    @cached_property
+    def lines(self) -> tuple[tuple[Cell, ...], ...]:
+        """The cells of all rows."""
+        return tuple(zip(*(column.cells for column in self.columns), strict=True))
 
     @property
     def body(self) -> list[Markup]:
         """The rows that are sorted and filtered, as HTML."""
-        lines = self.lines[: len(self.rows)]
-        return [Markup(f"<tr{own}>{_row(line)}</tr>") for own, line in zip(self.rows, lines, strict=True)]
+        own = [Markup()] * len(self.lines) if self.rows is None else self.rows
+        return [Markup(f"<tr{row}>{_row(line)}</tr>") for row, line in zip(own, self.lines[: self._n], strict=True)]
 
     @property
     def foot(self) -> list[Markup]:
         """The rows that stay where they are, as HTML."""
-        return [Markup(f"<tr>{_row(line)}</tr>") for line in self.lines[len(self.rows) :]]
+        return [Markup(f"<tr>{_row(line)}</tr>") for line in self.lines[self._n :]]
 
     @property
     def spans(self) -> tuple[Span, ...]:
@@ -200,154 +194,13 @@ class Grid:
     @property
     def count(self) -> str:
         """How many rows there are."""
-        n = len(self.rows)
-        return f"{n:,} {self.noun[n != 1]}"
+        return f"{self._n:,} {self.noun[self._n != 1]}"
+
+    @property
+    def _n(self) -> int:
+        return len(self.lines) if self.rows is None else len(self.rows)
 
 
 def fold(section: str) -> str:
     """Class of the cells that are hidden while a section is folded."""
     return f"in-{section}"
-
-
-# --- what cells of a column say of each other ---------------------------------------------------------
-
-
-def orders(values: Sequence[Any | None], rule: Callable[[Any], Any] = lambda value: value) -> list[int | None]:
-    """The place of each value in the order from the lowest, from 0; equal ones share theirs, missing ones have none.
-
-    A browser sorts by these places, so that no number is read or compared there.
-    """
-    places = {value: place for place, value in enumerate(sorted({rule(v) for v in values if v is not None}))}
-    return [None if value is None else places[rule(value)] for value in values]
-
-
-def best(values: Sequence[float | None]) -> set[int]:
-    """Where the highest value is; nowhere where there is no contest."""
-    there = [value for value in values if value is not None]
-    if len(there) < 2:
-        return set()
-    top = max(there)
-    return {i for i, value in enumerate(values) if value == top}
-
-
-def shades(values: Sequence[float | None], chance: float | None) -> list[int | None]:
-    """Shades of the heat map, from chance (0 where it is not known) to the best of the column."""
-    top = max((value for value in values if value is not None), default=0.0)
-    floor = min(chance or 0.0, top)
-    if top <= floor:
-        return [None if value is None else 0 for value in values]
-    return [
-        None if value is None else max(0, min(SHADES, round(SHADES * (value - floor) / (top - floor))))
-        for value in values
-    ]
-
-
-@dataclass(frozen=True)
-class NumberCell:
-    """A number before its column is known.
-
-    Attributes:
-        value: what it is ordered and shaded by; ``None`` where there is none.
-        text: or HTML, in its place.
-        contest: whether it can be the best of its column.
-        tied: the best measured one, or not told apart from it.
-        title: what stands behind it; may be empty.
-        classes: further ones.
-    """
-
-    value: float | None
-    text: str
-    contest: bool = True
-    tied: bool = False
-    title: str = ""
-    classes: str = ""
-
-
-def numbers(
-    cells: Sequence[NumberCell], chance: float | None = None, *, classes: str = "", shaded: bool = True
-) -> list[Cell]:
-    """A column of numbers: ordered, shaded, the best and those tied with it marked by more than a colour.
-
-    Args:
-        cells: of the rows of the body.
-        chance: where the shades begin.
-        classes: of every cell.
-        shaded: part of the heat map.
-    """
-    values = [cell.value for cell in cells]
-    contest = [cell.value if cell.contest else None for cell in cells]
-    top, place = best(contest), orders(values)
-    shade = shades(contest, chance) if shaded else [None] * len(cells)
-    made = []
-    for i, cell in enumerate(cells):
-        names = [classes, cell.classes, "" if shade[i] is None else f"h{shade[i]}"]
-        own = " ".join(filter(None, names))
-        text = cell.text
-        if cell.tied:
-            text = Markup("<i>{}</i>").format(text)
-        if i in top:
-            text = Markup("<b>{}</b>").format(text)
-        # By hand: there are tens of thousands of them.
-        made.append(
-            Cell(
-                text,
-                Markup(
-                    (f' class="{own}"' if own else "")
-                    + ("" if place[i] is None else f' data-o="{place[i]}"')
-                    + (f' title="{escape(cell.title)}"' if cell.title else "")
-                ),
-            )
-        )
-    return made
-
-
-def words(texts: Sequence[str], *, order: Sequence[Any | None] | None = None, classes: str = "t") -> list[Cell]:
-    """A column of words, or of numbers that nothing marks.
-
-    Args:
-        texts: text or HTML.
-        order: what they are ordered by, ``None`` where there is nothing to order; by themselves (capitals aside)
-            where there is no ``order``. A dash, or no text, is nothing to order either.
-        classes: of every cell.
-    """
-    said = [text.casefold() for text in texts] if order is None else order
-    places = orders([None if value in ("", MISSING) else value for value in said])
-    own = attributes({"class": classes})
-    return [
-        Cell(text, own if place is None else Markup(f'{own} data-o="{place}"'))
-        for text, place in zip(texts, places, strict=True)
-    ]
-
-
-def heads(contents: Sequence[str], order: Sequence[Any | None] | None = None) -> list[Cell]:
-    """The headers of rows.
-
-    Args:
-        contents: text or HTML.
-        order: what they are ordered by; as they stand where there is none.
-    """
-    places = orders(range(len(contents)) if order is None else order)
-    return [
-        Cell(content, attributes({"class": "name", "scope": "row", "data-o": place}), "th")
-        for content, place in zip(contents, places, strict=True)
-    ]
-
-
-def plain(texts: Sequence[str], classes: str = "") -> list[Cell]:
-    """A column that nothing orders or marks."""
-    own = attributes({"class": classes})
-    return [Cell(text, own) for text in texts]
-
-
-def plot(scale: Scale, points: Sequence[StripDot], description: str, *, last: Sequence[StripDot] = ()) -> Column:
-    """A column that draws the numbers beside it.
-
-    Args:
-        scale: of all of them.
-        points: of the rows.
-        description: in words, what is drawn how.
-        last: of further rows, at the foot.
-    """
-    strips = plain([strip(scale, point) for point in (*points, *last)], "plot")
-    label = Markup('<span class="hidden">Chart</span>')
-    return Column("plot", label, strips, None, classes="plot", head=axis(scale, description))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 
 from markupsafe import Markup
 
 from evalkit.leaderboard.board import Board, Entry, Group, Mean, Score
 from evalkit.leaderboard.pages.charts import StripDot
-from evalkit.leaderboard.pages.grid import Cell, Choice, Column, attributes, heads
-from evalkit.leaderboard.wording import SIZES, count, link, outside, path, shown, size_class
+from evalkit.leaderboard.pages.columns import heads
+from evalkit.leaderboard.pages.grid import Cell, Choice, Column, attributes
+from evalkit.leaderboard.pages.standing import Standing
+from evalkit.leaderboard.samples.sheets import sheet_path
+from evalkit.leaderboard.wording import SIZES, count, outside, shown, size_class
+from evalkit.runs.manifest import MetricResult
 from evalkit.suites.card import TaskCard
 
 HEADLINE = ("general", "interactive")
@@ -20,49 +23,6 @@ KINDS = ("measured", "claimed", "published")
 _MODES = {"no-regions": "no regions"}
 
 
-@dataclass(frozen=True)
-class Standing:
-    """The entries of a board as its tables have them.
-
-    Attributes:
-        board: whose they are.
-        home: what leads from the page to the folder of the board's pages, such as ``mmeb-scar/``; empty inside.
-    """
-
-    board: Board
-    home: str = ""
-
-    @property
-    def ranked(self) -> tuple[Entry, ...]:
-        """The rows of the body."""
-        return tuple(entry for entry in self.board.entries if not entry.knows_nothing)
-
-    @property
-    def baselines(self) -> tuple[Entry, ...]:
-        """The rows of the foot, above chance."""
-        return tuple(entry for entry in self.board.entries if entry.knows_nothing)
-
-    def page(self, *name: str) -> str:
-        """The address of one of the board's pages."""
-        return self.home + path("".join(name))
-
-    def group(self, group: Group) -> str:
-        """The address of a group's page."""
-        return self.page("group-", group.key, ".html")
-
-    def task(self, card: TaskCard) -> str:
-        """The address of a task's page."""
-        return self.page("task-", card.subset, ".html")
-
-    def model(self, entry: Entry) -> str:
-        """The address of an entry's page."""
-        return self.page("model-", entry.slug, ".html")
-
-    def column(self, body: Sequence[Cell], foot: Sequence[Cell], chance: Cell) -> list[Cell]:
-        """A column: of the ranked, of those that know nothing, and of chance where it is known."""
-        return [*body, *foot, *([chance] if self.board.chance else [])]
-
-
 def names(standing: Standing) -> Column:
     """The names, with what tells where a row's numbers come from."""
     ranked = standing.ranked
@@ -70,12 +30,13 @@ def names(standing: Standing) -> Column:
     foot = heads([name(entry, standing) for entry in standing.baselines], [None] * len(standing.baselines))
     title = "what an embedder gets that cannot tell any two candidates apart"
     chance = Cell("Chance", attributes({"class": "name", "scope": "row", "title": title}), "th")
-    return Column("model", "Model", standing.column(body, foot, chance), "asc", classes="name")
+    cells = [*body, *foot, *([chance] if standing.board.chance else [])]
+    return Column("model", "Model", cells, "asc", classes="name")
 
 
 def name(entry: Entry, standing: Standing) -> Markup:
     """An entry's name with a link to its page, and its marks."""
-    found = link(entry.label, standing.model(entry))
+    found = standing.link(entry)
     if entry.kind == "published":
         found += Markup(" ") + published(entry)
     found += outside_ranking(entry)
@@ -154,12 +115,11 @@ def samples(standing: Standing, card: TaskCard, entry: Entry, pages: Collection[
         pages: paths of all pages of samples, below the site's folder.
         about: what tells the link from others of its page.
     """
-    if not pages:
+    page = sheet_path(standing.board, card, entry)
+    if page not in pages:
         return Markup()
-    file = path(f"samples-{card.subset}-{entry.slug}.html")
-    if f"{standing.board.key}/{file}" not in pages:
-        return Markup()
-    return Markup('<a href="{}" aria-label="samples of {}">samples</a>').format(file, shown(about))
+    href = page.removeprefix(f"{standing.board.key}/")
+    return Markup('<a href="{}" aria-label="samples of {}">samples</a>').format(href, shown(about))
 
 
 def notes(numbers: Iterable[int], board: Board) -> Markup:
@@ -168,6 +128,16 @@ def notes(numbers: Iterable[int], board: Board) -> Markup:
         Markup('<sup><a href="#{0}-note-{1}" aria-label="footnote {1}">{1}</a></sup>').format(board.key, number)
         for number in numbers
     )
+
+
+def footnotes(board: Board, means: Iterable[Mean]) -> list[tuple[int, str]]:
+    """The footnotes of these means, with their numbers."""
+    return [(number, board.footnotes[number - 1]) for number in sorted({n for mean in means for n in mean.notes})]
+
+
+def why_apart(number: Score | Mean) -> str:
+    """Why a number stands outside the ranking; empty for one that does not."""
+    return f"{number.apart.kind}: {shown(number.apart.why)}" if number.apart else ""
 
 
 def why_no_mean(mean: Mean | None, group: Group) -> str:
@@ -186,20 +156,24 @@ def why_no_score(entry: Entry, card: TaskCard) -> str:
     return "not reported" if entry.kind == "published" else "not run"
 
 
-def kind(entry: Entry) -> str:
-    """Class of an entry's dots."""
-    return "knows-nothing" if entry.knows_nothing else "published" if entry.kind == "published" else ""
-
-
 def point(entry: Entry, own: Score | Mean | None, chance: float | None, median: float | None = None) -> StripDot:
     """A score or a mean as it is drawn."""
     if own is None:
         return StripDot(chance=chance, median=median)
-    partial = isinstance(own, Score) and not own.complete
-    kind_of = "partial" if partial or own.apart is not None else kind(entry)
-    return StripDot(own.value, own.low, own.high, kind_of, chance, median)
+    if own.apart is not None or (isinstance(own, Score) and not own.complete):
+        kind = "partial"
+    else:
+        kind = "knows-nothing" if entry.knows_nothing else "published" if entry.kind == "published" else ""
+    return StripDot(own.value, own.low, own.high, kind, chance, median)
 
 
 def top_of(own: Score | Mean | None) -> float | None:
     """How far to the right something is drawn."""
     return None if own is None else own.value if own.high is None else own.high
+
+
+def metric(own: Score | None) -> MetricResult | None:
+    """What the samples of a measured score say besides, such as ties; ``None`` for a claimed or published one."""
+    if own is None or own.result is None or own.claimed:
+        return None
+    return (own.result.metrics or {}).get("precision_at_1")

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from evalkit.leaderboard.board import Board, Entry
-from evalkit.leaderboard.pages.grid import Choice, Column, Grid, attributes, heads, plain, words
-from evalkit.leaderboard.pages.listing import Standing
-from evalkit.leaderboard.pages.task_page import DISTRIBUTIONS, META_TASKS, MODALITIES
-from evalkit.leaderboard.wording import MISSING, breakable, link, percent, shown
+from evalkit.leaderboard.pages.columns import figures, fixed, heads, texts
+from evalkit.leaderboard.pages.grid import Choice, Column, Grid, attributes
+from evalkit.leaderboard.pages.standing import Standing
+from evalkit.leaderboard.wording import DISTRIBUTIONS, META_TASKS, MISSING, MODALITIES, percent, shown, whole
 from evalkit.suites.card import TaskCard
 
 
@@ -35,34 +35,22 @@ def task_list(board: Board, median: Mapping[str, float]) -> Grid:
     """
     standing = Standing(board)
     cards = board.cards
-    best = [_best(board, card) for card in cards]
-
-    def text(key: str, label: str, texts: list[str], classes: str = "t") -> Column:
-        return Column(key, label, words(texts, classes=classes), "asc", classes=classes)
-
-    def whole(key: str, label: str, values: list[int]) -> Column:
-        return Column(key, label, words([f"{value:,}" for value in values], order=values, classes=""))
-
-    def fraction(key: str, label: str, values: list[float | None], hint: str = "") -> Column:
-        return Column(key, label, words([percent(v) for v in values], order=values, classes=""), hint=hint)
-
-    def linked(card: TaskCard) -> Markup:
-        return Markup('<a href="{}">{}</a>').format(standing.task(card), breakable(card.subset))
-
-    names = [MISSING if top is None else _named(top[1], standing) for top in best]
+    best = [_best(standing, card) for card in cards]
+    chance, middle = ([of.get(card.name) for card in cards] for of in (board.chance, median))
+    names = [_named([entry for _, entry in top], standing) for top in best]
     columns = (
-        Column("task", "Task", heads([linked(card) for card in cards]), "asc", classes="name"),
-        text("kind", "Meta-task", [META_TASKS[card.meta_task] for card in cards]),
-        text("distribution", "Distribution", [DISTRIBUTIONS[card.distribution] for card in cards]),
-        text("query", "Query", [MODALITIES[card.query_modality] for card in cards]),
-        text("candidate", "Candidates are", [MODALITIES[card.candidate_modality] for card in cards]),
-        whole("queries", "Queries", [card.queries for card in cards]),
-        whole("pool", "Candidates", [card.candidates for card in cards]),
-        fraction("chance", "Chance", [board.chance.get(card.name) for card in cards]),
-        fraction("median", "Median", [median.get(card.name) for card in cards], "of all entries with a score"),
-        fraction("best", "Best", [None if top is None else top[0] for top in best]),
-        Column("entry", "Best entry", plain(names, "t"), None, classes="t"),
-        text("licence", "Licence", [card.licence for card in cards], "t long"),
+        Column("task", "Task", heads([standing.task_link(card) for card in cards]), "asc", classes="name"),
+        texts("kind", "Meta-task", [META_TASKS[card.meta_task] for card in cards]),
+        texts("distribution", "Distribution", [DISTRIBUTIONS[card.distribution] for card in cards]),
+        texts("query", "Query", [MODALITIES[card.query_modality] for card in cards]),
+        texts("candidate", "Candidates are", [MODALITIES[card.candidate_modality] for card in cards]),
+        figures("queries", "Queries", [card.queries for card in cards], whole),
+        figures("pool", "Candidates", [card.candidates for card in cards], whole),
+        figures("chance", "Chance", chance, percent),
+        figures("median", "Median", middle, percent, hint="of all entries with a score"),
+        figures("best", "Best", [top[0][0] if top else None for top in best], percent),
+        fixed("entry", "Best entry", names, classes="t"),
+        texts("licence", "Licence", [card.licence for card in cards], "t long"),
     )
     return Grid(
         id="tasks",
@@ -86,21 +74,20 @@ def _choices(board: Board) -> tuple[Choice, ...]:
     return tuple(choice for choice in every if len(choice.options) > 1)
 
 
-def _best(board: Board, card: TaskCard) -> tuple[float, list[Entry]] | None:
-    """The highest score, and all entries that have it."""
+def _best(standing: Standing, card: TaskCard) -> list[tuple[float, Entry]]:
+    """The highest score, with each entry that has it."""
     found = [
         (own.value, entry)
-        for entry in board.entries
-        if not entry.knows_nothing and (own := entry.scores.get(card.name)) is not None and own.counts
+        for entry in standing.ranked
+        if (own := entry.scores.get(card.name)) is not None and own.counts
     ]
-    if not found:
-        return None
-    top = max(value for value, _ in found)
-    return top, [entry for value, entry in found if value == top]
+    top = max((value for value, _ in found), default=None)
+    return [pair for pair in found if pair[0] == top]
 
 
 def _named(entries: Sequence[Entry], standing: Standing) -> Markup:
     """The first of them, and how many more there are: the task's page has them all."""
+    if not entries:
+        return Markup(MISSING)
     first, *others = entries
-    name = link(first.label, standing.model(first))
-    return name + f" and {len(others):,} more" if others else name
+    return standing.link(first) + (f" and {len(others):,} more" if others else "")

@@ -13,10 +13,9 @@ from fractions import Fraction
 from itertools import product
 from math import sqrt
 from statistics import NormalDist
-from typing import Literal
 
 from evalkit.leaderboard.published.papers import decimals
-from evalkit.leaderboard.published.records import GROUPS, PublishedRow, Record, average, groups
+from evalkit.leaderboard.published.records import PublishedRow, Record, average, groups, tasks
 from evalkit.terminal import percent
 
 _METAS = "the four meta-tasks"
@@ -30,12 +29,10 @@ class Doubt:
 
     Attributes:
         group: key of the group whose mean the footnote belongs to.
-        kind: ``sum`` (does not follow from its parts), ``below-chance`` or ``permuted``.
         text: the footnote.
     """
 
     group: str
-    kind: Literal["sum", "below-chance", "permuted"]
     text: str
 
 
@@ -49,8 +46,8 @@ def inconsistencies(row: PublishedRow) -> tuple[Doubt, ...]:
     errors of guessing on all queries of its tasks, one right candidate each.
     """
     flags = [
-        Doubt(group, "sum", f"{row.label}: {finding.text(group, places)}")
-        for group in GROUPS
+        Doubt(group, f"{row.label}: {finding.text(group, places)}")
+        for group in groups()
         for finding, places in _findings(row.records, group)
     ]
     for group, mean in row.means.items():
@@ -58,8 +55,9 @@ def inconsistencies(row: PublishedRow) -> tuple[Doubt, ...]:
         if mean.value is not None and mean.value < chance - _Z_95 * error:
             text = (
                 f"Below chance ({percent(chance)}) by more than guessing can be, which a weak model does not explain: "
+                "prompt or evaluation may be at fault."
             )
-            flags.append(Doubt(group, "below-chance", f"{text}prompt or evaluation may be at fault."))
+            flags.append(Doubt(group, text))
     return tuple(flags)
 
 
@@ -76,16 +74,16 @@ def permuted(row: PublishedRow, rows: Iterable[PublishedRow]) -> tuple[Doubt, ..
             continue
         first, second = sorted((row, other), key=lambda r: r.slug)
         for a, b in product(first.records, second.records):
-            tasks = _moved(a.scores, b.scores)
-            if not tasks or (a.document.file, a.table) != (b.document.file, b.table):
+            moved = _moved(a.printed.scores, b.printed.scores)
+            if not moved or (a.file, a.printed.table) != (b.file, b.printed.table):
                 continue
-            here, there = (", ".join(str(scores[task]) for task in tasks) for scores in (a.scores, b.scores))
+            here, there = (", ".join(str(one.printed.scores[task]) for task in moved) for one in (a, b))
             text = (
-                f"On {', '.join(tasks)} the scores of {first.label} are {here}, and those of {second.label} {there}: "
+                f"On {', '.join(moved)} the scores of {first.label} are {here}, and those of {second.label} {there}: "
                 f"the same in another order. So in {a.place}."
             )
-            groups_of = {"interactive" if task.startswith("SCaR/") else "general" for task in tasks}
-            flags += [Doubt(group, "permuted", text) for group in sorted(groups_of)]
+            groups_of = {"interactive" if task.startswith("SCaR/") else "general" for task in moved}
+            flags += [Doubt(group, text) for group in sorted(groups_of)]
     return tuple(flags)
 
 
@@ -108,7 +106,8 @@ class _Finding:
         words = {parts: f"{parts} ({_two(value)})" for parts, (value, _) in self.given.items()}
         off = [words[parts] for parts, (_, follows) in self.given.items() if not follows]
         kept = [words[parts] for parts, (_, follows) in self.given.items() if follows]
-        text = f"{self.printed} is printed for {GROUPS[group]}, which does not follow from {' nor from '.join(off)}"
+        label = groups()[group].label
+        text = f"{self.printed} is printed for {label}, which does not follow from {' nor from '.join(off)}"
         text += f", but does from {kept[0]}" if kept else ""
         text += "; it is the mean of the meta-tasks without weights" if self.unweighted else ""
         return f"{text}. So in {', '.join(places)}."
@@ -133,18 +132,19 @@ def _findings(records: Iterable[Record], group: str) -> list[tuple[_Finding, lis
 
 def _finding(record: Record, group: str) -> _Finding | None:
     """What is off with a mean of one record, or ``None``."""
-    printed = record.aggregates.get(group)
+    scores, means = record.printed.scores, record.printed.aggregates
+    printed = means.get(group)
     if printed is None:
         return None
-    tasks = [card.name for card in groups()[group]]
+    own = groups()[group].tasks
     ways: dict[str, list[tuple[Decimal, int]]] = {}
-    if all(task in record.scores for task in tasks):
-        ways[f"its {len(tasks)} tasks"] = [(record.scores[task], 1) for task in tasks]
+    if all(task in scores for task in own):
+        ways[f"its {len(own)} tasks"] = [(scores[task], 1) for task in own]
     elif group == "general":
         ways = {
-            words: [(record.aggregates[key], len(groups()[key])) for key in keys]
+            words: [(means[key], len(groups()[key].tasks)) for key in keys]
             for words, keys in _PARTS.items()
-            if all(key in record.aggregates for key in keys)
+            if all(key in means for key in keys)
         }
     given = {words: (average(parts), _follows(printed, parts)) for words, parts in ways.items()}
     if all(follows for _, follows in given.values()):
@@ -174,7 +174,7 @@ def _moved(a: Mapping[str, Decimal], b: Mapping[str, Decimal]) -> list[str]:
 
 def _chance(group: str) -> tuple[float, float]:
     """Mean Precision@1 of guessing on a group's tasks, and its standard error over all their queries."""
-    chances = [(1 / card.candidates, card.queries) for card in groups()[group]]
+    chances = [(1 / card.candidates, card.queries) for card in (tasks()[name] for name in groups()[group].tasks)]
     error = sqrt(sum(chance * (1 - chance) / queries for chance, queries in chances)) / len(chances)
     return sum(chance for chance, _ in chances) / len(chances), error
 

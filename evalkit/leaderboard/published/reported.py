@@ -15,12 +15,13 @@ from fractions import Fraction
 from itertools import chain, count
 from pathlib import Path
 
-from evalkit.leaderboard.board import Citation, Facts
+from evalkit.leaderboard.board import Facts
 from evalkit.leaderboard.published.checks import Doubt, inconsistencies, permuted
-from evalkit.leaderboard.published.papers import ModelFacts, PublishedFile, read_files
-from evalkit.leaderboard.published.records import GROUPS, HEADLINES, Document, PublishedRow, Record, groups
+from evalkit.leaderboard.published.paperfiles import read_files
+from evalkit.leaderboard.published.papers import ModelFacts
+from evalkit.leaderboard.published.records import HEADLINE_OF, PublishedRow, Record, is_about
 
-__all__ = ["GROUPS", "Doubt", "Gain", "PublishedRow", "Record", "improvements", "inconsistencies", "permuted", "read"]
+__all__ = ["Gain", "PublishedRow", "improvements", "read"]
 
 _KINDS = ("scores", "paper", "leaderboard", "page")  # who is believed first
 _OWN_PROMPTINGS = ("native", "text")  # by which MMEB, which has no regions, stands in the row of
@@ -36,14 +37,12 @@ class Gain:
         baseline: row of the baseline.
         group: key of the group.
         relative: gain over the baseline's printed mean, as a fraction of it.
-        source: the table that prints both.
     """
 
     row: PublishedRow
     baseline: PublishedRow
     group: str
     relative: float
-    source: Citation
 
 
 def read(extra: Sequence[Path] = (), *, shipped: bool = True) -> tuple[PublishedRow, ...]:
@@ -65,55 +64,23 @@ def read(extra: Sequence[Path] = (), *, shipped: bool = True) -> tuple[Published
     Raises:
         UsageError: a file that cannot be read as what it is to be, with file, row, field, value and the way out.
     """
-    tasks = {card.name: card.subset for key in HEADLINES.values() for card in groups()[key]}
-    files, models = read_files(extra, tasks, GROUPS, shipped=shipped)
-    found: dict[tuple[str, str], list[tuple[str | None, Record]]] = {}
-    for file, content in files.items():
-        for number, record in enumerate(_records(file, content)):
-            row = content.rows[number]
-            found.setdefault((row.model, row.training), []).append((row.prompting, record))
+    files, models = read_files(extra, shipped=shipped)
+    found: dict[tuple[str, str], list[Record]] = {}
+    for file, document in files.items():
+        for number, printed in enumerate(document.rows, 1):
+            record = Record(file, document, number, printed)
+            found.setdefault((printed.model, printed.training), []).append(record)
     rows: list[PublishedRow] = []
     for (model, training), records in sorted(found.items(), key=lambda item: item[0]):
-        told = {prompting for prompting, _ in records if prompting is not None}
-        home = next((p for p in _OWN_PROMPTINGS if p in told), min(told) if len(told) == 1 else None)
+        told = {record.printed.prompting for record in records} - {None}
+        home = next((p for p in _OWN_PROMPTINGS if p in told), next(iter(told)) if len(told) == 1 else None)
         by_prompting: dict[str | None, list[Record]] = {}
-        for prompting, record in records:
-            by_prompting.setdefault(home if prompting is None else prompting, []).append(record)
+        for record in records:
+            by_prompting.setdefault(record.printed.prompting or home, []).append(record)
         for prompting, own in by_prompting.items():
             rows.append(_row(model, models[model], training, prompting, own, usual=prompting == home))
     rows = _told_apart(rows)
     return tuple(replace(row, footnotes=_footnotes((*inconsistencies(row), *permuted(row, rows)))) for row in rows)
-
-
-def _records(file: str, content: PublishedFile) -> list[Record]:
-    document = Document(
-        file=file,
-        name=content.name,
-        title=content.title,
-        url=content.url,
-        date=content.date,
-        kind=content.kind,
-        own=frozenset(content.own),
-        comparisons=content.comparisons,
-    )
-    return [
-        Record(
-            document=document,
-            number=number,
-            own=row.model in document.own,
-            table=row.table,
-            training=row.training,
-            called=row.called,
-            variant=row.variant,
-            scores=row.scores,
-            aggregates=row.aggregates,
-            origin=row.source,
-            url=row.url,
-            protocol=row.protocol,
-            note=row.note,
-        )
-        for number, row in enumerate(content.rows, 1)
-    ]
 
 
 def _row(
@@ -121,10 +88,9 @@ def _row(
 ) -> PublishedRow:
     trained = known.trainings[training]
     general, interactive = (_preferred(records, suite) for suite in ("mmeb", "scar"))
-    shown = [record for record in (general, interactive) if record is not None]
-    shown = shown[:1] if general is interactive else shown
-    others = (record for record in records if not any(record is other for other in shown))
-    notes = (known.note, trained.note, *(record.note for record in shown))
+    shown_first = sorted(records, key=lambda record: (record is not general, record is not interactive))
+    shown = (record for record in shown_first if record is general or record is interactive)
+    notes = (known.note, trained.note, *(record.printed.note for record in shown))
     told = prompting if prompting and not usual else None  # where the model's usual prompting goes without saying
     return PublishedRow(
         model=model,
@@ -133,7 +99,6 @@ def _row(
         slug="-".join(filter(None, (model, _slug(training), _slug(told or "")))),
         training=training,
         prompting=prompting,
-        size=known.size,
         facts=Facts(
             parameters=None if known.parameters is None else float(known.parameters),
             size=known.size,
@@ -142,7 +107,7 @@ def _row(
             trained_on_mmeb=trained.trained_on_mmeb,
             url=trained.url,
         ),
-        records=(*shown, *others),
+        records=tuple(shown_first),
         general=general,
         interactive=interactive,
         notes=tuple(dict.fromkeys(note for note in notes if note)),
@@ -151,21 +116,23 @@ def _row(
 
 def _preferred(records: Sequence[Record], suite: str) -> Record | None:
     """The record that is shown for a suite; :func:`read` has the rule. Of equals the first: the package's own."""
-    there = [record for record in records if record.about(suite)]
+    there = [record for record in records if is_about(record.printed, suite)]
     return min(there, key=lambda record: _precedence(record, suite), default=None)
 
 
 def _precedence(record: Record, suite: str) -> tuple[object, ...]:
-    headline = record.mean(HEADLINES[suite])
+    headline = record.mean(HEADLINE_OF[suite])
     whole = headline.n_done == headline.n_tasks
     document = record.document
-    version = [-int(number) for number in re.findall(r"\d+", record.table)][:8] if document.kind == "scores" else []
+    version = (
+        [-int(number) for number in re.findall(r"\d+", record.printed.table)][:8] if document.kind == "scores" else []
+    )
     return (
         0 if whole else 1 if headline.reported else 2,
         _KINDS.index(document.kind),
         (*version, *[0] * (8 - len(version))),
         not record.own,
-        -len(record.scores) - len(record.aggregates),
+        -len(record.printed.scores) - len(record.printed.aggregates),
         document.date or "9999",
     )
 
@@ -209,22 +176,22 @@ def improvements(rows: Iterable[PublishedRow]) -> tuple[Gain, ...]:
     size has no part in it; of baselines with the same mean the first row counts.
     """
     placed = [(record, row) for row in rows for record in row.records]
-    placed.sort(key=lambda pair: (pair[0].document.file, pair[0].number))
-    documents = {record.document.file: record.document for record, _ in placed}
+    placed.sort(key=lambda pair: (pair[0].file, pair[0].number))
+    documents = {record.file: record.document for record, _ in placed}
     gains = []
     for file, document in documents.items():
         for comparison in document.comparisons:
             there = [
-                (record.aggregates[comparison.group], record, row)
+                (printed.aggregates[comparison.group], record.own, row)
                 for record, row in placed
-                if record.document.file == file and record.table == comparison.table
-                if comparison.training in (None, record.training) and comparison.group in record.aggregates
+                if record.file == file and (printed := record.printed).table == comparison.table
+                if comparison.training in (None, printed.training) and comparison.group in printed.aggregates
             ]
-            for value, record, row in there:
-                rivals = [(v, other) for v, r, other in there if not r.own and row.size and other.size == row.size]
-                if record.own and rivals:
+            for value, own, row in there:
+                size = row.facts.size
+                rivals = [(v, other) for v, others, other in there if not others and size and other.facts.size == size]
+                if own and rivals:
                     best, baseline = max(rivals, key=lambda rival: rival[0])
                     if best:
-                        relative = float(Fraction(value) / Fraction(best) - 1)
-                        gains.append(Gain(row, baseline, comparison.group, relative, record.source))
+                        gains.append(Gain(row, baseline, comparison.group, float(Fraction(value) / Fraction(best) - 1)))
     return tuple(gains)

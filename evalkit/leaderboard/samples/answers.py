@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from evalkit.errors import ResultsError
 from evalkit.runs.runfiles import queries_of, samples_path
@@ -22,7 +22,21 @@ _COLUMNS = ["id", "label", "score", "label_score", "rank", "ties", "relevant", "
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One row of a per-query file; the columns are those of :func:`evalkit.runs.samples.samples_table`."""
+    """One row of a per-query file; the columns are those of :func:`evalkit.runs.samples.samples_table`.
+
+    Attributes:
+        id: of the query's content; letters, digits and hyphens in evalkit's own suites, any characters in others.
+        label: what the task calls the right candidate, the best of them where there are several.
+        score: Precision@1 of this query, in [0, 1].
+        label_score: the label's inner product with the query.
+        rank: the label's best place among equals, from 1.
+        ties: other candidates with exactly the label's score.
+        relevant: right candidates in the pool.
+        pool: distinct candidates it was ranked against.
+        margin: the label's score less the best other candidate's; ``None`` in a pool without others.
+        top: names of the best candidates, best first, at most five.
+        top_scores: theirs.
+    """
 
     id: str
     label: str
@@ -35,6 +49,11 @@ class Answer:
     margin: float | None
     top: tuple[str, ...]
     top_scores: tuple[float, ...]
+
+    @property
+    def state(self) -> Literal["right", "wrong", "tied"]:
+        """``right`` (score 1), ``wrong`` (score 0), or ``tied``: level at the top with a wrong one."""
+        return "right" if self.score == 1 else "wrong" if self.score == 0 else "tied"
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ _LARGEST_WEBP = 16_383  # pixels a side: WebP has 14 bits for it
 
 
 @dataclass(frozen=True)
-class Picture:
+class ShownImage:
     """An image as a page shows it.
 
     Attributes:
@@ -90,10 +90,10 @@ class Gallery:
         self.files: dict[str, Callable[[], bytes]] = {}
         """By href, what makes the content of the file."""
         self._folder = folder
-        self._known: dict[tuple[ImageFile, bool], Picture] = {}
+        self._known: dict[tuple[ImageFile, bool], ShownImage] = {}
         self._masks: dict[ImageFile, Mark] = {}
 
-    def shown(self, item: Item) -> tuple[Picture | None, tuple[Mark, ...]]:
+    def shown(self, item: Item) -> tuple[ShownImage | None, tuple[Mark, ...]]:
         """An item's image, and its region on it: none or one.
 
         An image with a region is shown as it is stored, whatever the camera's orientation says.
@@ -105,31 +105,31 @@ class Gallery:
         picture = self._picture(_as_stored(item.image), True)
         return picture, (self._mark(item.region, picture),)
 
-    def _picture(self, image: ImageFile, measured: bool) -> Picture:
+    def _picture(self, image: ImageFile, measured: bool) -> ShownImage:
         """The picture of an image; where it is not embedded, its size is looked up if it is to be ``measured``."""
         key = (image, measured)
         if key not in self._known:
             try:
                 self._known[key] = self._embedded(image) if self.mode != "none" else self._left_out(image, measured)
             except ImageError as error:
-                self._known[key] = Picture(image.path, None, None, None, without_places(str(error), self._folder))
+                self._known[key] = ShownImage(image.path, None, None, None, without_places(str(error), self._folder))
         return self._known[key]
 
-    def _embedded(self, image: ImageFile) -> Picture:
+    def _embedded(self, image: ImageFile) -> ShownImage:
         pixels = image.rgb()
         digest, encode = _digest(pixels), thumbnail if self.mode == "thumbnails" else lossless
         large = self.mode == "full" and max(pixels.size) > _LARGEST_WEBP
         href = f"media/{digest}.{'png' if large else 'webp'}"
         self.files.setdefault(href, partial(_file, image, digest, png if large else encode))
-        return Picture(image.path, href, *pixels.size)
+        return ShownImage(image.path, href, *pixels.size)
 
-    def _left_out(self, image: ImageFile, measured: bool) -> Picture:
+    def _left_out(self, image: ImageFile, measured: bool) -> ShownImage:
         if not measured:
-            return Picture(image.path, None, None, None, _NOT_EMBEDDED)
+            return ShownImage(image.path, None, None, None, _NOT_EMBEDDED)
         facts = image.facts()
-        return Picture(image.path, None, facts.width, facts.height, _NOT_EMBEDDED)
+        return ShownImage(image.path, None, facts.width, facts.height, _NOT_EMBEDDED)
 
-    def _mark(self, region: Region, picture: Picture) -> Mark:
+    def _mark(self, region: Region, picture: ShownImage) -> Mark:
         if isinstance(region, Box):
             return Mark(box=region.corners)
         if isinstance(region, Mask):
@@ -139,7 +139,7 @@ class Gallery:
         points = [(point.x, point.y, True) for point in region.positive]
         return Mark(points=(*points, *((point.x, point.y, False) for point in region.negative)))
 
-    def _mask(self, region: Mask, picture: Picture) -> Mark:
+    def _mask(self, region: Mask, picture: ShownImage) -> Mark:
         if self.mode == "none":
             return Mark(missing=f"mask {_NOT_EMBEDDED}")
         if picture.width is None or picture.height is None:

@@ -8,18 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Literal
 
 from evalkit.items import Item
 from evalkit.items.prompting import none as without_region
 from evalkit.leaderboard.board import Board, Entry, Score
 from evalkit.leaderboard.samples.answers import Answer
-from evalkit.leaderboard.samples.media import Gallery, Mark, MediaMode, Picture
+from evalkit.leaderboard.samples.media import Gallery, Mark, MediaMode, ShownImage
 from evalkit.leaderboard.samples.taskfiles import NamedTask, TaskFiles
 from evalkit.suites.card import TaskCard
 from evalkit.suites.task import DataFolder
 
-State = Literal["right", "wrong", "tied"]
 LIMIT = 200
 
 
@@ -41,7 +39,7 @@ class ShownCandidate:
     score: float
     right: bool | None
     text: str | None = None
-    image: Picture | None = None
+    image: ShownImage | None = None
     marks: tuple[Mark, ...] = ()
 
 
@@ -51,40 +49,24 @@ class Query:
 
     Attributes:
         number: place in the run's file, from 1.
-        id: of its content; letters, digits and hyphens in evalkit's own suites, any characters in others.
+        answer: what the run's file says of it.
         prompt: the exact text that an instruction-following model got, with ``<image>`` where the image went;
             ``None`` without data.
-        text: the content alone, without instruction; may be empty; ``None`` without data.
-        instruction: likewise, the instruction alone.
         image: of the query; ``None`` where it has none, or without data.
         marks: its region, drawn on the image: none or one.
         label: the right candidate, best of them where there are several.
-        rank: the label's best place among equals, from 1.
-        ties: other candidates with exactly the label's score.
-        pool: distinct candidates it was ranked against.
-        margin: the label's score less the best other candidate's; ``None`` in a pool without others.
-        score: Precision@1 of this query, in [0, 1].
         top: the best candidates, best first, at most five; the label is not among them where it ranks lower.
-        state: ``right`` (score 1), ``wrong`` (score 0), or ``tied``: level at the top with a wrong one.
         low_margin: right, and by a margin of at most the sheet's ``low_margin``.
         right_in: slugs of those of the sheet's ``others`` that have this query right, in their order.
     """
 
     number: int
-    id: str
+    answer: Answer
     prompt: str | None
-    text: str | None
-    instruction: str | None
-    image: Picture | None
+    image: ShownImage | None
     marks: tuple[Mark, ...]
     label: ShownCandidate
-    rank: int
-    ties: int
-    pool: int
-    margin: float | None
-    score: float
     top: tuple[ShownCandidate, ...]
-    state: State
     low_margin: bool
     right_in: tuple[str, ...]
 
@@ -124,16 +106,6 @@ class Sheet:
     low_margin: float | None
     others: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
-
-    @property
-    def shown(self) -> int:
-        """How many of the queries are on the page."""
-        return len(self.queries)
-
-    @property
-    def prompting(self) -> str | None:
-        """How the task's regions reached the model; ``None`` where it has none."""
-        return self.score.result.prompting if self.score.result else None
 
 
 @dataclass(frozen=True)
@@ -219,7 +191,7 @@ def _sheet(files: TaskFiles, entry: Entry, gallery: Gallery | None) -> Sheet:
             right_in.append(right)
     queries = []
     for place, answer in enumerate(answers.rows):
-        low = answer.score == 1 and answers.is_low(answer.margin)
+        low = answer.state == "right" and answers.is_low(answer.margin)
         also = tuple(slug for (slug, _), right in zip(others, right_in, strict=True) if right[place])
         queries.append(_query(place + 1, answer, score, rows, gallery, low, also))
     return Sheet(
@@ -271,20 +243,12 @@ def _query(
         item = without_region(item)
     return Query(
         number=number,
-        id=answer.id,
+        answer=answer,
         prompt=item.prompt if item else None,
-        text=item.text if item else None,
-        instruction=item.instruction if item else None,
         image=picture,
         marks=marks,
         label=_label(answer, rows, gallery),
-        rank=answer.rank,
-        ties=answer.ties,
-        pool=answer.pool,
-        margin=answer.margin,
-        score=answer.score,
         top=tuple(_top(answer, place, rows, gallery) for place in range(len(answer.top))),
-        state="right" if answer.score == 1 else "wrong" if answer.score == 0 else "tied",
         low_margin=low_margin,
         right_in=right_in,
     )

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from evalkit.leaderboard.board import HEADLINES, Group
-from evalkit.leaderboard.published.records import GROUPS
+from evalkit.leaderboard.board import Group
 from evalkit.suites.card import TaskCard
 from evalkit.suites.selecting import PUBLISHED
 
@@ -16,7 +15,13 @@ DRAWN = ("miniature", "example")
 """Suites whose images are evalkit's own."""
 
 _INTERACTIVE = "visual-interactive"
-_DISTRIBUTIONS = ("ind", "ood")
+_META_TASKS = {
+    "classification": "Classification",
+    "vqa": "VQA",
+    "retrieval": "Retrieval",
+    "grounding": "Grounding",
+}
+_DISTRIBUTIONS = {"ind": "IND", "ood": "OOD"}
 _SAYS_NOTHING = "A score here says nothing about MMEB or SCaR."
 
 
@@ -40,15 +45,17 @@ class Layout:
                 tuple(card.name for card in self.cards if card.meta_task == _INTERACTIVE),
             ),
         }
-        for key, label in GROUPS.items():
-            tasks = tuple(card.name for card in self.cards if key in (card.meta_task, card.distribution))
-            if key not in HEADLINES and (tasks != general or key in _DISTRIBUTIONS):
+        for key, label in _META_TASKS.items():
+            tasks = tuple(card.name for card in self.cards if card.meta_task == key)
+            if tasks != general:
                 found[key] = label, tasks
+        for key, label in _DISTRIBUTIONS.items():
+            found[key] = label, tuple(card.name for card in self.cards if card.distribution == key)
         return tuple(Group(key, label, tasks, _mean(tasks, chance)) for key, (label, tasks) in found.items() if tasks)
 
     def _headline(self, key: str, n_tasks: int) -> str:
         if self.key == OFFICIAL:
-            return GROUPS[key]
+            return {"general": "MMEB-36", "interactive": "SCaR-5"}[key]
         if self.key == "miniature":
             return f"{n_tasks} stand-ins" if key == "general" else f"{n_tasks} interactive stand-ins"
         return "All tasks" if n_tasks == len(self.cards) else "General" if key == "general" else "Visual-interactive"
