@@ -18,18 +18,15 @@ from evalkit.regression.comparable import hindrances
 from evalkit.regression.comparand import Comparand, Number
 from evalkit.regression.config import Level
 from evalkit.runs.samples import places
-from evalkit.scoring.stats import (
+from evalkit.scoring.paired import (
     benjamini_hochberg,
-    by_cluster,
     holm,
     paired_intervals,
     paired_test,
-    quantile_interval,
-    resampled_means,
     sign_flip,
     smallest_difference,
-    standard_error,
 )
+from evalkit.scoring.stats import by_cluster, quantile_interval, resampled_means, standard_error
 from evalkit.suites.selecting import all_cards
 from evalkit.written import Unwritten, written
 

@@ -11,7 +11,7 @@ from evalkit.errors import UsageError
 from evalkit.regression.comparand import Number
 from evalkit.regression.compare import Comparison, Unit
 from evalkit.regression.config import Expected, GateConfig
-from evalkit.scoring.stats import equivalent
+from evalkit.scoring.paired import equivalent
 from evalkit.suites.selecting import all_cards
 from evalkit.terminal import percent
 

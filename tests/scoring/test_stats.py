@@ -1,4 +1,4 @@
-"""Intervals against scipy, formulas and loops."""
+"""Intervals of one number against scipy, formulas and loops."""
 
 from __future__ import annotations
 
@@ -14,15 +14,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from evalkit.scoring.stats import (
-    Z_95,
-    bootstrap,
-    effective_queries,
-    mean_over_tasks,
-    paired_stratified_bootstrap,
-    stratified_bootstrap,
-    wilson,
-)
+from evalkit.scoring.paired import paired_stratified_bootstrap
+from evalkit.scoring.stats import Z_95, bootstrap, effective_queries, mean_over_tasks, stratified_bootstrap, wilson
 
 Tasks = list[NDArray[np.float64]]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 from scipy import stats as scipy_stats
 
-from evalkit.scoring.stats import (
+from evalkit.scoring.paired import (
     benjamini_hochberg,
     clustered_intervals,
     equivalent,
@@ -24,13 +24,10 @@ from evalkit.scoring.stats import (
     newcombe,
     paired_intervals,
     paired_test,
-    quantile_interval,
-    resampled_means,
     sign_flip,
     smallest_difference,
-    standard_error,
-    stratified_bootstrap,
 )
+from evalkit.scoring.stats import quantile_interval, resampled_means, standard_error, stratified_bootstrap
 
 Scores = NDArray[np.float64]
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=7)
