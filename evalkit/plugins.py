@@ -1,8 +1,61 @@
-"""What other packages add to evalkit: entry points, found by their group and name."""
+"""What is found by name: entry points of installed packages, and registries that packages add to."""
 
 from __future__ import annotations
 
+import difflib
 from importlib.metadata import EntryPoint, entry_points
+from typing import Protocol, TypeVar
+
+from evalkit.errors import UsageError
+
+
+class Named(Protocol):
+    """Something that is found by its name."""
+
+    @property
+    def name(self) -> str:
+        """Its name, as files and command lines have it."""
+        ...
+
+
+Thing = TypeVar("Thing", bound=Named)
+
+
+class Registry(dict[str, Thing]):
+    """Things of one kind by their names, in the order in which they were registered.
+
+    Args:
+        kind: what one of them is called.
+        things: those that evalkit has itself.
+    """
+
+    def __init__(self, kind: str, *things: Thing) -> None:
+        super().__init__()
+        self.kind = kind
+        for thing in things:
+            self.register(thing)
+
+    def register(self, thing: Thing) -> None:
+        """Add one.
+
+        Raises:
+            ValueError: there is one of its name.
+        """
+        if thing.name in self:
+            raise ValueError(f"there is a {self.kind} {thing.name!r} already: give this one a name of its own")
+        self[thing.name] = thing
+
+    def named(self, name: str) -> Thing:
+        """The one of this name.
+
+        Raises:
+            UsageError: there is none; names those that there are, and the nearest.
+        """
+        if name in self:
+            return self[name]
+        near = difflib.get_close_matches(name, self, n=3, cutoff=0.5)
+        hint = f"; near: {', '.join(near)}" if near else ""
+        raise UsageError(f"{self.kind} {name!r} is not one of {', '.join(self)}{hint}")
 
 
 def plugins(group: str) -> dict[str, EntryPoint]:

@@ -17,6 +17,7 @@ from evalkit.errors import NotComparableError, UsageError
 from evalkit.regression.comparable import hindrances
 from evalkit.regression.comparand import Comparand, Number
 from evalkit.regression.config import Level
+from evalkit.runs.reducing import reducer_of
 from evalkit.runs.samples import places
 from evalkit.scoring.paired import (
     benjamini_hochberg,
@@ -215,7 +216,7 @@ def compare(
     unjudged = {name: "the base has no such task" for name in new.numbers if name not in base.numbers}
     unjudged |= {name: "it failed in the base" for name in base.numbers if name not in judged}
     notes = []
-    if any(unit.delta is not None and unit.paired is None for unit in units):
+    if any(unit.level == "task" and unit.delta is not None and unit.paired is None for unit in units):
         notes.append(
             "threshold mode: there are no samples of some tasks, so their differences are judged by size alone, which "
             "cannot tell a regression from chance"
@@ -388,9 +389,9 @@ def _groups(tasks: Sequence[_Task]) -> list[tuple[str, Level, int, list[_Task]]]
 
 
 def _group(name: str, level: Level, of: int, tasks: Sequence[_Task], how: _How) -> Unit:
+    reducer = reducer_of([task.unit.name for task in tasks])
     base, new = (
-        math.fsum(side) / len(tasks)
-        for side in zip(*((t.unit.base or 0.0, t.unit.new or 0.0) for t in tasks), strict=True)
+        reducer.reduce(side) for side in zip(*((t.unit.base or 0.0, t.unit.new or 0.0) for t in tasks), strict=True)
     )
     unit = Unit(name, level, (name,), "compared", base, new, tuple(task.unit.name for task in tasks), of)
     if len(tasks) < of:
@@ -402,6 +403,9 @@ def _group(name: str, level: Level, of: int, tasks: Sequence[_Task], how: _How) 
     ]
     if len(known) < len(tasks):
         return unit
+    if not reducer.is_mean:
+        said = f"its number is the {reducer.title}, whose differences are judged by size alone"
+        return replace(unit, notes=(*unit.notes, said))
     return replace(unit, paired=paired_mean(known, **how))
 
 

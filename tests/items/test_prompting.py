@@ -17,7 +17,8 @@ from evalkit.errors import ImageError, RegionError
 from evalkit.items import Box, Item, Mask, Point, Points, Region
 from evalkit.items.images import ImageFacts, ImageFile
 from evalkit.items.keys import content_digest
-from evalkit.items.prompting import MODES, box_bounds, mask_bounds, prompted
+from evalkit.items.prompting import MODES, prompted
+from evalkit.items.prompting.crop import box_bounds, mask_bounds
 from evalkit.items.regions import fault
 
 SCAR = "SCaR/RefCOCOg"

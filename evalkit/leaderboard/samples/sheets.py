@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 from typing import Literal
 
 from evalkit.items import Item
-from evalkit.items.prompting import none as without_region
+from evalkit.items.prompting.none import without_region
 from evalkit.leaderboard.board import Board, Entry, Score
 from evalkit.leaderboard.samples.answers import Answer
 from evalkit.leaderboard.samples.media import Gallery, Mark, MediaMode, Picture
