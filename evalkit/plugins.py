@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-from importlib.metadata import EntryPoint, entry_points
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from evalkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 
 class Named(Protocol):
@@ -53,6 +54,8 @@ class Registry(dict[str, Thing]):
         """
         if name in self:
             return self[name]
+        import difflib
+
         near = difflib.get_close_matches(name, self, n=3, cutoff=0.5)
         hint = f"; near: {', '.join(near)}" if near else ""
         raise UsageError(f"{self.kind} {name!r} is not one of {', '.join(self)}{hint}")
@@ -60,6 +63,8 @@ class Registry(dict[str, Thing]):
 
 def plugins(group: str) -> dict[str, EntryPoint]:
     """The entry points of a group by name, those of evalkit first; nobody can take one of their names."""
+    from importlib.metadata import entry_points
+
     points = sorted(entry_points(group=group), key=lambda p: (not p.value.startswith("evalkit."), p.name, p.value))
     found: dict[str, EntryPoint] = {}
     for point in points:

@@ -241,3 +241,11 @@ def test_an_image_that_is_not_as_stored_is_not_cut(folder):
             prompted(replace(one, image=image), "crop")
     with pytest.raises(RegionError, match="no image to cut"):
         prompted(replace(one, image=None), "crop")
+
+
+def test_every_mode_is_on_the_pages_that_explain_them() -> None:
+    root = Path(__file__).parents[2]
+    page, method = root / "docs/protocol.md", root / "reports/templates/method.html"
+    for mode in MODES:
+        assert f"\n| `{mode}` |" in page.read_text(encoding="utf-8")
+        assert f'<th scope="row">{mode}</th>' in method.read_text(encoding="utf-8")
