@@ -33,17 +33,17 @@ class Registry(dict[str, Thing]):
     def __init__(self, kind: str, *things: Thing) -> None:
         super().__init__()
         self.kind = kind
-        for thing in things:
-            self.register(thing)
+        self.update((thing.name, thing) for thing in things)
+        self._own = frozenset(self)
 
     def register(self, thing: Thing) -> None:
-        """Add one.
+        """Add one of another package, or put it in the place of its former self: a module may be imported anew.
 
         Raises:
-            ValueError: there is one of its name.
+            ValueError: evalkit has one of its name.
         """
-        if thing.name in self:
-            raise ValueError(f"there is a {self.kind} {thing.name!r} already: give this one a name of its own")
+        if thing.name in self._own:
+            raise ValueError(f"evalkit has a {self.kind} {thing.name!r} itself: give this one another name")
         self[thing.name] = thing
 
     def named(self, name: str) -> Thing:

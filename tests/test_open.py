@@ -292,8 +292,8 @@ def test_precision_at_1_comes_first(wrong, says, tmp_path, capsys):
     assert re.search(rf"task card theirs/\w+\.toml.*\bmetrics\b.*{says}", capsys.readouterr().err)
 
 
-def test_names_are_taken_once() -> None:
-    with pytest.raises(ValueError, match="there is a prompting 'none' already"):
+def test_names_of_evalkit_are_taken() -> None:
+    with pytest.raises(ValueError, match="evalkit has a prompting 'none' itself"):
         MODES.register(MODES["none"])
     with pytest.raises(UsageError, match="reducer 'median' is not one of mean_over_tasks"):
         REDUCERS.named("median")
