@@ -23,6 +23,7 @@ from builders import EXAMPLE, command, install, run, site_packages, tasks_of
 
 from evalkit.errors import UsageError
 from evalkit.items.prompting import MODES
+from evalkit.regression.comparable import keeps_words
 from evalkit.scoring.metrics import METRICS
 from evalkit.scoring.reducers import REDUCERS
 from evalkit.suites.readers import READERS
@@ -201,7 +202,8 @@ def test_two_runs_are_compared_and_gated(runs, tmp_path, capsys):
         assert [units[group][side] for side in ("base", "new")] == [
             min(unit[side] for unit in members) for side in ("base", "new")
         ]
-        assert any("the worst task, whose differences are judged by size" in note for note in units[group]["notes"])
+        assert units[group]["why"].endswith(" points; no test is right for a worst task")
+        assert units[group]["verdict"] == "inconclusive", "its tasks are judged, each by its test"
     assert command("gate", worse, better) == 0
     assert command("gate", better, worse) == 1
 
@@ -306,3 +308,13 @@ def test_every_shipped_card_names_metrics_that_there_are_and_every_suite_a_reduc
         assert set(card.metrics) <= METRICS.keys(), card.name
         assert card.metrics == tuple(METRICS) or card.suite not in ("mmeb", "scar")
     assert {suite.reducer for suite in suites().values()} <= REDUCERS.keys()
+
+
+def test_what_may_be_ranked_beside_what_follows_from_the_modes(theirs) -> None:
+    """Prompts that a mode leaves as they are have to be equal; a mode that no version knows is beside nothing."""
+    assert {mode: keeps_words(mode) for mode in MODES} == {
+        "native": True, "text": True, "crop": True, "none": False, "shouted": False
+    }  # fmt: skip
+    assert keeps_words("-")
+    assert keeps_words("overlay"), "of published numbers"
+    assert not keeps_words("whispered")

@@ -92,7 +92,7 @@ class Unit:
         new: the same of the new one.
         tasks: that it is made of: those that could be compared.
         of: how many tasks the suite or group has; 1 for a task.
-        why: what keeps it from being compared.
+        why: what keeps it from being compared; or, where it is compared and has samples, from being tested.
         notes: what a reader should know.
         paired: what the samples say; ``None`` where there are none, and size alone is left.
     """
@@ -404,8 +404,7 @@ def _group(name: str, level: Level, of: int, tasks: Sequence[_Task], how: _How) 
     if len(known) < len(tasks):
         return unit
     if not reducer.is_mean:
-        said = f"its number is the {reducer.title}, whose differences are judged by size alone"
-        return replace(unit, notes=(*unit.notes, said))
+        return replace(unit, why=(f"no test is right for a {reducer.title}",))
     return replace(unit, paired=paired_mean(known, **how))
 
 
