@@ -83,7 +83,7 @@ def signature_of(card: TaskCard) -> str:
 
 def result_of(card: TaskCard, scores: NDArray[np.float64]) -> TaskResult:
     ranking, images = ranking_of(scores), where_shared(clusters_of(images_of(card)))
-    found = {metric.name: asdict(measure(metric, ranking, images=images)) for metric in METRICS}
+    found = {metric.name: asdict(measure(metric, ranking, images=images)) for metric in METRICS.values()}
     return TaskResult(
         task=card.name,
         task_version=card.version,

@@ -33,7 +33,8 @@ from evalkit.progress import Progress
 from evalkit.runs.manifest import Settings
 from evalkit.runs.runfiles import samples_of
 from evalkit.runs.samples import Samples, places
-from evalkit.scoring.stats import mean_over_tasks, paired_stratified_bootstrap, stratified_bootstrap
+from evalkit.scoring.paired import paired_stratified_bootstrap
+from evalkit.scoring.stats import mean_over_tasks, stratified_bootstrap
 from evalkit.suites.task import DataFolder
 
 if TYPE_CHECKING:

@@ -22,22 +22,25 @@ from evalkit.encoding.given import prompted_task, prompting_of, require_modaliti
 from evalkit.encoding.imageindex import ImageIndex
 from evalkit.encoding.store import VectorStore
 from evalkit.errors import (
+    DataError,
     EvalkitError,
     ResultsError,
     StaleVectorsError,
     StoreError,
     TaskError,
+    UsageError,
 )
 from evalkit.files import inside, json_bytes
 from evalkit.progress import Progress
 from evalkit.runs.environment import environment, without_places
 from evalkit.runs.folder import RunFolder
 from evalkit.runs.manifest import Failure, Manifest, MetricResult, ModelRecord, Settings, TaskResult
+from evalkit.runs.reducing import reducer_of
 from evalkit.runs.runfiles import samples_of
 from evalkit.runs.samples import images_of, samples_table
 from evalkit.runs.signature import signature
 from evalkit.runs.timing import Clock, Timing
-from evalkit.scoring.metrics import METRICS, measure
+from evalkit.scoring.metrics import METRICS, Metric, measure
 from evalkit.scoring.ranking import rank
 from evalkit.suites.card import TaskCard
 from evalkit.suites.selecting import load_task
@@ -218,6 +221,7 @@ def evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, settings
 
 
 def _evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, settings: Settings, clock: Clock) -> Evaluated:
+    metrics = metrics_of(card)
     task = load_task(card, folder, settings.load_options)
     clock.lap("load_s")
     prompting = prompting_of(task, encoder.loaded, settings.prompting)
@@ -233,7 +237,7 @@ def _evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, setting
     clock.count(stats)
     ranking = rank(queries, candidates, task.pools, task.relevant)
     images = images_of(task.queries)
-    metrics = {metric.name: measure(metric, ranking, images=images) for metric in METRICS}
+    values = {metric.name: measure(metric, ranking, images=images) for metric in metrics}
     clock.lap("rank_s")
 
     line = signature(task, given, encoder.images, encoder.loaded, prompting, settings)
@@ -257,7 +261,7 @@ def _evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, setting
         prompting=prompting,
         metrics={
             name: MetricResult(**{k: v for k, v in dataclasses.asdict(value).items() if k != "metric"})
-            for name, value in metrics.items()
+            for name, value in values.items()
         },
         signature=line,
         samples=f"samples/{card.name}.parquet",
@@ -266,6 +270,18 @@ def _evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, setting
         warnings=tuple(warnings),
     )
     return Evaluated(result, stats, samples_table(task, ranking, line), made.known)
+
+
+def metrics_of(card: TaskCard) -> list[Metric]:
+    """The metrics that a card names, in its order.
+
+    Raises:
+        DataError: there is no metric of a name; names the card, the metrics that there are, and the nearest.
+    """
+    try:
+        return [METRICS.named(name) for name in card.metrics]
+    except UsageError as error:
+        raise DataError(f"the card of task {card.name}: {error}") from error
 
 
 def _failed(encoder: Encoder, card: TaskCard, folder: DataFolder, clock: Clock, error: EvalkitError) -> Evaluated:
@@ -309,7 +325,10 @@ def open_run(
 
     Raises:
         ResultsError: what it has of other tasks than these cannot be read, or is not what their samples give.
+        UsageError: a suite names a reducer that there is none of.
     """
+    for card in cards:  # said before anything is embedded
+        reducer_of([card.name])
     info = loaded.info
     usual = {"bad_regions"} if settings.bad_regions == "refuse" else None  # as before there was this setting
     identity = [__version__, loaded.fingerprint, info.name, settings.model_dump(exclude=usual)]

@@ -108,7 +108,7 @@ def measured(table: pa.Table) -> dict[str, Any]:
         **numbers,
     )
     images = where_shared(clusters_of(table["image"].to_pylist())) if "image" in table.column_names else None
-    found = (measure(metric, ranking, images=images) for metric in METRICS)
+    found = (measure(metric, ranking, images=images) for metric in METRICS.values())
     return {one.metric: {k: v for k, v in dataclasses.asdict(one).items() if k != "metric"} for one in found}
 
 

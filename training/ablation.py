@@ -20,11 +20,13 @@ from evalkit.encoding.encode import Encoder
 from evalkit.encoding.given import prompted_task
 from evalkit.encoding.store import VectorStore
 from evalkit.evaluate import encode_task
-from evalkit.items import Item, Mask, prompting
+from evalkit.items import Item, Mask
+from evalkit.items.prompting import MODES
+from evalkit.items.prompting.none import without_region
 from evalkit.miniature import SUITE
 from evalkit.miniature.taskrows import Example, examples
 from evalkit.miniature.write import write
-from evalkit.scoring.metrics import precision_at_1
+from evalkit.scoring.metrics.precision_at_1 import precision_at_1
 from evalkit.scoring.ranking import rank
 from evalkit.scoring.stats import mean_over_tasks, stratified_bootstrap, wilson
 from evalkit.suites.task import DataFolder, LoadOptions, Task
@@ -78,8 +80,8 @@ def measure(models: Sequence[str], size: int, seed: int) -> tuple[list[str], lis
                 def outcome(way: str, given: Sequence[Task], encoder: Encoder = encoder) -> Outcome:
                     return Outcome(encoder.loaded.info.name, way, tuple(_scores(task, encoder) for task in given))
 
-                modes = [mode for mode in prompting.MODES if mode != "native" or encoder.loaded.info.regions]
-                for mode in modes:
+                regions = encoder.loaded.info.regions
+                for mode in (name for name, mode in MODES.items() if regions or not mode.region_input):
                     found.append(outcome(mode, [prompted_task(task, mode, encoder.images) for task in tasks]))
                 for kind in sorted(encoder.loaded.info.regions, key=KINDS.index):
                     asked = [_asked(*pair, kind, data.images) for pair in zip(tasks, things, strict=True)]
@@ -100,7 +102,7 @@ def _asked(task: Task, rows: Sequence[Example], kind: str, images: Path) -> Task
             (images / name).parent.mkdir(exist_ok=True)
             region.image.rgb().save(images / name)
             region = Mask(replace(region.image, root=images, pixels=None))
-        queries.append(replace(prompting.none(query), region=region))
+        queries.append(replace(without_region(query), region=region))
     return replace(task, queries=queries)
 
 

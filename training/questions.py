@@ -15,8 +15,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.items import Box, Item, Mask, Point, Points, Region, prompting
+from evalkit.items import Box, Item, Mask, Point, Points, Region
 from evalkit.items.images import ImageFacts, ImageFile
+from evalkit.items.prompting.crop import cut_to_region
+from evalkit.items.prompting.none import without_region
 from evalkit.miniature import SUITE, draw
 from evalkit.miniature.drawings import Drawing, Picture
 from evalkit.miniature.examples import Example, in_turn
@@ -209,7 +211,7 @@ def wordless(question: Question, rng: random.Random, kind: str | None = None) ->
         raise ValueError(f"a question of {question.card.name} has no region")
     scene, thing = question.meant
     region = region_of(scene, thing, kind or rng.choice(KINDS), rng, f"{question.query.text}.png")
-    return replace(question, query=replace(prompting.none(question.query), region=region))
+    return replace(question, query=replace(without_region(question.query), region=region))
 
 
 def region_of(scene: Scene, thing: Thing, kind: str, rng: random.Random, name: str) -> Region:
@@ -246,7 +248,7 @@ def _as_it_is(question: Question, rng: random.Random) -> Question:
 
 
 def _otherwise(question: Question, rng: random.Random) -> Question:
-    mode = rng.choice((prompting.crop, prompting.none))
+    mode = rng.choice((cut_to_region, without_region))
     return replace(question, query=mode(question.query, lambda image: ImageFacts("", SIDE, SIDE)))
 
 

@@ -18,6 +18,9 @@ Examples:
 
 The same command again goes on where it stopped; nothing is embedded twice."""
 
+*_first, _last = MODES.values()
+_WAYS = f"{'; '.join(mode.by for mode in _first)}; or {_last.by}, e.g. --prompting {_last.name}"
+
 
 @click.command(epilog=EPILOG)
 @click.option(
@@ -74,8 +77,7 @@ The same command again goes on where it stopped; nothing is embedded twice."""
 @click.option(
     "--prompting",
     type=click.Choice(list(MODES)),
-    help="How regions reach the model: its own input; the words that name them alone; the image cut to them; or not "
-    "at all, e.g. --prompting none.  [default: native where the model takes them, else text]",
+    help=f"How regions reach the model: {_WAYS}.  [default: native where the model takes them, else text]",
 )
 @options.bad_regions
 @options.quiet

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from evalkit.embedders.registry import LoadedEmbedder
 from evalkit.encoding.contract import describe
 from evalkit.encoding.imageindex import ImageIndex
-from evalkit.errors import EmbedderError, ItemError, UsageError
+from evalkit.errors import EmbedderError, ItemError
 from evalkit.items import Item, concerns, region_kind
 from evalkit.items.prompting import MODES, prompted
 from evalkit.suites.task import Task
@@ -25,20 +25,21 @@ def prompting_of(task: Task, loaded: LoadedEmbedder, wanted: str | None = None) 
             all kinds of region that the task has, else ``text``.
 
     Raises:
-        EmbedderError: ``native`` is wanted, but the embedder does not take the task's regions.
+        EmbedderError: its own input is wanted (``native``), but the embedder does not take the task's regions.
         UsageError: there is no such mode.
     """
-    if wanted is not None and wanted not in MODES:
-        raise UsageError(f"prompting {wanted!r} is not one of {', '.join(MODES)}")
+    if wanted is not None:
+        MODES.named(wanted)
     kinds = {region_kind(item.region) for item in (*task.queries, *task.candidates) if item.region is not None}
     if not kinds:
         return None
     lacking = sorted(kinds - loaded.info.regions)
-    if lacking and wanted == "native":
+    if lacking and wanted is not None and MODES[wanted].region_input:
+        *others, last = (mode.name for mode in MODES.values() if not mode.region_input)
         raise EmbedderError(
             f"{task.card.name} has regions of {' and '.join(lacking)}; {loaded.info.name} takes "
             f"{', '.join(sorted(loaded.info.regions)) or 'none'} as an input of its own (info.regions): "
-            "run it with --prompting text, crop or none"
+            f"run it with --prompting {', '.join(others)} or {last}"
         )
     return wanted or ("text" if lacking else "native")
 

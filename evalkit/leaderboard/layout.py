@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evalkit.leaderboard.board import Group
+from evalkit.runs.reducing import reducer_of
 from evalkit.suites.card import TaskCard
 from evalkit.suites.selecting import PUBLISHED
 
@@ -87,4 +88,5 @@ def layouts(cards: Sequence[TaskCard]) -> tuple[Layout, ...]:
 
 def _mean(tasks: Sequence[str], chance: Mapping[str, float]) -> float | None:
     known = [chance[task] for task in tasks if task in chance]
-    return sum(known) / len(known) if known and len(known) == len(tasks) else None
+    whole = len(known) == len(tasks) and reducer_of(tasks).is_mean
+    return sum(known) / len(known) if known and whole else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from evalkit.items.prompting import MODES
 from evalkit.regression.comparand import Comparand
 from evalkit.runs.signature import parts
 
@@ -21,10 +22,18 @@ BLOCKING = {
 """The parts of a signature that have to be equal, in words."""
 DATA = tuple(part for part in BLOCKING if part != "prompting")
 """The parts that say what was asked; the other is how regions reached the model."""
-KEEP_WORDS = ("-", "native", "text", "crop", "overlay")
-"""Ways of prompting that leave the words as they are, so that their digests of prompts are equal for equal data."""
 ALLOWANCES = ("prompting", "partial")
 """What can be allowed to differ: how regions reach the model, and runs of a part of the queries."""
+
+
+def keeps_words(prompting: str) -> bool:
+    """Whether a way of prompting leaves the words as they are: digests of prompts are then equal for equal data.
+
+    Args:
+        prompting: as a signature has it: ``-`` where there are no regions, else a mode's name. ``overlay`` is one of
+            published numbers, and no mode of this version.
+    """
+    return MODES[prompting].keeps_words if prompting in MODES else prompting in ("-", "overlay")
 
 
 def differing(base: str, new: str, allow: Collection[str] = ()) -> list[str]:

@@ -17,19 +17,17 @@ from evalkit.errors import NotComparableError, UsageError
 from evalkit.regression.comparable import hindrances
 from evalkit.regression.comparand import Comparand, Number
 from evalkit.regression.config import Level
+from evalkit.runs.reducing import reducer_of
 from evalkit.runs.samples import places
-from evalkit.scoring.stats import (
+from evalkit.scoring.paired import (
     benjamini_hochberg,
-    by_cluster,
     holm,
     paired_intervals,
     paired_test,
-    quantile_interval,
-    resampled_means,
     sign_flip,
     smallest_difference,
-    standard_error,
 )
+from evalkit.scoring.stats import by_cluster, quantile_interval, resampled_means, standard_error
 from evalkit.suites.selecting import all_cards
 from evalkit.written import Unwritten, written
 
@@ -94,7 +92,7 @@ class Unit:
         new: the same of the new one.
         tasks: that it is made of: those that could be compared.
         of: how many tasks the suite or group has; 1 for a task.
-        why: what keeps it from being compared.
+        why: what keeps it from being compared; or, where it is compared and has samples, from being tested.
         notes: what a reader should know.
         paired: what the samples say; ``None`` where there are none, and size alone is left.
     """
@@ -218,7 +216,7 @@ def compare(
     unjudged = {name: "the base has no such task" for name in new.numbers if name not in base.numbers}
     unjudged |= {name: "it failed in the base" for name in base.numbers if name not in judged}
     notes = []
-    if any(unit.delta is not None and unit.paired is None for unit in units):
+    if any(unit.level == "task" and unit.delta is not None and unit.paired is None for unit in units):
         notes.append(
             "threshold mode: there are no samples of some tasks, so their differences are judged by size alone, which "
             "cannot tell a regression from chance"
@@ -391,9 +389,9 @@ def _groups(tasks: Sequence[_Task]) -> list[tuple[str, Level, int, list[_Task]]]
 
 
 def _group(name: str, level: Level, of: int, tasks: Sequence[_Task], how: _How) -> Unit:
+    reducer = reducer_of([task.unit.name for task in tasks])
     base, new = (
-        math.fsum(side) / len(tasks)
-        for side in zip(*((t.unit.base or 0.0, t.unit.new or 0.0) for t in tasks), strict=True)
+        reducer.reduce(side) for side in zip(*((t.unit.base or 0.0, t.unit.new or 0.0) for t in tasks), strict=True)
     )
     unit = Unit(name, level, (name,), "compared", base, new, tuple(task.unit.name for task in tasks), of)
     if len(tasks) < of:
@@ -405,6 +403,8 @@ def _group(name: str, level: Level, of: int, tasks: Sequence[_Task], how: _How) 
     ]
     if len(known) < len(tasks):
         return unit
+    if not reducer.is_mean:
+        return replace(unit, why=(f"no test is right for a {reducer.title}",))
     return replace(unit, paired=paired_mean(known, **how))
 
 

@@ -11,7 +11,7 @@ from evalkit.errors import UsageError
 from evalkit.regression.comparand import Number
 from evalkit.regression.compare import Comparison, Unit
 from evalkit.regression.config import Expected, GateConfig
-from evalkit.scoring.stats import equivalent
+from evalkit.scoring.paired import equivalent
 from evalkit.suites.selecting import all_cards
 from evalkit.terminal import percent
 
@@ -165,6 +165,8 @@ def _difference(unit: Unit, delta: float, effect: float, alpha: float) -> tuple[
     down, up = delta <= -effect + 1e-12, delta >= effect - 1e-12
     points = f"{100 * delta:+.2f} points"
     size = f"{100 * effect:g} points"
+    if unit.paired is None and unit.why:
+        return "inconclusive", f"{points}; {'; '.join(unit.why)}"
     if unit.paired is None:
         if down or up:
             return ("regressed" if down else "improved"), f"{points}, {size} or more; there are no samples to test it"

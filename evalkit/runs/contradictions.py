@@ -6,11 +6,11 @@ wrong; where per-query files are there, :mod:`evalkit.runs.recount` counts the n
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from evalkit.runs.perquery import CLOSE
+from evalkit.runs.reducing import reducer_of
 from evalkit.runs.signature import parts
 from evalkit.scoring.metrics import METRICS
 from evalkit.suites.card import TaskCard
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from evalkit.runs.manifest import Manifest, MetricResult, TaskResult
 
 AGAIN = "run it again, into another --out or with this run taken away"
-_INTERVALS = {metric.name: metric.interval for metric in METRICS}
 
 
 def contradictions(manifest: Manifest) -> Iterator[str]:
@@ -74,8 +73,8 @@ def _of_metric(name: str, metric: MetricResult, n_queries: int | None) -> Iterat
         yield f"n is {metric.n}, and n_queries is {n_queries}"
     if metric.n_ties > metric.n:
         yield f"n_ties is {metric.n_ties}, more than the {metric.n} queries (n)"
-    if metric.interval != _INTERVALS.get(name, metric.interval):
-        yield f"interval is {metric.interval}, and such a metric has {_INTERVALS[name]}"
+    if (known := METRICS.get(name)) is not None and metric.interval != known.interval:
+        yield f"interval is {metric.interval}, and such a metric has {known.interval}"
     if not metric.pessimistic - CLOSE <= metric.value <= metric.optimistic + CLOSE:
         yield f"value is {metric.value}, and pessimistic to optimistic is {metric.pessimistic} to {metric.optimistic}"
     elif not metric.n_ties and metric.optimistic - metric.pessimistic > 2 * CLOSE:
@@ -126,7 +125,8 @@ def _of_averages(manifest: Manifest, cards: Mapping[str, TaskCard]) -> Iterator[
         least = known.get(average.group, len(members))
         if average.n_tasks < least:
             yield f"{where}: n_tasks is {average.n_tasks}, and it has {least}"
-        wanted = math.fsum(scores) / len(scores) if scores and len(scores) == average.n_tasks else None
+        whole = bool(scores) and len(scores) == average.n_tasks
+        wanted = reducer_of([result.task for result in members]).reduce(scores) if whole else None
         if (average.value is None) != (wanted is None) or abs((average.value or 0) - (wanted or 0)) > CLOSE:
             yield f"{where}: value is {average.value}, and by its tasks it is {wanted}"
 

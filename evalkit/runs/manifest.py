@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
@@ -10,6 +9,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from evalkit.encoding.conditions import UNKNOWN, Conditions
 from evalkit.files import json_bytes
+from evalkit.runs.reducing import reducer_of
 from evalkit.runs.versions import Migrations
 from evalkit.scoring.metrics import IntervalMethod
 from evalkit.suites.selecting import all_cards
@@ -242,7 +242,7 @@ def precision_of(result: TaskResult) -> float | None:
 def averages(results: Sequence[TaskResult]) -> tuple[Average, ...]:
     """Averages of the suites that the results belong to, and of their groups.
 
-    Unweighted means over tasks, as the papers have them: 36 for MMEB, 5 for SCaR.
+    Of all tasks of each, by the suite's reducer: the unweighted mean over tasks, 36 for MMEB, 5 for SCaR.
     """
     suites = {result.suite for result in results}
     cards = [card for card in all_cards() if card.suite in suites]
@@ -261,7 +261,7 @@ def averages(results: Sequence[TaskResult]) -> tuple[Average, ...]:
         if "/" in group and tasks == members[group.split("/")[0]]:
             continue  # a suite of one meta-task has no average of its own for it
         done = [scores[task] for task in tasks if task in scores]
-        value = math.fsum(done) / len(done) if len(done) == len(tasks) else None
+        value = reducer_of(tasks).reduce(done) if len(done) == len(tasks) else None
         found.append(Average(group=group, value=value, n_done=len(done), n_tasks=len(tasks)))
     return tuple(found)
 

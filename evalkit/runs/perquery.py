@@ -18,7 +18,7 @@ import numpy as np
 
 from evalkit.errors import ResultsError
 from evalkit.files import LARGEST, read_file
-from evalkit.scoring.metrics import precision_at_1
+from evalkit.scoring.metrics.precision_at_1 import precision_at_1
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -1,7 +1,8 @@
 """A task's numbers counted again from its per-query file, so that no edited record is believed.
 
-What the columns of the file allow is counted: all metrics where they have the ranks, and Precision@1 from the scores
-alone. Numbers are equal but for their last bits, as another order of addition may leave them.
+What the columns of the file allow is counted: all metrics that are known here where they have the ranks, and
+Precision@1 from the scores alone. Numbers are equal but for their last bits, as another order of addition may leave
+them.
 """
 
 from __future__ import annotations
@@ -70,9 +71,9 @@ def recounted(record: Path, result: TaskResult, found: PerQuery, images: Images)
     pools = None
     if found.has("relevant", "pool"):
         pools = _distinct(*(found.numbers(name).astype(np.int64) for name in ("relevant", "pool")))
-    for metric in METRICS:
-        said = result.metrics.get(metric.name)
-        if said is None:
+    for name, said in result.metrics.items():
+        metric = METRICS.get(name)
+        if metric is None:  # of a package that is not installed here
             continue
         if said.interval != metric.interval:
             field = f"metrics.{metric.name}.interval"

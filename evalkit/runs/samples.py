@@ -12,7 +12,7 @@ import numpy as np
 
 from evalkit.files import write_atomically
 from evalkit.runs.perquery import read_per_query
-from evalkit.scoring.metrics import precision_at_1
+from evalkit.scoring.metrics.precision_at_1 import precision_at_1
 
 if TYPE_CHECKING:
     import pyarrow as pa

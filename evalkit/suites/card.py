@@ -6,7 +6,7 @@ import tomllib
 from importlib import resources
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from evalkit.errors import DataError
 
@@ -63,6 +63,17 @@ class TaskCard(BaseModel):
     citation: str
     """BibTeX of the data set that the task is made of."""
     notes: tuple[str, ...] = ()
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = ("precision_at_1", "hit_at_5", "hit_at_10", "mrr")
+    """What it is measured by, of ``evalkit.scoring.metrics``; the first is Precision@1, which ranks models."""
+
+    @field_validator("metrics")
+    @classmethod
+    def _ranked_by_precision(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        if metrics[0] != "precision_at_1":
+            raise ValueError(f"the first is {metrics[0]!r}; it has to be 'precision_at_1', which ranks models")
+        if len(set(metrics)) < len(metrics):
+            raise ValueError("a metric is named twice")
+        return metrics
 
     @property
     def subset(self) -> str:

@@ -1,13 +1,12 @@
 """What reads the rows of a task: one reader a family, registered by the family's name.
 
-A further one is a module with a function and a line in :data:`READERS`. It is imported when a task of its family is
-loaded.
+A further one is a module with a function and a line in :data:`READERS`, or in another package's suite
+``READERS["its family"] = "its.module:function"``. It is imported when a task of its family is loaded.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
 from typing import Protocol, cast
 
 from evalkit.errors import DataError
@@ -27,7 +26,7 @@ class Reader(Protocol):
         ...
 
 
-READERS: Mapping[str, str] = {
+READERS: dict[str, str] = {
     "image_cls": "evalkit.suites.mmeb:load",
     "image_qa": "evalkit.suites.mmeb:load",
     "image_i2t": "evalkit.suites.mmeb:load",

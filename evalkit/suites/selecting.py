@@ -54,6 +54,15 @@ def all_cards() -> tuple[TaskCard, ...]:
     return tuple(found.values())
 
 
+def suite_of(task: str) -> Suite | None:
+    """The installed suite that has a task of this name; ``None`` where none has.
+
+    Raises:
+        UsageError: as :func:`suites`.
+    """
+    return next((suite for suite in suites().values() if any(card.name == task for card in suite.cards())), None)
+
+
 def select_tasks(selectors: Iterable[str], cards: Sequence[TaskCard] | None = None) -> tuple[TaskCard, ...]:
     """Choose tasks: a suite, ``all`` (mmeb and scar), a group, a task name or a glob; no task twice.
 

@@ -37,10 +37,13 @@ class CardSuite:
     Attributes:
         name: the suite's name, and that of the folder.
         package: importable package that holds the folder.
+        reducer: how its number, and those of its groups, are made of its tasks', by name
+            (:mod:`evalkit.scoring.reducers`). A suite that is no object of this class and does not say gets the mean.
     """
 
     name: str
     package: str = "evalkit.tasks"
+    reducer: str = "mean_over_tasks"
 
     @cached_property
     def _cards(self) -> tuple[TaskCard, ...]:

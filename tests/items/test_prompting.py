@@ -17,7 +17,8 @@ from evalkit.errors import ImageError, RegionError
 from evalkit.items import Box, Item, Mask, Point, Points, Region
 from evalkit.items.images import ImageFacts, ImageFile
 from evalkit.items.keys import content_digest
-from evalkit.items.prompting import MODES, box_bounds, mask_bounds, prompted
+from evalkit.items.prompting import MODES, prompted
+from evalkit.items.prompting.crop import box_bounds, mask_bounds
 from evalkit.items.regions import fault
 
 SCAR = "SCaR/RefCOCOg"
@@ -240,3 +241,11 @@ def test_an_image_that_is_not_as_stored_is_not_cut(folder):
             prompted(replace(one, image=image), "crop")
     with pytest.raises(RegionError, match="no image to cut"):
         prompted(replace(one, image=None), "crop")
+
+
+def test_every_mode_is_on_the_pages_that_explain_them() -> None:
+    root = Path(__file__).parents[2]
+    page, method = root / "docs/protocol.md", root / "reports/templates/method.html"
+    for mode in MODES:
+        assert f"\n| `{mode}` |" in page.read_text(encoding="utf-8")
+        assert f'<th scope="row">{mode}</th>' in method.read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from evalkit.leaderboard.board import Difference
 from evalkit.leaderboard.numbers.comparing import _bounds, compared, differences, not_told_apart
 from evalkit.leaderboard.numbers.joined import Joined
 from evalkit.regression.compare import compare
-from evalkit.scoring.stats import holm, paired_test
+from evalkit.scoring.paired import holm, paired_test
 
 SCORE = st.sampled_from([0.0, 1.0, 0.5, 1 / 3])
 

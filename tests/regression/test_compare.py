@@ -19,7 +19,8 @@ from evalkit.regression.compare import Unit, compare, paired_of
 from evalkit.regression.config import GateConfig
 from evalkit.regression.gate import judge
 from evalkit.runs.samples import Samples
-from evalkit.scoring.stats import holm, mcnemar_midp, newcombe, stratified_bootstrap
+from evalkit.scoring.paired import holm, mcnemar_midp, newcombe
+from evalkit.scoring.stats import stratified_bootstrap
 
 TASK = "VOC2007"
 

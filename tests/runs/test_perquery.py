@@ -26,7 +26,8 @@ from evalkit.runs.perquery import CHECKED, read_per_query
 from evalkit.runs.recount import recounted
 from evalkit.runs.runfiles import queries_of, samples_of, samples_path
 from evalkit.runs.samples import clusters_of, where_shared
-from evalkit.scoring.metrics import METRICS, measure, precision_at_1
+from evalkit.scoring.metrics import METRICS, measure
+from evalkit.scoring.metrics.precision_at_1 import precision_at_1
 from evalkit.scoring.ranking import rank
 
 
@@ -113,7 +114,7 @@ def test_whatever_a_run_writes_is_believed(
     images = [f"{place // 3}" for place in range(n)] if shared else [None] * n
     metrics = {}
     clusters = where_shared(clusters_of(images))
-    for metric in METRICS:
+    for metric in METRICS.values():
         value = dataclasses.asdict(measure(metric, ranking, images=clusters))
         name = value.pop("metric")
         metrics[name] = MetricResult(**value)

@@ -20,7 +20,7 @@ from evalkit.embedders.virtue.embedder import Virtue, Vlm2Vec
 from evalkit.embedders.virtue.patching import Patching
 from evalkit.items import Box, Item, Mask
 from evalkit.items.images import ImageFacts, ImageFile
-from evalkit.items.prompting import crop
+from evalkit.items.prompting.crop import cut_to_region
 from evalkit.miniature import draw
 from evalkit.miniature.drawings import CutOut, Drawing
 from evalkit.miniature.grammar import description, name
@@ -83,7 +83,7 @@ def test_a_saved_model_gives_the_vectors_of_the_one_in_training(
     made = learner(kind, found, drawings)
     regional = next(each for each in found if each.card.meta_task == WITH_REGION)
     items = [each.query for each in found[::7]] + [each.candidates[0] for each in found[::7]]
-    items += [regional.query, crop(regional.query, lambda image: ImageFacts("", SIDE, SIDE))]
+    items += [regional.query, cut_to_region(regional.query, lambda image: ImageFacts("", SIDE, SIDE))]
     items += [wordless(regional, random.Random(each), each).query for each in KINDS]
     with torch.inference_mode():
         wanted = made(items).numpy()

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from evalkit.leaderboard.board import Apart
 from evalkit.leaderboard.numbers.counted import KNOW_NOTHING, Counted, precision_at_1
 from evalkit.leaderboard.numbers.drafts import cut, one_line
-from evalkit.regression.comparable import BLOCKING, DATA, KEEP_WORDS
+from evalkit.regression.comparable import BLOCKING, DATA, keeps_words
 from evalkit.runs.manifest import TaskResult
 from evalkit.runs.runfiles import samples_path
 from evalkit.runs.signature import parts
@@ -147,7 +147,7 @@ def _has_number(run: Counted, task: str) -> bool:
 def _way(said: Mapping[str, str]) -> str:
     """The way of prompting; one word for all that leave the prompts as they are."""
     way = said.get("prompting", "-")
-    return "-" if way in KEEP_WORDS else way
+    return "-" if keeps_words(way) else way
 
 
 def _place(run: Counted, numbers: Mapping[str, _Number], cards: Sequence[TaskCard]) -> tuple[object, ...]:

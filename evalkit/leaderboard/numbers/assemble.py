@@ -26,6 +26,7 @@ from evalkit.leaderboard.numbers.estimates import Estimates, plain_mean, ranked_
 from evalkit.leaderboard.numbers.evidence import Evidence, Pair, gather
 from evalkit.leaderboard.numbers.measured import measured, why_not
 from evalkit.leaderboard.published.reported import PublishedRow, improvements
+from evalkit.runs.reducing import reducer_of
 from evalkit.scoring.stats import wilson
 from evalkit.suites.card import TaskCard
 from evalkit.suites.selecting import all_cards
@@ -202,7 +203,7 @@ def _comparison(
         {
             group.key: (_mean_value(sides[1], group) - _mean_value(sides[0], group), group.tasks)
             for group in groups
-            if found.keys() >= set(group.tasks)
+            if found.keys() >= set(group.tasks) and reducer_of(group.tasks).is_mean
         },
     )
     return Pairing(pair[0], pair[1], of_groups, of_tasks, incomparable)

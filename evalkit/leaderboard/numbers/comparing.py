@@ -12,7 +12,8 @@ import numpy as np
 from evalkit.leaderboard.board import Difference
 from evalkit.leaderboard.numbers.joined import Joined
 from evalkit.regression.compare import Paired, paired_mean, paired_of
-from evalkit.scoring.stats import by_cluster, holm, paired_test
+from evalkit.scoring.paired import holm, paired_test
+from evalkit.scoring.stats import by_cluster
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +27,7 @@ LEVEL = 0.05
 def not_told_apart(joined: Joined, best: str, contenders: frozenset[str]) -> frozenset[str]:
     """Who may be as good as the best entry on one task, as far as these queries say.
 
-    Each contender is tested against the best one on the same queries, with :func:`evalkit.scoring.stats.paired_test`;
+    Each contender is tested against the best one on the same queries, with :func:`evalkit.scoring.paired.paired_test`;
     those that Holm's procedure does not reject at 5 %, over all contenders, are not told apart.
 
     Args:

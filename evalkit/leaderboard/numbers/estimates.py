@@ -19,6 +19,7 @@ from evalkit.leaderboard.numbers.resampling import (
     seed_of,
     variance_of_mean,
 )
+from evalkit.runs.reducing import reducer_of
 from evalkit.scoring.stats import Z_95
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def plain_mean(draft: Draft, group: Group) -> Mean:
         return draft.means[group.key]
     scores = [draft.entry.scores[task] for task in group.tasks if task in draft.entry.scores]
     done = [score for score in scores if score.complete and not score.claimed]
-    value = math.fsum(score.value for score in done) / len(done) if len(done) == len(group.tasks) else None
+    whole = len(done) == len(group.tasks)
+    value = reducer_of(group.tasks).reduce([score.value for score in done]) if whole else None
     apart = [score.apart for score in scores if score.apart]
     first = next((why for why in apart if why.kind == "claimed"), apart[0] if apart else None)
     return Mean(value, None, None, len(done), len(group.tasks), apart=first)
@@ -70,7 +72,7 @@ class Estimates:
         :func:`largest_variance`, would be too wide by an unknown amount.
         """
         mean = plain_mean(draft, group)
-        if mean.value is None or mean.n_done < mean.n_tasks:
+        if mean.value is None or mean.n_done < mean.n_tasks or not reducer_of(group.tasks).is_mean:
             return None
         if draft.entry.slug in self._evidence.sums[group.key]:
             return interval(self.draws(draft, group), mean.value)
@@ -84,7 +86,7 @@ class Estimates:
         how regions reach it changes nothing where there are none.
         """
         there = [d for d in self._drafts if not d.entry.knows_nothing and ranked_mean(d, group) is not None]
-        if not there:
+        if not there or not reducer_of(group.tasks).is_mean:
             return {}
         draws = [self.draws(draft, group) for draft in there]
         places = [(draft.entry.model, own.tobytes()) for draft, own in zip(there, draws, strict=True)]

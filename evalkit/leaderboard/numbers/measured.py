@@ -15,7 +15,9 @@ from evalkit.leaderboard.numbers.apart import CLAIMED
 from evalkit.leaderboard.numbers.counted import KNOW_NOTHING, Counted, precision_at_1, regions_by
 from evalkit.leaderboard.numbers.drafts import Draft, cut, one_line, slug_of
 from evalkit.runs.manifest import Manifest, MetricResult, TaskResult
+from evalkit.runs.reducing import reducer_of
 from evalkit.runs.runfiles import samples_path
+from evalkit.scoring.reducers import Reducer
 from evalkit.suites.card import TaskCard
 from evalkit.terminal import percent
 
@@ -184,16 +186,16 @@ def _notes(
         own += [f"No part of any mean: {_some(parts, parts)}."] if parts else []
         own += [f"Failed: {_some(failed, failed)}."] if failed else []
         if len(scores) == len(group.tasks) and not parts and not any(score.claimed for score in scores.values()):
-            own += _ties(scores.values())
+            own += _ties(scores.values(), reducer_of(group.tasks))
             own += _no_better(scores.values()) if not entry.knows_nothing else []
         if own:
             notes[group.key] = tuple(own)
     return notes
 
 
-def _ties(scores: Iterable[Score]) -> list[str]:
+def _ties(scores: Iterable[Score], reducer: Reducer) -> list[str]:
     values = [(score.value, p1.optimistic) for score in scores if score.result and (p1 := precision_at_1(score.result))]
-    value, optimistic = (sum(column) / len(values) for column in zip(*values, strict=True))
+    value, optimistic = (reducer.reduce(column) for column in zip(*values, strict=True))
     if percent(value) == percent(optimistic):
         return []
     return [f"{percent(optimistic)} if the right candidate came first among equal scores, the most that ties allow."]

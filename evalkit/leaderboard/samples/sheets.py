@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from evalkit.items import Item
-from evalkit.items.prompting import none as without_region
+from evalkit.items.prompting.none import without_region
 from evalkit.leaderboard.board import Board, Entry, Score
 from evalkit.leaderboard.samples.answers import Answer
 from evalkit.leaderboard.samples.media import Gallery, Mark, MediaMode, ShownImage

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 from scipy import stats as scipy_stats
 
-from evalkit.scoring.stats import (
+from evalkit.scoring.paired import (
     benjamini_hochberg,
     clustered_intervals,
     equivalent,
@@ -24,13 +24,10 @@ from evalkit.scoring.stats import (
     newcombe,
     paired_intervals,
     paired_test,
-    quantile_interval,
-    resampled_means,
     sign_flip,
     smallest_difference,
-    standard_error,
-    stratified_bootstrap,
 )
+from evalkit.scoring.stats import standard_error
 
 Scores = NDArray[np.float64]
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=7)
@@ -293,41 +290,6 @@ def test_paired_intervals_choose_by_the_scores() -> None:
     assert wider[0] < found[0] < found[1] < wider[1]
 
 
-def test_means_over_tasks_are_resampled_image_by_image() -> None:
-    """Against a loop that draws images with all that is asked about them, one task of each kind."""
-    draw = np.random.default_rng(2)
-    tasks = [draw.choice([-1.0, 0.0, 0.5], n) for n in (24, 60, 1)]
-    images = [None, draw.integers(0, 15, 60), None]
-    tasks[1] = np.where(draw.random(60) < 0.8, draw.choice([-1.0, 0.5], 15)[images[1]], tasks[1])  # alike by image
-    means = resampled_means(tasks, images, resamples=8000)
-    of_image = [tasks[1][images[1] == image] for image in set(images[1].tolist())]
-    oracle = [
-        statistics.fmean(
-            (
-                tasks[0][draw.integers(24, size=23)].mean(),
-                np.concatenate([of_image[i] for i in draw.integers(len(of_image), size=len(of_image) - 1)]).mean(),
-                tasks[2][0],
-            )
-        )
-        for _ in range(8000)
-    ]
-    assert quantile_interval(means) == pytest.approx(tuple(np.quantile(oracle, [0.025, 0.975])), abs=0.012)
-    assert stratified_bootstrap(tasks, images, resamples=8000) == quantile_interval(means)
-    assert np.std(means) > 1.1 * np.std(resampled_means(tasks, [None] * 3, resamples=8000))
-
-
-def test_means_over_tasks_with_shared_images_cover_the_truth() -> None:
-    draw = np.random.default_rng(6)
-    images = np.repeat(np.arange(50), 3)
-    inside = 0
-    for seed in range(500):
-        tasks = [np.repeat(draw.choice([-1.0, 0.0, 1.0], 50, p=[0.1, 0.8, 0.1]), 3) for _ in range(4)]
-        means = resampled_means(tasks, [images] * 4, resamples=300, seed=seed)
-        low, high = quantile_interval(means)
-        inside += low <= 0 <= high
-    assert 0.92 <= inside / 500 <= 0.98
-
-
 # --- equivalence and power -------------------------------------------------------------------------------
 
 
@@ -338,15 +300,6 @@ def test_equivalence_is_two_one_sided_tests(delta: float, error: float, margin: 
     interval = tuple(normal.ppf([0.05, 0.95]))
     if abs(max(above, below) - 0.05) > 1e-9:
         assert equivalent(interval, margin) == (max(above, below) < 0.05)
-
-
-def test_standard_error_is_numpys_and_that_of_cluster_sums() -> None:
-    differences = np.random.default_rng(1).choice([-1.0, 0.0, 1.0], 80)
-    assert standard_error(differences) == pytest.approx(differences.std(ddof=1) / math.sqrt(80))
-    # Clusters of one size: the mean of their means.
-    images = np.repeat(np.arange(20), 4)
-    means = differences.reshape(20, 4).mean(axis=1)
-    assert standard_error(differences, images) == pytest.approx(means.std(ddof=1) / math.sqrt(20))
 
 
 def test_the_smallest_difference_is_found_in_four_of_five() -> None:

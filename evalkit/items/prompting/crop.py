@@ -1,37 +1,18 @@
-"""Prompting: how a region reaches a model. One function a mode, from an item to what the model gets instead.
-
-An item without a region is the same in every mode. A further mode is a function and a line in :data:`MODES`.
-"""
+"""By the image cut to the region: what surrounds it is gone, and the words that name it stay."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from evalkit.errors import RegionError
-from evalkit.items.images import Crop, ImageFacts, ImageFile
+from evalkit.items.images import Crop, ImageFile
 from evalkit.items.item import Box, Item, Mask, region_kind
+from evalkit.items.prompting.mode import Facts, Mode
 from evalkit.items.regions import fault
 
-Facts = Callable[[ImageFile], ImageFacts]
-"""Digest and size of an image file; :meth:`ImageFile.facts`, or what remembers them."""
 
-Mode = Callable[[Item, Facts], Item]
-"""What the model gets in place of an item with a region."""
-
-
-def native(item: Item, facts: Facts = ImageFile.facts) -> Item:
-    """The item as it is: the region is an input of the model, and the words that name it stay."""
-    return item
-
-
-def text(item: Item, facts: Facts = ImageFile.facts) -> Item:
-    """Without the region: the words that name it are all there is of it."""
-    return replace(item, region=None)
-
-
-def crop(item: Item, facts: Facts = ImageFile.facts) -> Item:
+def cut_to_region(item: Item, facts: Facts = ImageFile.facts) -> Item:
     """With the image cut to the region's bounding box instead of the region; the words stay, and so do their numbers.
 
     Args:
@@ -63,31 +44,6 @@ def crop(item: Item, facts: Facts = ImageFile.facts) -> Item:
     return replace(item, image=replace(image, crop=bounds, pixels=None), region=None)
 
 
-def none(item: Item, facts: Facts = ImageFile.facts) -> Item:
-    """Without the region and without the words that name it: how far the rest of the item gets a model."""
-    named = item.region_text
-    return replace(
-        item, prompt=_without(item.prompt, named), text=_without(item.text, named), region=None, region_text=""
-    )
-
-
-MODES: Mapping[str, Mode] = {"native": native, "text": text, "crop": crop, "none": none}
-
-
-def prompted(item: Item, mode: str, facts: Facts = ImageFile.facts) -> Item:
-    """The item as a model gets it.
-
-    Args:
-        item: any; without a region it stays as it is.
-        mode: one of :data:`MODES`.
-        facts: tells the size of the item's images.
-
-    Raises:
-        ItemError: the region cannot reach the model in this mode.
-    """
-    return item if item.region is None else MODES[mode](item, facts)
-
-
 def box_bounds(box: Box, width: int, height: int) -> Crop:
     """The whole pixels of an image that a box covers, also in part: at least one, if the box is on the image.
 
@@ -109,10 +65,4 @@ def mask_bounds(mask: Mask) -> Crop | None:
     return mask.image.rgb().getbbox()
 
 
-def _without(text: str, named: str) -> str:
-    """The text without its last run of these characters; without their line break, where it has no such run."""
-    for run in filter(None, (named, named.strip())):
-        before, found, after = text.rpartition(run)
-        if found:
-            return before + after
-    return text
+CROP = Mode("crop", by="the image cut to them", given=cut_to_region)
