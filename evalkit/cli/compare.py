@@ -47,15 +47,15 @@ def command(
     from evalkit.terminal import escaped_json, json_text
 
     chosen = read_config(config, {"allow": allow or None})
-    sides = read_comparand(base), read_comparand(new)
+    comparands = read_comparand(base), read_comparand(new)
     if explain is not None:
-        found = flips(*sides, explain, chosen.allow)
+        found = flips(*comparands, explain, chosen.allow)
         if as_json:
             click.echo(json_text([dataclasses.asdict(flip) for flip in found], indent=2))
         else:
             click.echo(flips_table(explain, found, limit))
         return 0
-    comparison = compare(*sides, alpha=chosen.alpha, allow=chosen.allow, alpha_from=origin("alpha", config))
+    comparison = compare(*comparands, alpha=chosen.alpha, allow=chosen.allow, alpha_from=origin("alpha", config))
     gate = judge(comparison, chosen, today=date.today())
     click.echo(escaped_json(gate_json(gate).decode()) if as_json else gate_table(gate, answer=False), nl=not as_json)
     return 0 if comparison.compared else 3

@@ -99,8 +99,10 @@ def command(
                 raise UsageError(f"{path} is what the gate reads, and would be written over: name another file")
     try:
         chosen = read_config(config, flags)
-        sides = read_comparand(base), read_comparand(new)
-        comparison = compare(*sides, alpha=chosen.alpha, allow=chosen.allow, alpha_from=origin("alpha", config, flags))
+        comparands = read_comparand(base), read_comparand(new)
+        comparison = compare(
+            *comparands, alpha=chosen.alpha, allow=chosen.allow, alpha_from=origin("alpha", config, flags)
+        )
         gate = judge(comparison, chosen, today=date.today())
     except EvalkitError as error:
         for path, _ in outputs:  # what an earlier gate said would be taken for this one's answer

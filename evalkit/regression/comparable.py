@@ -52,18 +52,18 @@ def differing(base: str, new: str, allow: Collection[str] = ()) -> list[str]:
 
 
 def hindrances(base: Comparand, new: Comparand, task: str, allow: Collection[str] = ()) -> list[str]:
-    """What keeps a task that both sides have from being compared, in words; their samples are another question."""
+    """What keeps a task that both have from being compared, in words; their samples are another question."""
     one, other = base.numbers[task], new.numbers[task]
     said = [] if one.signature is None or other.signature is None else differing(one.signature, other.signature, allow)
     said += [
-        f"{side.path} has no signature here, so nothing says what its number is about"
-        for side, number in ((base, one), (new, other))
-        if number.signature is None and number.value is not None and side.kind != "scores"
+        f"{comparand.path} has no signature here, so nothing says what its number is about"
+        for comparand, number in ((base, one), (new, other))
+        if number.signature is None and number.value is not None and comparand.kind != "scores"
     ]
     if "partial" not in allow:
         said += [
-            f"{side.path} is partial here"
-            for side, number in ((base, one), (new, other))
+            f"{comparand.path} is partial here"
+            for comparand, number in ((base, one), (new, other))
             if not number.complete and number.value is not None
         ]
     return said

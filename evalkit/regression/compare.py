@@ -81,7 +81,7 @@ class Paired:
 
 @dataclass(frozen=True)
 class Unit:
-    """A task, a group or a suite, on both sides.
+    """A task, a group or a suite, on both comparands.
 
     Attributes:
         name: the task's, or the group's selector.
@@ -119,7 +119,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two sides, unit by unit.
+    """Two comparands, unit by unit.
 
     Attributes:
         base: what is held against.
@@ -129,7 +129,7 @@ class Comparison:
         family: how many tests are in it.
         seed: of permutations and resamples.
         unjudged: tasks that the base has no number of, with the reason.
-        facts: what differs between the sides and does not matter for comparing: embedder, versions, device.
+        facts: what differs between the two and does not matter for comparing: embedder, versions, device.
         notes: what a reader should know of the whole.
     """
 
@@ -185,7 +185,7 @@ def compare(
     seed: int = 0,
     alpha_from: str = "alpha",
 ) -> Comparison:
-    """Compare two sides, task by task and by suites and groups.
+    """Compare two comparands, task by task and by suites and groups.
 
     Args:
         base: what is held against.
@@ -231,7 +231,7 @@ def compare(
 
 
 def _tests(base: Comparand, new: Comparand) -> int:
-    """At most so many tests will there be: tasks with samples on both sides, and what they belong to."""
+    """At most so many tests will there be: tasks with samples on both, and what they belong to."""
     tasks = [
         one
         for name, one in base.numbers.items()
@@ -262,13 +262,13 @@ def _compared(
     new: Number | None,
     allow: Collection[str],
     how: _How,
-    base_side: Comparand,
-    new_side: Comparand,
+    one: Comparand,
+    other: Comparand,
 ) -> _Task:
     unit = Unit(base.task, "task", base.groups, "compared", base.value, new.value if new else None, (base.task,))
     if new is None:
-        return _Task(replace(unit, status="missing", why=(f"{new_side.path} has no such task",)))
-    why = hindrances(base_side, new_side, base.task, allow)
+        return _Task(replace(unit, status="missing", why=(f"{other.path} has no such task",)))
+    why = hindrances(one, other, base.task, allow)
     if new.failure is not None and (base.failure is None or new.value is None) and not why:
         return _Task(replace(unit, status="failed", why=(new.failure,)))
     order = None
@@ -279,7 +279,7 @@ def _compared(
     if why:
         return _Task(replace(unit, status="incomparable", why=tuple(why)))
     if base.samples is None or new.samples is None or order is None or isinstance(order, str):
-        lacking = [str(side.path) for side, one in ((base_side, base), (new_side, new)) if one.samples is None]
+        lacking = [str(comparand.path) for comparand, number in ((one, base), (other, new)) if number.samples is None]
         return _Task(replace(unit, notes=(f"no samples in {' and '.join(lacking)}",)))
     before, after = base.samples.scores, new.samples.scores[order]
     known = new.samples.shared[order] if new.samples.shared is not None else base.samples.shared

@@ -51,7 +51,7 @@ def flips(base: Comparand, new: Comparand, task: str, allow: Collection[str] = (
         allow: which of :data:`evalkit.regression.comparable.ALLOWANCES` may differ.
 
     Raises:
-        UsageError: the task is not on both sides, or one of them has no samples of it; or they cannot be read.
+        UsageError: the task is not in both, or one of them has no samples of it; or they cannot be read.
         NotComparableError: the two were asked different things, and their choices say nothing of each other.
     """
     before, after = _scores(base, task), _scores(new, task)
@@ -88,12 +88,12 @@ def flips(base: Comparand, new: Comparand, task: str, allow: Collection[str] = (
     return sorted(found, key=lambda flip: flip.new_score - flip.base_score)
 
 
-def _scores(side: Comparand, task: str) -> dict[str, float]:
-    """What a side got on each query of a task, by its id."""
-    number = side.numbers.get(task)
+def _scores(comparand: Comparand, task: str) -> dict[str, float]:
+    """What it got on each query of a task, by its id."""
+    number = comparand.numbers.get(task)
     if number is None or number.samples is None:
-        there = ", ".join(name for name, one in side.numbers.items() if one.samples is not None) or "none"
-        raise UsageError(f"--explain {task}: {side.path} has no samples of it; it has those of {there}")
+        there = ", ".join(name for name, one in comparand.numbers.items() if one.samples is not None) or "none"
+        raise UsageError(f"--explain {task}: {comparand.path} has no samples of it; it has those of {there}")
     return dict(zip(number.samples.ids, number.samples.scores.tolist(), strict=True))
 
 
@@ -106,11 +106,11 @@ def _choice(row: dict[str, Any], label: str | None) -> str | None:
     return first
 
 
-def _rows(side: Comparand, task: str) -> dict[str, dict[str, Any]]:
-    """What a side knows of each query, by its id."""
-    if side.kind == "baseline":
-        return {query: {"choice": choice} for query, choice in read_choices(side.path, task).items()}
-    folder = one_run(side.path)
+def _rows(comparand: Comparand, task: str) -> dict[str, dict[str, Any]]:
+    """What it knows of each query, by its id."""
+    if comparand.kind == "baseline":
+        return {query: {"choice": choice} for query, choice in read_choices(comparand.path, task).items()}
+    folder = one_run(comparand.path)
     [result] = [result for result in read_run(folder).tasks if result.task == task]
     path = samples_path(folder, result)
     if path is None:

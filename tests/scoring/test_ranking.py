@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import evalkit.scoring.ranking as ranking_module
+import evalkit.scoring.shortlist as shortlist_module
 from evalkit.scoring.metrics import METRICS, measure
-from evalkit.scoring.ranking import exact_scores, float32_error, rank
+from evalkit.scoring.ranking import rank
+from evalkit.scoring.shortlist import float32_error
+from evalkit.scoring.ties import exact_scores
 
 
 def exact_fraction(a: np.ndarray, b: np.ndarray) -> Fraction:
@@ -218,13 +220,13 @@ def test_no_error_within_the_bound_changes_a_rank(way, shortlist, monkeypatch):
         "label down": np.where(label, -1.0, 1.0),
         "label up": np.where(label, 1.0, -1.0),
     }[way]
-    said = exact + 0.99 * off * ranking_module._errors(queries, candidates)[:, None]
+    said = exact + 0.99 * off * shortlist_module.errors_of(queries, candidates)[:, None]
 
     def search(_queries, _candidates, k):
         order = np.argsort(-said, axis=1)[:, : min(k, said.shape[1])]
         return np.take_along_axis(said, order, axis=1), order
 
-    monkeypatch.setattr(ranking_module, "_search_all", search)
+    monkeypatch.setattr(shortlist_module, "_search_all", search)
     assert everything(rank(queries, candidates, pools, relevant, shortlist=shortlist)) == expected
 
 
@@ -239,7 +241,7 @@ def test_a_build_that_breaks_the_bound_is_not_believed(monkeypatch):
         order = np.argsort(-said, axis=1)[:, :k]
         return np.take_along_axis(said, order, axis=1), order
 
-    monkeypatch.setattr(ranking_module, "_search_all", search)
+    monkeypatch.setattr(shortlist_module, "_search_all", search)
     assert everything(rank(*problem)) == expected
 
 
@@ -251,7 +253,7 @@ def test_the_listed_top_is_right_where_the_shortlist_ends_in_a_crowd(monkeypatch
     relevant = [np.array([7], dtype=np.int32)] * 20
     queries = np.repeat((candidates[7] / np.linalg.norm(candidates[7]))[None], 20, 0)
     expected = everything(rank(queries, candidates, pools, relevant))
-    errors = ranking_module._errors(queries, candidates)
+    errors = shortlist_module.errors_of(queries, candidates)
     exact = np.stack([exact_scores(np.repeat(q[None], len(candidates), 0), candidates) for q in queries])
     said = exact - 0.99 * errors[:, None] * np.where(np.arange(120) > 100, 1, -1)  # the best of the crowd look worst
 
@@ -259,7 +261,7 @@ def test_the_listed_top_is_right_where_the_shortlist_ends_in_a_crowd(monkeypatch
         order = np.argsort(-said, axis=1)[:, :k]
         return np.take_along_axis(said, order, axis=1), order
 
-    monkeypatch.setattr(ranking_module, "_search_all", search)
+    monkeypatch.setattr(shortlist_module, "_search_all", search)
     assert everything(rank(queries, candidates, pools, relevant, shortlist=8)) == expected
 
 

@@ -1,7 +1,7 @@
 """A gate as JSON: every number behind it, in a schema that scripts can rely on (``docs/gate.schema.json``).
 
 Two records are laid flat, and so have fields of their own. A unit has beside its numbers its verdict, the margin of its
-level and the signatures of both sides, which stand in four places; the whole has what a gate and its comparison have.
+level and the signatures of both, which stand in four places; the whole has what a gate and its comparison have.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def schema() -> dict[str, Any]:
 
 def _unit(gate: Gate, one: Judged) -> UnitRecord:
     unit, comparison = one.unit, gate.comparison
-    numbers = [side.numbers.get(unit.name) for side in (comparison.base, comparison.new)]
+    numbers = [comparand.numbers.get(unit.name) for comparand in (comparison.base, comparison.new)]
     signatures = [number.signature if number else None for number in numbers]
     return UnitRecord(
         name=unit.name,
