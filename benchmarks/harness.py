@@ -101,7 +101,8 @@ def prepare(folder: Path) -> None:
 
 def evalkit_side(folder: Path) -> float:
     """Run evalkit; fills the store where it is empty. Returns Precision@1."""
-    from evalkit.embedders.registry import load_embedder, parse_model
+    from evalkit.embedders.modeltext import parse_model
+    from evalkit.embedders.registry import load_embedder
     from evalkit.encoding.encode import Encoder
     from evalkit.encoding.store import VectorStore
     from evalkit.evaluate import evaluate

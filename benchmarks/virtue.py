@@ -202,7 +202,8 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from evalkit.device import pick_device
-    from evalkit.embedders.registry import load_embedder, parse_model
+    from evalkit.embedders.modeltext import parse_model
+    from evalkit.embedders.registry import load_embedder
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)

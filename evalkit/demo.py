@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evalkit import __version__
 from evalkit.device import pick_device
-from evalkit.embedders.registry import parse_model
+from evalkit.embedders.modeltext import parse_model
 from evalkit.errors import EvalkitError, ResultsError, UsageError
 from evalkit.evaluate import Job, Ran, evaluate_all
 from evalkit.files import json_bytes, read_file, write_atomically

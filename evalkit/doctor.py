@@ -98,7 +98,7 @@ def _devices(found: Diagnosis) -> None:
 
 
 def _plugins(found: Diagnosis) -> None:
-    from evalkit.embedders.registry import families
+    from evalkit.embedders.modeltext import families
     from evalkit.errors import EvalkitError
     from evalkit.plugins import plugins
     from evalkit.suites.selecting import all_cards, suites

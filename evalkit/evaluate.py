@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit import __version__
 from evalkit.device import device_name
-from evalkit.embedders.registry import LoadedEmbedder, ModelSpec, load_embedder
+from evalkit.embedders.modeltext import ModelSpec
+from evalkit.embedders.registry import LoadedEmbedder, load_embedder
 from evalkit.encoding.batches import BATCH_TOKENS
 from evalkit.encoding.checkedregions import with_checked_regions
 from evalkit.encoding.conditions import Conditions, mixed

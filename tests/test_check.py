@@ -64,7 +64,8 @@ from evalkit.cli import main
 from evalkit.embedders.base import EmbedderInfo
 from evalkit.embedders.baselines import Constant, Random
 from evalkit.embedders.clip import Clip
-from evalkit.embedders.registry import load_embedder, parse_model
+from evalkit.embedders.modeltext import parse_model
+from evalkit.embedders.registry import load_embedder
 from evalkit.items import Box, Item, Side
 from evalkit.items.images import ImageFacts
 from evalkit.items.keys import content_digest

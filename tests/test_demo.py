@@ -32,7 +32,7 @@ from evalkit.demo import (
     Scored,
     findings,
 )
-from evalkit.embedders.registry import parse_model
+from evalkit.embedders.modeltext import parse_model
 from evalkit.errors import EmbedderError, ResultsError
 from evalkit.evaluate import Job, Ran
 from evalkit.miniature import SUITE

@@ -15,7 +15,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.embedders.registry import load_embedder, parse_model
+from evalkit.embedders.modeltext import parse_model
+from evalkit.embedders.registry import load_embedder
 from evalkit.encoding.encode import Encoder
 from evalkit.encoding.given import prompted_task
 from evalkit.encoding.store import VectorStore

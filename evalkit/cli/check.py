@@ -35,7 +35,8 @@ def command(model: str, device: str, batch_tokens: int, as_json: bool) -> int:
 
     from evalkit.check import check
     from evalkit.cli.tables import aligned
-    from evalkit.embedders.registry import load_embedder, parse_model
+    from evalkit.embedders.modeltext import parse_model
+    from evalkit.embedders.registry import load_embedder
     from evalkit.terminal import json_text, one_line
 
     loaded = load_embedder(parse_model(model), device)

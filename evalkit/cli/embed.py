@@ -55,7 +55,8 @@ def command(
 
     import numpy as np
 
-    from evalkit.embedders.registry import load_embedder, parse_model
+    from evalkit.embedders.modeltext import parse_model
+    from evalkit.embedders.registry import load_embedder
     from evalkit.encoding.checkedregions import checked_regions
     from evalkit.encoding.encode import Encoder
     from evalkit.encoding.imageindex import ImageIndex

@@ -19,7 +19,8 @@ def command(as_json: bool) -> None:
     """
     from evalkit.cli.tables import aligned
     from evalkit.embedders import tiny
-    from evalkit.embedders.registry import NAMED, describe_families, names
+    from evalkit.embedders.modeltext import NAMED, names
+    from evalkit.embedders.registry import describe_families
     from evalkit.terminal import json_text
 
     found = describe_families()

@@ -109,7 +109,7 @@ def command(
 
     from evalkit.cli.tables import run_summary
     from evalkit.device import pick_device
-    from evalkit.embedders.registry import parse_model
+    from evalkit.embedders.modeltext import parse_model
     from evalkit.errors import EvalkitError
     from evalkit.evaluate import Job, evaluate_all
     from evalkit.progress import Progress

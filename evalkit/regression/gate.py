@@ -9,8 +9,8 @@ from typing import Literal
 
 from evalkit.errors import UsageError
 from evalkit.regression.comparand import Number
-from evalkit.regression.compare import Comparison, Unit
 from evalkit.regression.config import Expected, GateConfig
+from evalkit.regression.units import Comparison, Unit
 from evalkit.scoring.paired import equivalent
 from evalkit.suites.selecting import all_cards
 from evalkit.terminal import percent

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from evalkit.embedders.baselines import Constant, Random
-from evalkit.embedders.registry import load_embedder, parse_model
+from evalkit.embedders.modeltext import parse_model
+from evalkit.embedders.registry import load_embedder
 from evalkit.errors import UsageError
 from evalkit.items import Box, Item
 from evalkit.items.images import ImageFile

@@ -14,15 +14,8 @@ from builders import evalkit, install, site_packages
 
 from evalkit.embedders.base import EmbedderInfo
 from evalkit.embedders.baselines import Constant, Random
-from evalkit.embedders.registry import (
-    NAMED,
-    LoadedEmbedder,
-    ModelSpec,
-    describe_families,
-    families,
-    load_embedder,
-    parse_model,
-)
+from evalkit.embedders.modeltext import NAMED, ModelSpec, families, parse_model
+from evalkit.embedders.registry import LoadedEmbedder, describe_families, load_embedder
 from evalkit.errors import EmbedderError, UsageError
 from evalkit.suites.selecting import all_cards, suites
 
@@ -320,7 +313,8 @@ def test_a_fingerprint_of_its_own_and_dimension_and_revision_count(mine):
 def test_an_edited_file_is_run_as_it_is_now(mine):
     """Bytecode is found by time and size. Stale bytecode under a new fingerprint would keep wrong vectors."""
     script = (
-        "import sys; from evalkit.embedders.registry import *;print(load_embedder(parse_model(sys.argv[1])).info.name)"
+        "import sys; from evalkit.embedders.modeltext import *; from evalkit.embedders.registry import *;"
+        "print(load_embedder(parse_model(sys.argv[1])).info.name)"
     )
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     for name in ("aaaa", "bbbb"):

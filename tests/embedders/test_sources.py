@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from builders import site_packages
 
-from evalkit.embedders.registry import LoadedEmbedder, load_embedder, parse_model
+from evalkit.embedders.modeltext import parse_model
+from evalkit.embedders.registry import LoadedEmbedder, load_embedder
 from evalkit.embedders.sources import digest_content
 from evalkit.errors import EmbedderError
 
@@ -235,7 +236,10 @@ def test_a_model_may_be_made_of_others(tmp_path):
     made = f"load_embedder(parse_model({str(tmp_path / 'other' / 'inner.py')!r} + ':Mine'), 'cpu')"
     lines = [f"        self.inner = {made}", "        load_embedder(parse_model('random'), 'cpu')", "        self.info"]
     mine = tmp_path / "mine.py"
-    imports = "import helper\nfrom evalkit.embedders.registry import load_embedder, parse_model\n"
+    imports = (
+        "import helper\nfrom evalkit.embedders.modeltext import parse_model\n"
+        "from evalkit.embedders.registry import load_embedder\n"
+    )
     mine.write_text(INFO + imports + CLASS.replace("        self.info", "\n".join(lines)))
     before = fingerprint(mine)
     (tmp_path / "helper.py").write_text("name = 'another'\n")

@@ -13,7 +13,8 @@ from builders import command, evalkit
 
 from evalkit.embedders import tiny
 from evalkit.embedders.checkpoint import Checkpoint, resolve
-from evalkit.embedders.registry import LoadedEmbedder, load_embedder, names, parse_model
+from evalkit.embedders.modeltext import names, parse_model
+from evalkit.embedders.registry import LoadedEmbedder, load_embedder
 from evalkit.errors import EmbedderError, UsageError
 from evalkit.items import Item
 

@@ -26,7 +26,8 @@ from transformers import (
 )
 
 from evalkit.embedders import tiny
-from evalkit.embedders.registry import load_embedder, parse_model
+from evalkit.embedders.modeltext import parse_model
+from evalkit.embedders.registry import load_embedder
 from evalkit.items import IMAGE_MARK, Item
 from evalkit.items.images import ImageFile
 from evalkit.miniature import draw

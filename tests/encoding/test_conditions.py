@@ -13,7 +13,8 @@ import pytest
 from builders import files_of, manifest, run
 
 from evalkit.embedders.baselines import Random
-from evalkit.embedders.registry import LoadedEmbedder, load_embedder, parse_model
+from evalkit.embedders.modeltext import parse_model
+from evalkit.embedders.registry import LoadedEmbedder, load_embedder
 from evalkit.encoding.conditions import UNKNOWN, Batching, Conditions, conditions, differing, mixed, read_batching
 
 SHAPES, SEARCH = "example/Shapes", "example/ShapeSearch"

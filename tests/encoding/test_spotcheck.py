@@ -370,7 +370,8 @@ def test_a_rival_s_vectors_are_not_taken_for_its_own(tmp_path):
 
 
 def test_a_model_that_borrows_a_fingerprint_in_any_way_has_its_own(tmp_path):
-    from evalkit.embedders.registry import load_embedder, parse_model
+    from evalkit.embedders.modeltext import parse_model
+    from evalkit.embedders.registry import load_embedder
 
     lent = {
         "method": "one = Random()\nclass Mine:\n    info, encode = one.info, staticmethod(one.encode)",

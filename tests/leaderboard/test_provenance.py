@@ -44,7 +44,7 @@ def test_the_command_measures_the_same_again(board):
 
     from evalkit.cli import cli
     from evalkit.cli.run import command as run_command
-    from evalkit.embedders.registry import parse_model
+    from evalkit.embedders.modeltext import parse_model
     from evalkit.suites.selecting import select_tasks
 
     settings = {"limit": 5, "official_dedup": True, "exif": "ignore", "vectors": "float16", "prompting": "crop"}

@@ -15,9 +15,10 @@ from comparisons import LINE, changed, number, scores, side, whole
 from evalkit.errors import NotComparableError, UsageError
 from evalkit.regression.comparable import differing
 from evalkit.regression.comparand import Comparand, read_comparand
-from evalkit.regression.compare import Unit, compare, paired_of
+from evalkit.regression.compare import compare, paired_of
 from evalkit.regression.config import GateConfig
 from evalkit.regression.gate import judge
+from evalkit.regression.units import Unit
 from evalkit.runs.samples import Samples
 from evalkit.scoring.paired import holm, mcnemar_midp, newcombe
 from evalkit.scoring.stats import stratified_bootstrap

@@ -13,9 +13,10 @@ from comparisons import changed, number, scores, side, whole
 
 from evalkit.errors import UsageError
 from evalkit.regression.comparand import Comparand
-from evalkit.regression.compare import Unit, compare
+from evalkit.regression.compare import compare
 from evalkit.regression.config import Expected, GateConfig, Limit, origin, read_config
 from evalkit.regression.gate import Gate, Judged, judge
+from evalkit.regression.units import Unit
 
 TODAY = date(2026, 7, 1)
 TASK = "VOC2007"

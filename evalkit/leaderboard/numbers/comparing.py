@@ -11,7 +11,8 @@ import numpy as np
 
 from evalkit.leaderboard.board import Difference
 from evalkit.leaderboard.numbers.joined import Joined
-from evalkit.regression.compare import Paired, paired_mean, paired_of
+from evalkit.regression.compare import paired_mean, paired_of
+from evalkit.regression.units import Paired
 from evalkit.scoring.paired import holm, paired_test
 from evalkit.scoring.stats import by_cluster
 

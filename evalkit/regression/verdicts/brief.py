@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from evalkit.regression.compare import Unit
 from evalkit.regression.config import LEVELS
 from evalkit.regression.gate import ORDER, Gate, Judged
+from evalkit.regression.units import Unit
 from evalkit.terminal import percent
 
 HEADER = ("", "base", "new", "points", "interval", "won", "lost", "p (Holm)", "q (BH)", "verdict")

@@ -13,9 +13,9 @@ from pydantic import ConfigDict, Field
 from evalkit import __version__
 from evalkit.files import json_bytes
 from evalkit.regression.comparand import Comparand
-from evalkit.regression.compare import Paired
 from evalkit.regression.config import GateConfig, Level
 from evalkit.regression.gate import Answer, Gate, Judged, Verdict
+from evalkit.regression.units import Paired
 from evalkit.written import Written, schema_of
 
 

@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 
 from evalkit.check import check
 from evalkit.embedders.base import Costed, CountsImages
-from evalkit.embedders.registry import load_embedder, parse_model
+from evalkit.embedders.modeltext import parse_model
+from evalkit.embedders.registry import load_embedder
 from evalkit.embedders.virtue import embedder as module
 from evalkit.embedders.virtue.embedder import Virtue, Vlm2Vec
 from evalkit.errors import EmbedderError, EvalkitError, ImageError, RegionError, UsageError
