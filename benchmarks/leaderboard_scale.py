@@ -28,8 +28,8 @@ from evalkit.files import json_bytes
 from evalkit.leaderboard.downloads import badges, exports, feed
 from evalkit.leaderboard.numbers.assemble import boards
 from evalkit.leaderboard.published import reported as published
-from evalkit.runs.folder import find_runs
 from evalkit.runs.manifest import Environment, Manifest, MetricResult, ModelRecord, Settings, TaskResult, averages
+from evalkit.runs.runfolder import find_runs
 from evalkit.runs.samples import clusters_of, where_shared
 from evalkit.scoring.metrics import METRICS, measure
 from evalkit.scoring.ranking import Ranking

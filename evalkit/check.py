@@ -223,7 +223,7 @@ class _Checks:
         for pair in made.pairs(self._items, modality):
             self._report.tried(
                 f"{modality}: {pair.what} moves the vector",
-                lambda pair=pair: self._on_both(modality, lambda side: self._told_apart(modality, pair, side)),  # type: ignore[misc]
+                lambda pair=pair: self._on_both(modality, lambda side: self._distinguished(modality, pair, side)),  # type: ignore[misc]
                 after=[*self._after(modality), "self-retrieval"],
             )
 
@@ -284,12 +284,12 @@ class _Checks:
         """Raises the fault of the call where the first call of this side does not give its vectors any more."""
         batches.repeated(self._calls, self._items[modality], self._first[modality][side], side)
 
-    def _told_apart(self, modality: str, pair: made.Pair, side: Side) -> tuple[bool, str]:
+    def _distinguished(self, modality: str, pair: made.Pair, side: Side) -> tuple[bool, str]:
         from evalkit.checking.calls import moved
 
         alone = dict(zip(self._items[modality], self._alone[modality][side], strict=True))
         noise = moved(alone[pair.one], self._calls.vectors([pair.one], side)[0])
-        return contents.told_apart(pair, alone[pair.one], alone[pair.other], noise)
+        return contents.distinguished(pair, alone[pair.one], alone[pair.other], noise)
 
     def _all_alike(self) -> bool:
         import numpy as np

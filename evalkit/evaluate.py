@@ -34,10 +34,10 @@ from evalkit.errors import (
 from evalkit.files import inside, json_bytes
 from evalkit.progress import Progress
 from evalkit.runs.environment import environment, without_places
-from evalkit.runs.folder import RunFolder
 from evalkit.runs.manifest import Failure, Manifest, MetricResult, ModelRecord, Settings, TaskResult
 from evalkit.runs.reducing import reducer_of
 from evalkit.runs.runfiles import samples_of
+from evalkit.runs.runfolder import RunFolder
 from evalkit.runs.samples import images_of, samples_table
 from evalkit.runs.signature import signature
 from evalkit.runs.timing import Clock, Timing

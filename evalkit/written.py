@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, TypeAdapte
 from pydantic.dataclasses import dataclass
 
 T = TypeVar("T")
+Proportion = Annotated[float, Field(ge=0, le=1)]
+"""A number in [0, 1]: Precision@1 and whatever else is percent in a view alone."""
 Unwritten = Annotated[T, Field(exclude=True), GetPydanticSchema(lambda _type, handler: handler(Any))]
 """A field that the file does not have. It is taken as it is, so it may be of a type that JSON has no word for."""
 

@@ -36,7 +36,7 @@ from evalkit.embedders.modeltext import parse_model
 from evalkit.errors import EmbedderError, ResultsError
 from evalkit.evaluate import Job, Ran
 from evalkit.miniature import SUITE
-from evalkit.runs.folder import find_runs
+from evalkit.runs.runfolder import find_runs
 
 GROUPS = ("classification", "vqa", "retrieval", "grounding", INTERACTIVE)
 Scores = dict[str, dict[str, float]]

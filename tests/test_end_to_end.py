@@ -20,7 +20,7 @@ from builders import DEMO_SIZE, Demonstration, demonstrate
 
 from evalkit.demo import ENTRANTS
 from evalkit.miniature import SUITE
-from evalkit.runs.folder import find_runs
+from evalkit.runs.runfolder import find_runs
 from evalkit.runs.samples import read_samples
 from evalkit.scoring.stats import mean_over_tasks, stratified_bootstrap
 

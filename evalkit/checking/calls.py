@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit.embedders.base import BATCH_TOLERANCE, Embedder, EmbedderInfo
+from evalkit.encoding.spotcheck import cosine_distances
 from evalkit.errors import EmbedderError
 from evalkit.items import Item, Mask, Side
 
@@ -240,18 +241,6 @@ def on_both_sides(test: Callable[[Side], tuple[bool | None, str]]) -> tuple[bool
     return outcome, said
 
 
-def apart(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
-    """1 - cosine of each row with the same row, shape ``(n,)``; 2 where there is none."""
-    import numpy as np
-
-    one, other = first.astype(np.float64), second.astype(np.float64)
-    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    cosines = (one * other).sum(axis=1) / np.where(lengths > 0, lengths, np.nan)
-    # No cosine is as bad as any: a zero vector or one that is not finite must not pass.
-    distances: NDArray[np.float64] = np.maximum(1 - np.nan_to_num(cosines, nan=-1.0), 0)
-    return distances
-
-
 def moved(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
     """Greatest difference of a component."""
     import numpy as np
@@ -280,7 +269,7 @@ def compared(
     """
     import numpy as np
 
-    distances = {way: apart(first, vectors) for way, vectors in ways.items()}
+    distances = {way: cosine_distances(first, vectors) for way, vectors in ways.items()}
     way = max(distances, key=lambda way: float(distances[way].max()))
     worst = int(np.argmax(distances[way]))
     furthest = float(distances[way][worst])
@@ -303,7 +292,7 @@ def _why(first: NDArray[np.float32], second: NDArray[np.float32], wrong: NDArray
     if len(wrong) < 2:
         return ""
     nearest = (second[wrong].astype(np.float64) @ first.astype(np.float64).T).argmax(axis=1)
-    exchanged = apart(first[nearest], second[wrong]) <= allowed
+    exchanged = cosine_distances(first[nearest], second[wrong]) <= allowed
     # Where something is forgotten or kept under too little, several items get one vector; an order has all of them.
     if not exchanged.all() or _unlike(second, allowed) < _unlike(first, allowed):
         return ""

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evalkit.checking.calls import CHANGE, FILE, Calls, Fault, apart, compared, moved, named
+from evalkit.checking.calls import CHANGE, FILE, Calls, Fault, compared, moved, named
 from evalkit.checking.composition import largest
 from evalkit.checking.probes import Instructed, Pair, Regional, Twins
 from evalkit.embedders.base import BATCH_TOLERANCE
+from evalkit.encoding.spotcheck import cosine_distances
 from evalkit.items import Item, Side
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _MOST_REGIONS = 40  # in a batch: a region may cost as much as its image, and there are four kinds of them
 
 
-def told_apart(pair: Pair, one: NDArray[np.float32], other: NDArray[np.float32], noise: float) -> tuple[bool, str]:
+def distinguished(pair: Pair, one: NDArray[np.float32], other: NDArray[np.float32], noise: float) -> tuple[bool, str]:
     """Whether the vectors of a pair differ by more than noise.
 
     Args:
@@ -46,7 +47,7 @@ def with_instruction(calls: Calls, given: Instructed, side: Side) -> tuple[bool,
     noise = moved(rows[0], calls.vectors(given.items[:1], side)[0])
     told = []
     for pair in given.pairs:
-        passed, detail = told_apart(pair, vectors[pair.one], vectors[pair.other], noise)
+        passed, detail = distinguished(pair, vectors[pair.one], vectors[pair.other], noise)
         if not passed:
             return False, detail
         told.append(detail)
@@ -95,7 +96,7 @@ def same_file(calls: Calls, twins: Twins, side: Side) -> tuple[bool | None, str]
 def copied_file(calls: Calls, items: tuple[Item, Item], side: Side) -> tuple[bool, str]:
     """A file has the vector of its bytes, wherever it lies: a run embeds only one of two that are equal."""
     first, second = (calls.vectors([item], side) for item in items)
-    distance = float(apart(first, second)[0])
+    distance = float(cosine_distances(first, second)[0])
     detail = f"1 - cosine {distance:.1e} (allowed {BATCH_TOLERANCE:g})"
     return (
         distance <= BATCH_TOLERANCE,
@@ -119,7 +120,7 @@ def region(calls: Calls, given: Regional, side: Side, batch_tokens: int) -> tupl
     known = dict(zip(given.items, rows, strict=True))
     for pair in given.pairs:
         another = known[pair.other] if pair.other in known else calls.vectors([pair.other], side)[0]
-        passed, said = told_apart(pair, known[pair.one], another, again)
+        passed, said = distinguished(pair, known[pair.one], another, again)
         if not passed:
             beside = "an instruction" if pair.what == "region" else "a region"
             return False, f"beside {beside}, {said}"

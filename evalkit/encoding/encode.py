@@ -15,7 +15,7 @@ from evalkit.encoding.conditions import UNKNOWN, Batching, Made, conditions, dif
 from evalkit.encoding.contract import describe, faults
 from evalkit.encoding.forward import EncodingStats, Forward
 from evalkit.encoding.imageindex import ImageIndex
-from evalkit.encoding.spotcheck import SpotCheck, apart, verdict
+from evalkit.encoding.spotcheck import SpotCheck, cosine_distances, verdict
 from evalkit.encoding.store import VectorStore
 from evalkit.errors import EvalkitError, RegionError, StaleVectorsError, StoreError
 from evalkit.items import Item, Mask, Side, region_kind
@@ -191,7 +191,7 @@ class Encoder:
 
         kept = self.store.get(keys, self.loaded.info.dimension, self.dtype)
         self._require_sound(kept, [items[key] for key in keys], side)
-        distances = apart(kept, np.stack([made[key] for key in keys]))
+        distances = cosine_distances(kept, np.stack([made[key] for key in keys]))
         said = verdict(distances, [f"{side} {describe(items[key])}" for key in keys])
         if said is not None:
             raise StaleVectorsError(

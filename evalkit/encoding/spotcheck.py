@@ -79,28 +79,30 @@ def kind_of(item: Item, side: Side) -> ItemKind:
     return side, item.modality, cut if item.region is None else region_kind(item.region), bool(item.instruction)
 
 
-def apart(kept: NDArray[np.float32], made: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How far vectors are from those of the same items.
+def cosine_distances(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
+    """How far vectors are from those in the same rows.
 
     Args:
-        kept: shape (n, d), of length 1 but for rounding.
-        made: shape (n, d), likewise.
+        first: shape (n, d).
+        second: shape (n, d).
 
     Returns:
-        1 - cosine, float64, shape (n,), in [0, 2]; :data:`evalkit.embedders.base.BATCH_TOLERANCE` is allowed.
+        1 - cosine, float64, shape (n,), in [0, 2]; 2 where there is none, as no cosine is as bad as any: a zero vector
+        or one that is not finite must not pass. :data:`evalkit.embedders.base.BATCH_TOLERANCE` is allowed.
     """
     import numpy as np
 
-    one, other = kept.astype(np.float64), made.astype(np.float64)
+    one, other = first.astype(np.float64), second.astype(np.float64)
     lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    return np.asarray(np.clip(1 - (one * other).sum(axis=1) / lengths, 0, 2))
+    cosines = (one * other).sum(axis=1) / np.where(lengths > 0, lengths, np.nan)
+    return np.asarray(np.clip(1 - np.nan_to_num(cosines, nan=-1.0), 0, 2))
 
 
 def verdict(distances: NDArray[np.float64], names: Sequence[str]) -> str | None:
     """In words, which vectors are too far from what was kept and how far; ``None`` where all of them hold.
 
     Args:
-        distances: of :func:`apart`, shape (n,).
+        distances: of :func:`cosine_distances`, shape (n,).
         names: of the n items.
     """
     import numpy as np

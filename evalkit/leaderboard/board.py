@@ -14,9 +14,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_serializer
 
-from evalkit.runs.manifest import Fraction, Manifest, TaskResult
+from evalkit.runs.manifest import Manifest, TaskResult
 from evalkit.suites.card import TaskCard
-from evalkit.written import Unwritten, Written, written
+from evalkit.written import Proportion, Unwritten, Written, written
 
 Kind = Literal["measured", "claimed", "published"]
 Known = Literal["yes", "no", "unknown"]
@@ -37,12 +37,12 @@ class Apart:
 class Score:
     """Precision@1 on one task."""
 
-    value: Fraction
+    value: Proportion
     """Mean over the queries, expectation over ties; of a published one, the printed percent / 100."""
-    low: Fraction | None
+    low: Proportion | None
     """Lower end of the 95 % interval; null of a claimed one. Of a published one: Wilson's, for as many queries as the
     card has, as if no two shared an image."""
-    high: Fraction | None
+    high: Proportion | None
     """Upper end."""
     n: int | None
     """Queries; null of a published one."""
@@ -50,7 +50,7 @@ class Score:
     """All queries of the task, so that it counts in means."""
     tied_with_best: bool = False
     """The best measured entry of this task, or not told apart from it on the same queries (Holm, 5 %)."""
-    optimistic: Fraction | None = None
+    optimistic: Proportion | None = None
     """With the right candidate first among equal scores, the most that ties allow; null of a published or claimed
     one."""
     n_ties: int | None = None
@@ -81,11 +81,11 @@ class Score:
 class Mean:
     """Unweighted mean over the tasks of a group."""
 
-    value: Fraction | None
+    value: Proportion | None
     """Null unless every task of the group is there and none is claimed alone, or its source reports the mean itself."""
-    low: Fraction | None
+    low: Proportion | None
     """Lower end of the 95 % interval; null where there is none."""
-    high: Fraction | None
+    high: Proportion | None
     """Upper end."""
     n_done: int
     """Tasks of the group with a complete score that can be checked."""
@@ -143,7 +143,7 @@ class OtherRecord:
     source: Citation
     of: str
     """Label of a group, or name of a task."""
-    value: Fraction
+    value: Proportion
 
 
 class RunRecord(Written):
@@ -229,7 +229,7 @@ class Group:
     """For people."""
     tasks: tuple[str, ...]
     """Names."""
-    chance: Fraction | None
+    chance: Proportion | None
     """Mean chance level; null where it is not known of every task."""
 
 
@@ -248,9 +248,9 @@ class Difference:
     """Queries that the new one did better."""
     losses: int
     """Queries that the base did better."""
-    p_value: Fraction
+    p_value: Proportion
     """Two-sided, paired."""
-    adjusted: Fraction | None = None
+    adjusted: Proportion | None = None
     """The same after Holm over the means and tasks of this comparison."""
 
 
@@ -302,7 +302,7 @@ class TaskRecord(Written):
     """In- or out-of-distribution with respect to MMEB-train; null where the suite does not say."""
     queries: int
     """How many the card promises."""
-    chance: Fraction | None
+    chance: Proportion | None
     """What an embedder gets that cannot tell any two candidates apart."""
 
 

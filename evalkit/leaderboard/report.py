@@ -21,9 +21,9 @@ from evalkit.leaderboard.samples.media import MediaMode
 from evalkit.leaderboard.samples.sheets import LIMIT, sheets
 from evalkit.leaderboard.site import publish
 from evalkit.progress import Progress
-from evalkit.runs.folder import find_runs
 from evalkit.runs.manifest import Manifest, as_promised
 from evalkit.runs.runfiles import queries_of, samples_path
+from evalkit.runs.runfolder import find_runs
 from evalkit.suites.task import DataFolder
 
 

@@ -29,13 +29,13 @@ from evalkit.errors import ResultsError, UsageError, WriteError
 from evalkit.files import LARGEST_TEXT, inside, json_bytes, leads_out, read_file, write_atomically
 from evalkit.regression.keptsamples import parsed, require_signatures, written
 from evalkit.runs.contradictions import AGAIN, contradictions
-from evalkit.runs.folder import read_run
 from evalkit.runs.manifest import MIGRATIONS as RUN_MIGRATIONS
 from evalkit.runs.manifest import SCHEMA_VERSION as RUN_VERSION
 from evalkit.runs.manifest import Manifest
 from evalkit.runs.perquery import PerQuery, check, reason
 from evalkit.runs.recount import recounted
 from evalkit.runs.runfiles import samples_path
+from evalkit.runs.runfolder import read_run
 from evalkit.runs.samples import Samples, where_shared
 from evalkit.runs.versions import Migrations, VersionError, in_version, reason_of
 from evalkit.written import Written

@@ -13,13 +13,13 @@ from evalkit.encoding.conditions import together
 from evalkit.errors import ResultsError, UsageError
 from evalkit.files import LARGEST_TEXT, read_file
 from evalkit.regression.baseline import BASELINE, read_baseline
-from evalkit.runs.folder import read_run
-from evalkit.runs.manifest import Fraction, Manifest, TaskResult
+from evalkit.runs.manifest import Manifest, TaskResult
 from evalkit.runs.runfiles import samples_of
+from evalkit.runs.runfolder import read_run
 from evalkit.runs.samples import Samples
 from evalkit.runs.versions import VersionError, in_version, reason_of
 from evalkit.suites.selecting import select_tasks
-from evalkit.written import Unwritten, Written, written
+from evalkit.written import Proportion, Unwritten, Written, written
 
 _SCORES_VERSION: Literal[1] = 1
 
@@ -35,7 +35,7 @@ class ScoresFile(Written):
     """Whose numbers they are."""
     source: str | None = None
     """Where they are from."""
-    scores: Annotated[dict[str, Fraction], Field(min_length=1)]
+    scores: Annotated[dict[str, Proportion], Field(min_length=1)]
     """Precision@1 as a fraction, by the task's name or ``<suite>/<name>``."""
 
 

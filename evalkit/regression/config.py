@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evalkit.errors import UsageError
 from evalkit.files import as_text, read_given
-from evalkit.runs.manifest import Fraction
+from evalkit.written import Proportion
 
 PYPROJECT = "pyproject.toml"
 Effect = Annotated[float, Field(gt=0, lt=1)]
@@ -31,7 +31,7 @@ class Limit(_Table):
 
     scope: str
     """A suite, a group, a task, or a glob of tasks."""
-    min: Fraction
+    min: Proportion
     """Precision@1 below it fails, whatever the base had."""
 
 

@@ -10,8 +10,8 @@ from evalkit.errors import NotComparableError, ResultsError, UsageError
 from evalkit.regression.baseline import read_choices
 from evalkit.regression.comparable import hindrances
 from evalkit.regression.comparand import Comparand, one_run
-from evalkit.runs.folder import read_run
 from evalkit.runs.runfiles import queries_of, samples_path
+from evalkit.runs.runfolder import read_run
 
 _TOLD = ("label", "top", "image", "text")
 

@@ -14,12 +14,11 @@ from evalkit.runs.versions import Migrations
 from evalkit.scoring.metrics import IntervalMethod
 from evalkit.suites.selecting import all_cards
 from evalkit.suites.task import LoadOptions
-from evalkit.written import Written, schema_of
+from evalkit.written import Proportion, Written, schema_of
 
 SCHEMA_VERSION: Literal[1] = 1
 MIGRATIONS: Migrations = {}
 """From a schema version of ``run.json`` to the next, for each that evalkit has written; 1 is the first."""
-Fraction = Annotated[float, Field(ge=0, le=1)]
 # A word and not a list of words: a run by a mode that this version does not know can still be read and shown.
 Prompting = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
@@ -27,21 +26,21 @@ Prompting = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 class MetricResult(Written):
     """A metric's number on one task; all fractions in [0, 1], unrounded."""
 
-    value: Fraction
+    value: Proportion
     """Mean over the queries, expectation over ties."""
-    optimistic: Fraction
+    optimistic: Proportion
     """With the right candidate first among equal scores: the most that any order of equals gives."""
-    pessimistic: Fraction
+    pessimistic: Proportion
     """With the right candidate last among equal scores."""
-    chance: Fraction
+    chance: Proportion
     """What an embedder gets that cannot tell any two candidates apart."""
     n: Annotated[int, Field(ge=1)]
     """Number of queries."""
     n_ties: Annotated[int, Field(ge=0)]
     """Queries whose right candidate shares its score with another one."""
-    low: Fraction
+    low: Proportion
     """Lower end of the 95 % interval."""
-    high: Fraction
+    high: Proportion
     """Upper end of the 95 % interval."""
     interval: IntervalMethod
     """How the interval was made: Wilson score interval, or percentile bootstrap (1000 resamples, seed 0)."""
@@ -105,7 +104,7 @@ class Average(Written):
 
     group: str
     """Selector of the group, e.g. ``mmeb/classification``."""
-    value: Fraction | None
+    value: Proportion | None
     """Null unless every task of the group is done and complete."""
     n_done: int
     """Tasks that are done and complete."""

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.embedders.base import BATCH_TOLERANCE
-from evalkit.encoding.spotcheck import SECONDS, SpotCheck, apart, kind_of, verdict
+from evalkit.encoding.spotcheck import SECONDS, SpotCheck, cosine_distances, kind_of, verdict
 from evalkit.items import Box, Item
 from evalkit.items.images import ImageFile
 
@@ -280,8 +280,8 @@ def test_distance_is_one_less_the_cosine(rows, dimension, seed):
     expected = [
         1 - sum(float(a) * float(b) for a, b in zip(x, y, strict=True)) for x, y in zip(one, other, strict=True)
     ]
-    assert apart(one, other) == pytest.approx(expected, abs=1e-6)
-    assert apart(one, one) == pytest.approx(0, abs=1e-6)
+    assert cosine_distances(one, other) == pytest.approx(expected, abs=1e-6)
+    assert cosine_distances(one, one) == pytest.approx(0, abs=1e-6)
 
 
 def test_the_verdict_names_the_farthest_and_takes_no_nan():

@@ -12,7 +12,7 @@ from synthetic_boards import board
 
 from evalkit.files import json_bytes
 from evalkit.leaderboard.board import Apart
-from evalkit.leaderboard.numbers.apart import CLAIMED, UNSAID, told_apart, unlike
+from evalkit.leaderboard.numbers.apart import CLAIMED, UNSAID, set_apart, unlike
 from evalkit.leaderboard.numbers.counted import Counted, counted
 from evalkit.leaderboard.pages.html import site
 from evalkit.leaderboard.pages.task_list import medians, task_list
@@ -54,8 +54,8 @@ def a_run(folder: Path, name: str, digit: str = "0", tasks: tuple[str, ...] = (F
 
 def sorted_out(*runs: Run) -> dict[str, Counted]:
     """By model and run id; the same in whatever order the runs come."""
-    found = told_apart(counted(runs, CARDS), CARDS)
-    again = told_apart(list(reversed(counted(runs, CARDS))), CARDS)
+    found = set_apart(counted(runs, CARDS), CARDS)
+    again = set_apart(list(reversed(counted(runs, CARDS))), CARDS)
     by_name = {f"{run.manifest.model.name}{run.manifest.run_id[0]}": run for run in found}
     assert by_name == {f"{run.manifest.model.name}{run.manifest.run_id[0]}": run for run in again}
     return by_name

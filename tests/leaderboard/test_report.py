@@ -17,7 +17,7 @@ from builders import command
 from evalkit.errors import ResultsError, UsageError
 from evalkit.leaderboard.numbers.assemble import IMAGES_SHARED
 from evalkit.leaderboard.site import MANIFEST
-from evalkit.runs.folder import find_runs
+from evalkit.runs.runfolder import find_runs
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from builders import EXAMPLE, draw_images, golden, in_order, run, write
 from evalkit.leaderboard.board import Board, Entry, Facts, Score
 from evalkit.leaderboard.samples.sheets import LIMIT, Sheet, sheets
 from evalkit.miniature.write import write as write_miniature
-from evalkit.runs.folder import find_runs
+from evalkit.runs.runfolder import find_runs
 from evalkit.suites.selecting import all_cards
 from evalkit.suites.task import DataFolder
 

@@ -20,8 +20,8 @@ from evalkit.miniature import SUITE
 from evalkit.miniature import write as module
 from evalkit.miniature.taskrows import examples
 from evalkit.miniature.write import SIZE, write
-from evalkit.runs.folder import find_runs
 from evalkit.runs.manifest import averages
+from evalkit.runs.runfolder import find_runs
 from evalkit.suites.selecting import select_tasks
 
 CARDS = {card.name.split("/")[1]: card for card in SUITE.cards()}

@@ -21,7 +21,7 @@ from evalkit.files import json_bytes
 from evalkit.regression.baseline import BASELINE, SAMPLES, accept, history, read_baseline, read_choices
 from evalkit.regression.comparand import read_comparand
 from evalkit.regression.compare import compare
-from evalkit.runs.folder import read_run
+from evalkit.runs.runfolder import read_run
 from evalkit.runs.samples import clusters_of
 from evalkit.scoring.stats import effective_queries, wilson
 from evalkit.suites.selecting import select_tasks

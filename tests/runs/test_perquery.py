@@ -20,11 +20,11 @@ from evalkit.errors import ResultsError
 from evalkit.leaderboard.numbers.joined import join
 from evalkit.leaderboard.samples.answers import read_answers
 from evalkit.regression.baseline import accept, read_baseline
-from evalkit.runs.folder import read_run
 from evalkit.runs.manifest import MetricResult, TaskResult
 from evalkit.runs.perquery import CHECKED, read_per_query
 from evalkit.runs.recount import recounted
 from evalkit.runs.runfiles import queries_of, samples_of, samples_path
+from evalkit.runs.runfolder import read_run
 from evalkit.runs.samples import clusters_of, where_shared
 from evalkit.scoring.metrics import METRICS, measure
 from evalkit.scoring.metrics.precision_at_1 import precision_at_1

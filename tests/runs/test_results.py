@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 
 from evalkit.errors import ResultsError, UsageError
 from evalkit.files import json_bytes
-from evalkit.runs.folder import RunFolder, find_runs, read_run
 from evalkit.runs.manifest import (
     Environment,
     Failure,
@@ -32,6 +31,7 @@ from evalkit.runs.manifest import (
     averages,
     schema,
 )
+from evalkit.runs.runfolder import RunFolder, find_runs, read_run
 from evalkit.suites.card import TaskCard
 from evalkit.suites.selecting import all_cards, select_tasks
 

@@ -10,8 +10,8 @@ import pytest
 from builders import run
 
 from evalkit.errors import ResultsError
-from evalkit.runs import folder as results
-from evalkit.runs.folder import read_run
+from evalkit.runs import runfolder as results
+from evalkit.runs.runfolder import read_run
 from evalkit.runs.versions import VersionError, in_version
 
 

@@ -25,7 +25,7 @@ from evalkit.miniature import draw
 from evalkit.miniature.drawings import CutOut, Drawing
 from evalkit.miniature.grammar import description, name
 from evalkit.miniature.scenes import SIDE, nested, scene
-from evalkit.runs.folder import find_runs
+from evalkit.runs.runfolder import find_runs
 from evalkit.runs.samples import read_samples
 from training import __main__ as recipe
 from training import sam as sam_recipe

@@ -1,4 +1,7 @@
-"""By the image cut to the region: what surrounds it is gone, and the words that name it stay."""
+"""By the image cut to the region: what surrounds it is gone, and the words that name it stay.
+
+Which pixels are kept is worked out here; they are cut when the image is decoded (:mod:`evalkit.items.images`).
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 
 from evalkit.leaderboard.board import Apart
 from evalkit.leaderboard.numbers.counted import KNOW_NOTHING, Counted, precision_at_1
-from evalkit.leaderboard.numbers.drafts import cut, one_line
+from evalkit.leaderboard.numbers.drafts import cut, plain_line
 from evalkit.regression.comparable import BLOCKING, DATA, keeps_words
 from evalkit.runs.manifest import TaskResult
 from evalkit.runs.runfiles import samples_path
@@ -36,7 +36,7 @@ CLAIMED = Apart("claimed", "its samples are not there, so the number cannot be c
 _LONGEST = 80  # characters of a part of a signature that are shown
 
 
-def told_apart(runs: Sequence[Counted], cards: Sequence[TaskCard]) -> list[Counted]:
+def set_apart(runs: Sequence[Counted], cards: Sequence[TaskCard]) -> list[Counted]:
     """The runs, each with what its numbers are about, and why some of them stand outside the ranking.
 
     Args:
@@ -98,7 +98,7 @@ def unlike(one: str | None, other: str | None) -> str:
 
 def _shown(value: str) -> str:
     """A part of a signature, which is a stranger's, as far as one that evalkit writes is long."""
-    return cut(one_line(value), _LONGEST)
+    return cut(plain_line(value), _LONGEST)
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from evalkit.leaderboard.board import (
     Score,
 )
 from evalkit.leaderboard.layout import OFFICIAL, Layout, layouts
-from evalkit.leaderboard.numbers.apart import told_apart, unlike
+from evalkit.leaderboard.numbers.apart import set_apart, unlike
 from evalkit.leaderboard.numbers.comparing import differences
 from evalkit.leaderboard.numbers.counted import Counted, Run, chance_levels, counted
-from evalkit.leaderboard.numbers.drafts import Draft, one_line, with_slugs
+from evalkit.leaderboard.numbers.drafts import Draft, plain_line, with_slugs
 from evalkit.leaderboard.numbers.estimates import Estimates, plain_mean, ranked_mean
 from evalkit.leaderboard.numbers.evidence import Evidence, Pair, gather
 from evalkit.leaderboard.numbers.measured import measured, why_not
@@ -47,7 +47,7 @@ def boards(runs: Sequence[Run], published: Sequence[PublishedRow] = ()) -> tuple
     """The boards that have an entry: MMEB and SCaR together, then every other suite by its own name.
 
     Args:
-        runs: folders and manifests, as :func:`evalkit.runs.folder.find_runs` gives them, in any order.
+        runs: folders and manifests, as :func:`evalkit.runs.runfolder.find_runs` gives them, in any order.
         published: rows of papers; they belong to the board of MMEB and SCaR.
 
     Returns:
@@ -66,7 +66,7 @@ def boards(runs: Sequence[Run], published: Sequence[PublishedRow] = ()) -> tuple
 
 
 def _board(layout: Layout, runs: Sequence[Counted], rows: Sequence[PublishedRow]) -> Board:
-    runs = told_apart(runs, layout.cards)
+    runs = set_apart(runs, layout.cards)
     chance = chance_levels(runs, layout.cards)
     groups = layout.groups(chance)
     cards = {card.name: card for card in layout.cards}
@@ -115,7 +115,7 @@ def _facts(rows: Sequence[PublishedRow]) -> dict[str, Facts]:
     """What published rows say of models, by id and by name in lower case, as far as all rows of a model agree."""
     said: dict[str, list[Facts]] = {}
     for row in rows:
-        for name in {row.model.casefold(), one_line(row.name).casefold()}:
+        for name in {row.model.casefold(), plain_line(row.name).casefold()}:
             said.setdefault(name, []).append(row.facts)
     return {name: _agreed(facts) for name, facts in said.items()}
 
@@ -137,8 +137,8 @@ def _published(row: PublishedRow, cards: Mapping[str, TaskCard]) -> Draft:
     }
     entry = Entry(
         slug=f"published-{row.slug}",
-        label=one_line(row.label),
-        model=one_line(row.name),
+        label=plain_line(row.label),
+        model=plain_line(row.name),
         prompting=row.prompting,
         kind="published",
         facts=row.facts,
@@ -146,7 +146,7 @@ def _published(row: PublishedRow, cards: Mapping[str, TaskCard]) -> Draft:
         means={},
         ranks={},
         sources=row.sources,
-        warnings=tuple(one_line(note) for note in row.notes),
+        warnings=tuple(plain_line(note) for note in row.notes),
         other_records=tuple(OtherRecord(*one) for one in row.other),
         seen=row.seen,
     )
@@ -176,7 +176,7 @@ def _marked(draft: Draft, evidence: Evidence) -> dict[str, Score]:
 def _mean(draft: Draft, group: Group, estimates: Estimates, footnotes: dict[str, int]) -> Mean:
     """A mean with its interval and its notes, which get the next numbers where they are new."""
     low, high = estimates.interval(draft, group) or (None, None)
-    said = [one_line(note) for note in draft.notes.get(group.key, ())]
+    said = [plain_line(note) for note in draft.notes.get(group.key, ())]
     if draft.entry.kind == "published" and group.key == "interactive" and low is not None:
         said.append(IMAGES_SHARED)
     notes = [footnotes.setdefault(note, len(footnotes) + 1) for note in said]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-LEVEL = 0.05
+ALPHA = 0.05
 """Of the tests, after Holm."""
 
 
@@ -47,7 +47,7 @@ def not_told_apart(joined: Joined, best: str, contenders: frozenset[str]) -> fro
     bounds = _bounds(sums, sums[leader], rows)
     # Holm gives no test a smaller share of the level than this. Where even the bound is within it, so is the p-value,
     # and all such are rejected whatever their order: the bound stands for it, and hundreds of tests need not be made.
-    sure = LEVEL / len(rows)
+    sure = ALPHA / len(rows)
     permutations = max(10_000, math.ceil(2 / sure))  # a permutation test's smallest p-value has to be within it
     p_values, known = [], dict[tuple[bytes, float], float]()
     for row, bound in zip(rows, bounds, strict=True):
@@ -61,14 +61,14 @@ def not_told_apart(joined: Joined, best: str, contenders: frozenset[str]) -> fro
                 known[key] = _p_value(joined, leader, row, permutations)
             p_values.append(known[key])
     adjusted = holm(p_values)
-    return frozenset({best} | {joined.entries[row] for row, p in zip(rows, adjusted, strict=True) if p > LEVEL})
+    return frozenset({best} | {joined.entries[row] for row, p in zip(rows, adjusted, strict=True) if p > ALPHA})
 
 
 def _p_value(joined: Joined, base: int, new: int, permutations: int) -> float:
     """Of the paired test of two rows; by few permutations where these leave no doubt that it is above the level."""
     scores, clusters = joined.scores, joined.clusters
     few = paired_test(scores[base], scores[new], clusters=clusters, permutations=1000)
-    if few.method != "sign-flip" or few.p_value > 4 * LEVEL:
+    if few.method != "sign-flip" or few.p_value > 4 * ALPHA:
         return few.p_value
     return paired_test(scores[base], scores[new], clusters=clusters, permutations=permutations).p_value
 

@@ -35,7 +35,7 @@ class Draft:
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def one_line(text: str) -> str:
+def plain_line(text: str) -> str:
     """A stranger's words in one line, without what would steer a terminal or turn the writing round."""
     return " ".join(shown(text).split())
 

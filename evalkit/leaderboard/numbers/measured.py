@@ -13,7 +13,7 @@ from evalkit.files import LARGEST_TEXT, read_file
 from evalkit.leaderboard.board import HEADLINES, Apart, Entry, Facts, Group, Score
 from evalkit.leaderboard.numbers.apart import CLAIMED
 from evalkit.leaderboard.numbers.counted import KNOW_NOTHING, Counted, precision_at_1, regions_by
-from evalkit.leaderboard.numbers.drafts import Draft, cut, one_line, slug_of
+from evalkit.leaderboard.numbers.drafts import Draft, cut, plain_line, slug_of
 from evalkit.runs.manifest import Manifest, MetricResult, TaskResult
 from evalkit.runs.reducing import reducer_of
 from evalkit.runs.runfiles import samples_path
@@ -36,7 +36,7 @@ def measured(
     """Drafts of the runs that have a task of a board.
 
     Args:
-        runs: from :func:`evalkit.leaderboard.numbers.apart.told_apart`.
+        runs: from :func:`evalkit.leaderboard.numbers.apart.set_apart`.
         cards: of the board.
         groups: of the board.
         known: what is known of models, by their names in lower case.
@@ -55,7 +55,7 @@ def measured(
 
 def _labels(runs: Sequence[Counted]) -> list[str]:
     """The models' names, with what tells the runs of one model apart."""
-    names = [one_line(run.manifest.model.name) for run in runs]
+    names = [plain_line(run.manifest.model.name) for run in runs]
     regions = [regions_by(run.results.values()) for run in runs]
     called: dict[str, list[str | None]] = {}
     for name, own in zip(names, regions, strict=True):
@@ -86,16 +86,16 @@ def _draft(
     for name, result in run.results.items():
         p1 = precision_at_1(result)
         if p1 is None:
-            failures[name] = one_line(result.error.message) if result.error else "the run does not say why"
+            failures[name] = plain_line(result.error.message) if result.error else "the run does not say why"
             continue
         scores[name] = _score(result, p1, run.data[name], run.apart.get(name))
         if result.complete and (path := samples_path(run.folder, result)):
             samples[name] = (path, result)
-    facts = known.get(one_line(model.name).casefold(), Facts())
+    facts = known.get(plain_line(model.name).casefold(), Facts())
     entry = Entry(
         slug=slug_of(label),
         label=label,
-        model=one_line(model.name),
+        model=plain_line(model.name),
         prompting=regions_by(run.results.values()),
         kind="claimed" if scores and all(score.claimed for score in scores.values()) else "measured",
         facts=replace(facts, dimension=model.dimension),
@@ -153,7 +153,7 @@ def _warnings(manifest: Manifest, results: Mapping[str, TaskResult]) -> tuple[st
     tasks: dict[str, list[str]] = {}
     for name, result in results.items():
         for warning in result.warnings:
-            tasks.setdefault(one_line(warning), []).append(name)
+            tasks.setdefault(plain_line(warning), []).append(name)
     return (*found, *(f"{_some(names)}: {warning}" for warning, names in tasks.items()))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from evalkit.leaderboard.board import Board, Difference, Entry, Group, Pairing
+from evalkit.leaderboard.numbers.comparing import ALPHA
 from evalkit.leaderboard.numbers.measured import by_reason
 from evalkit.leaderboard.pages import charts
 from evalkit.leaderboard.pages.columns import figures, fixed, heads, plot, texts
@@ -16,8 +17,6 @@ from evalkit.leaderboard.pages.grid import Cell, Column, Grid, attributes
 from evalkit.leaderboard.pages.listing import HEADLINE
 from evalkit.leaderboard.pages.standing import Standing
 from evalkit.leaderboard.wording import MISSING, breakable, link, p_value, shown, signed, signed_interval, whole
-
-_LEVEL = 0.05
 
 
 def pair_page(board: Board, comparison: Pairing) -> dict[str, Any]:
@@ -40,9 +39,9 @@ def pair_page(board: Board, comparison: Pairing) -> dict[str, Any]:
     }
 
 
-def told_apart(difference: Difference) -> bool:
+def is_sure(difference: Difference) -> bool:
     """Whether it can be told who is ahead, by the adjusted p-value."""
-    return difference.adjusted is not None and difference.adjusted < _LEVEL
+    return difference.adjusted is not None and difference.adjusted < ALPHA
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class _Sides:
 
     def ahead(self, difference: Difference) -> Markup | None:
         """The name of the one that is ahead, or ``None`` where the two are not told apart."""
-        return link((self.new if difference.value > 0 else self.base).label, None) if told_apart(difference) else None
+        return link((self.new if difference.value > 0 else self.base).label, None) if is_sure(difference) else None
 
     def said(self, difference: Difference, where: str) -> Markup:
         """What can be said of a mean, in a sentence."""
@@ -76,7 +75,7 @@ def _interval(difference: Difference) -> str:
 def _grid(
     kind: str, differences: Sequence[Difference], names: dict[str, Markup], scale: charts.Scale, pair: _Sides
 ) -> Grid:
-    drawn = [charts.StripDot(d.value, d.low, d.high, "" if told_apart(d) else "not-told-apart") for d in differences]
+    drawn = [charts.StripDot(d.value, d.low, d.high, "" if is_sure(d) else "not-told-apart") for d in differences]
     described = (
         "Dots: difference of Precision@1 in percentage points, the first name less the second. "
         "Whiskers: 95 % interval. Right of 0 the first is ahead, left of it the second. Filled: told apart; open: not."
@@ -122,7 +121,7 @@ def matrices(board: Board) -> list[tuple[Group, Grid]]:
         for comparison in board.comparisons:
             own = next((d for d in comparison.groups if d.where == group.key), None)
             if own is not None:
-                href, apart = standing.pair(comparison), told_apart(own)
+                href, apart = standing.pair(comparison), is_sure(own)
                 pairs[comparison.new, comparison.base] = (own.value, apart, href)
                 pairs[comparison.base, comparison.new] = (-own.value, apart, href)
         if pairs:

@@ -15,7 +15,7 @@ from math import sqrt
 from statistics import NormalDist
 
 from evalkit.leaderboard.published.papers import decimals
-from evalkit.leaderboard.published.records import PublishedRow, Record, average, groups, tasks
+from evalkit.leaderboard.published.records import PublishedRow, Record, groups, tasks, weighted_mean
 from evalkit.terminal import percent
 
 _METAS = "the four meta-tasks"
@@ -146,7 +146,7 @@ def _finding(record: Record, group: str) -> _Finding | None:
             for words, keys in _PARTS.items()
             if all(key in means for key in keys)
         }
-    given = {words: (average(parts), _follows(printed, parts)) for words, parts in ways.items()}
+    given = {words: (weighted_mean(parts), _follows(printed, parts)) for words, parts in ways.items()}
     if all(follows for _, follows in given.values()):
         return None
     unweighted = [(number, 1) for number, _ in ways.get(_METAS, ())]
@@ -155,8 +155,8 @@ def _finding(record: Record, group: str) -> _Finding | None:
 
 def _follows(printed: Decimal, parts: Sequence[tuple[Decimal, int]]) -> bool:
     """Whether rounding explains the difference between a printed mean and that of its printed parts."""
-    rounding = average((_half(number), weight) for number, weight in parts) + Fraction(_half(printed))
-    return abs(average(parts) - Fraction(printed)) <= rounding
+    rounding = weighted_mean((_half(number), weight) for number, weight in parts) + Fraction(_half(printed))
+    return abs(weighted_mean(parts) - Fraction(printed)) <= rounding
 
 
 def _moved(a: Mapping[str, Decimal], b: Mapping[str, Decimal]) -> list[str]:

@@ -31,7 +31,7 @@ def tasks() -> Mapping[str, TaskCard]:
     return {card.name: card for card in all_cards() if card.suite in PUBLISHED}
 
 
-def suite_of(group: str) -> str:
+def suite_of_group(group: str) -> str:
     """The suite that a group's tasks are of."""
     return "scar" if group == "interactive" else "mmeb"
 
@@ -39,7 +39,8 @@ def suite_of(group: str) -> str:
 def is_about(printed: PublishedNumbers, suite: str) -> bool:
     """Whether a row of a document has a number of the suite."""
     own = groups()[HEADLINE_OF[suite]].tasks
-    return any(task in own for task in printed.scores) or any(suite_of(key) == suite for key in printed.aggregates)
+    of_groups = {suite_of_group(key) for key in printed.aggregates}
+    return suite in of_groups or any(task in own for task in printed.scores)
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Record:
         whole, printed = len(done) == len(names), self.printed.aggregates.get(group)
         value = None if printed is None else fraction(printed)
         if value is None and whole:
-            value = float(average((score, 1) for score in done) / 100)
+            value = float(weighted_mean((score, 1) for score in done) / 100)
         return Mean(value, None, None, len(done), len(names), reported=printed is not None and not whole)
 
 
@@ -154,7 +155,8 @@ class PublishedRow:
             for suite in PUBLISHED:
                 if not is_about(record.printed, suite) or record is self._of(HEADLINE_OF[suite]):
                     continue
-                means = {own.label: record.mean(key).value for key, own in groups().items() if suite_of(key) == suite}
+                members = {key: own for key, own in groups().items() if suite_of_group(key) == suite}
+                means = {own.label: record.mean(key).value for key, own in members.items()}
                 scores = record.printed.scores
                 whole = {task: fraction(scores[task]) for task in groups()[HEADLINE_OF[suite]].tasks if task in scores}
                 values = {label: value for label, value in means.items() if value is not None} or whole
@@ -168,10 +170,10 @@ class PublishedRow:
         return f"{max(days)}T00:00:00Z" if days else None
 
     def _of(self, group: str) -> Record | None:
-        return self.interactive if suite_of(group) == "scar" else self.general
+        return self.interactive if suite_of_group(group) == "scar" else self.general
 
 
-def average(parts: Iterable[tuple[Decimal, int]]) -> Fraction:
+def weighted_mean(parts: Iterable[tuple[Decimal, int]]) -> Fraction:
     """Exact mean of numbers with weights; six decimals at most, so that their sum is exact."""
     weighted = list(parts)
     return Fraction(sum((number * weight for number, weight in weighted), Decimal(0))) / sum(w for _, w in weighted)
