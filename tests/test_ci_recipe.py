@@ -57,6 +57,7 @@ def followed(place: Path) -> Iterator[tuple[int, str, str]]:
         yield done.returncode, text, done.stdout
 
 
+@pytest.mark.slow(60)
 def test_the_recipe_passes_a_harmless_change_and_stops_a_harmful_one(tmp_path: Path) -> None:
     (code, _, made), harmless, harmful, explained, accepted = followed(tmp_path)
     assert code == 0, made

@@ -103,6 +103,7 @@ def cases(runs: Path, out: Path, put: Put) -> dict[str, tuple[int, Path, list[An
     }  # fmt: skip
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("put", [pipe, device])
 def test_what_is_no_file_is_named_and_not_waited_for(put, runs, tmp_path, capsys):
     for name, (code, path, args) in cases(runs, tmp_path, put).items():

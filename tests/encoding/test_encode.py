@@ -102,7 +102,6 @@ def truncate(file: Path) -> None:
     st.lists(st.builds(Item, st.text("ab", max_size=9), instruction=st.sampled_from(["1", "5", "40"])), max_size=30),
     st.sampled_from([1, 10, 100]),
 )
-@settings(deadline=None, max_examples=50)
 def test_vectors_are_those_of_the_embedder_alone_in_the_order_of_the_items(items, budget):
     recorder = Recorder()
     got = encoder_of(recorder, batch_tokens=budget).encode(items, "query")
@@ -302,7 +301,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[ImageFile | None]
     st.integers(50, 200),
     st.integers(50, 1000),
 )
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_whatever_the_costs_memory_is_learnt_from_few_failures(pictures, costs, room, budget):
     """The items of an image are ordered by their cost, those of the next begin dear again."""
     items = [
