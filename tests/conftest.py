@@ -27,7 +27,6 @@ from checkpoints import VIRTUE, clip_checkpoint, siglip_checkpoint
 from hypothesis import settings
 
 from evalkit.files import read_given
-from evalkit.miniature.write import write as draw_miniature
 
 # The same examples every time, so that a change is what makes a test fail; ``--hypothesis-profile thorough`` looks on.
 settings.register_profile("bounded", max_examples=60, deadline=None, derandomize=True)
@@ -101,12 +100,6 @@ def virtue_folder(once: Once) -> Path:
         settings.write_text(settings.read_text().replace("image_size: 1024", "image_size: 256"))
 
     return once("small-virtue", make)
-
-
-@pytest.fixture(scope="session")
-def miniature(once: Once) -> Path:
-    """The miniature as ``evalkit data miniature`` draws it; copy it before changing a file."""
-    return once("miniature", draw_miniature)
 
 
 @pytest.fixture(scope="session")

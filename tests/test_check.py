@@ -140,6 +140,7 @@ GOOD: dict[str, tuple[Change, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("name", GOOD)
 def test_what_is_right_passes(name: str) -> None:
     change, said = GOOD[name]
@@ -160,6 +161,7 @@ def test_constant_fails_with_its_expected_ties() -> None:
     )
 
 
+@pytest.mark.slow(1)
 def test_colours_find_too_little_and_nothing_else_is_wrong() -> None:
     findings = check(load_embedder(parse_model("example-colours")).embedder)
     assert failed(findings) == ["self-retrieval"]
@@ -168,6 +170,7 @@ def test_colours_find_too_little_and_nothing_else_is_wrong() -> None:
     assert (turned.passed, turned.detail[:14]) == (None, "not applicable")
 
 
+@pytest.mark.slow(2)
 @pytest.mark.parametrize("family", ["clip_folder", "siglip_folder"])
 def test_clip_passes(family: str, request: pytest.FixtureRequest) -> None:
     folder: Path = request.getfixturevalue(family)
@@ -426,6 +429,7 @@ FAULTS: dict[str, tuple[Change, str, str]] = {
 }
 
 
+@pytest.mark.slow(0.4)
 @pytest.mark.parametrize("name", FAULTS)
 def test_what_is_wrong_is_found_and_named_once(name: str) -> None:
     change, line, words = FAULTS[name]
@@ -447,6 +451,7 @@ def test_what_is_kept_by_the_identity_of_an_object_is_found() -> None:
     assert failed(check(Planted(change)))
 
 
+@pytest.mark.slow(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_regions_must_move_the_vector(kind: str) -> None:
     def sees_presence(self: Honest, items: Sequence[Item], side: Side) -> Any:
@@ -471,6 +476,7 @@ def test_regions_must_move_the_vector(kind: str) -> None:
     assert by_name(check(images_only, FEW))[name].passed is True
 
 
+@pytest.mark.slow(0.8)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("change", "words"),
@@ -488,7 +494,8 @@ def test_regions_must_move_the_vector(kind: str) -> None:
     ids=["lost", "first", "order", "instruction"],
 )
 def test_regions_count_in_large_batches_and_beside_an_instruction(kind: str, change: Change, words: str) -> None:
-    found = by_name(check(Planted(change, regions=frozenset({kind}))))
+    embedder = Planted(change, modalities=frozenset({"image+text"}), regions=frozenset({kind}))
+    found = by_name(check(embedder))
     assert failed(list(found.values())) == [f"region: {kind}"]
     assert words in found[f"region: {kind}"].detail
 
@@ -617,6 +624,7 @@ def test_the_largest_batch_is_that_of_a_run(price: int, budget: int, largest: in
     assert embedder.largest == largest
 
 
+@pytest.mark.slow(5)
 def test_a_batch_that_memory_does_not_hold_is_halved_as_in_a_run() -> None:
     short = raises_if(lambda items: len(items) > 200, RuntimeError("CUDA out of memory. Tried to allocate"))
     found = by_name(check(Planted(short)))
@@ -625,6 +633,7 @@ def test_a_batch_that_memory_does_not_hold_is_halved_as_in_a_run() -> None:
     assert found["text: largest batch"].detail.endswith("memory did not hold 512")
 
 
+@pytest.mark.slow(1)
 def test_items_cover_what_data_holds() -> None:
     seen: dict[str, Item] = {}
     sides: dict[str, set[Side]] = {}
@@ -702,6 +711,7 @@ def test_the_command_names_the_fault_once(tmp_path: Path, capsys: pytest.Capture
     assert said.splitlines()[-1] == "own: 1 of 45 checks failed"
 
 
+@pytest.mark.slow(1)
 def test_the_command_checks_the_batches_that_a_run_is_told_to_make(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -711,6 +721,7 @@ def test_the_command_checks_the_batches_that_a_run_is_told_to_make(
     assert (code, "FAILED" in said) == (0, False)
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_run_and_check_agree_about_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str], dtype: str) -> None:
     code, said = command(tmp_path, capsys, f"return v.astype(np.{dtype})", "--json")

@@ -15,7 +15,7 @@ from sites import BOX, GROUND, HEIGHT, KINDS, WIDTH, write
 
 from evalkit.leaderboard.wording import percent
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow(1)]
 
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text(encoding="utf-8")
 every_kind = pytest.mark.parametrize("kind", list(KINDS))

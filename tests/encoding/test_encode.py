@@ -277,6 +277,7 @@ def numpy_array() -> None:
 OUT = [memory_error, cuda, cublas, torch_on_the_cpu, torch_out_of_memory, numpy_array]
 
 
+@pytest.mark.slow(2)
 @pytest.mark.parametrize("error", OUT, ids=lambda error: error.__name__)
 def test_batch_that_does_not_fit_is_halved_and_no_such_batch_is_tried_again(error):
     embedder = OutOfMemory(5, error)
@@ -296,6 +297,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[ImageFile | None]
     return [None, *(item.image for item in photos(tmp_path_factory.mktemp("pictures"), 2))]
 
 
+@pytest.mark.slow(13)
 @given(
     st.lists(st.tuples(st.integers(1, 50), st.integers(0, 2)), min_size=1, max_size=40),
     st.integers(50, 200),
@@ -792,6 +794,7 @@ go_through(folder, folder / f"{moment}.db", BatchDependent(folder / f"{moment}.l
 """
 
 
+@pytest.mark.slow(2)
 def test_killed_run_goes_on_to_the_same_bytes(tmp_path):
     photos(tmp_path, 12)
     whole = BatchDependent(tmp_path / "whole.log")
@@ -830,6 +833,7 @@ print(go_through(folder, folder / "both.db", BatchDependent(folder / f"{number}.
 """
 
 
+@pytest.mark.slow(1)
 def test_two_runs_at_once_end_with_the_same_vectors(tmp_path):
     photos(tmp_path, 12)
     results = run_together(RIVAL, [(tmp_path, number) for number in (1, 2)])

@@ -105,6 +105,7 @@ def test_the_gate_does_not_pass_what_was_stopped(weighted, tmp_path):
     assert command("gate", base, weighted.out) == 1
 
 
+@pytest.mark.slow(1)
 def test_rebuilding_makes_the_model_s_vectors_anew_and_leaves_those_of_others(weighted):
     assert run(weighted.out, "random") == 0
     others = next(weighted.out.glob("random/*/run.json")).read_bytes()
@@ -341,6 +342,7 @@ class Rival:
 """
 
 
+@pytest.mark.slow(2)
 def test_a_rival_s_vectors_are_not_taken_for_its_own(tmp_path):
     """Two models under one fingerprint embed the same at once: one of the two has to stop."""
     import os

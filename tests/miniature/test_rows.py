@@ -91,6 +91,7 @@ def test_an_unknown_task_is_named_with_those_that_there_are() -> None:
         examples("CIFAR-100", 1, 0)
 
 
+@pytest.mark.slow(2)
 def test_the_vocabulary_is_the_words_of_all_rows() -> None:
     made = [example for task in TASKS for example in examples(task, 300, 7)]
     texts = {text for example in made for text in (example.query_text, *(c.text for c in example.candidates))}
@@ -107,6 +108,7 @@ def test_answers_are_balanced(task: str) -> None:
 # --- without the image, without the region -------------------------------------------------------------
 
 
+@pytest.mark.slow(0.2)
 @each_task
 def test_who_reads_and_does_not_see_stays_near_chance(task: str) -> None:
     count = 300 if CARDS[task].candidates < 100 else 60

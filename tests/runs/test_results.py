@@ -294,6 +294,7 @@ def _record(folder: Path, names: list[str]) -> None:
     run.finish("done")
 
 
+@pytest.mark.slow(2)
 def test_processes_at_once_lose_nothing(tmp_path):
     names = [card.name for card in MMEB[:20]]
     context = multiprocessing.get_context("spawn")

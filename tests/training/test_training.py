@@ -139,6 +139,7 @@ def _stored(item: Item, drawings: dict[str, Drawing], root: Path) -> Item:
     return replace(item, image=replace(item.image, root=root))
 
 
+@pytest.mark.slow(5)
 def test_training_leaves_sam_as_it_is_and_keeps_its_record(
     asked: tuple[list[Question], dict[str, Drawing]], tmp_path: Path
 ) -> None:
