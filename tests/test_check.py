@@ -463,15 +463,15 @@ def test_regions_must_move_the_vector(kind: str) -> None:
     def blind(item: Item) -> Item:
         return dataclasses.replace(item, region=None)
 
-    name, regions = f"region: {kind}", frozenset({kind})
-    assert by_name(check(Planted(right, regions=regions), FEW))[name].passed is True
+    name, regions, both = f"region: {kind}", frozenset({kind}), frozenset({"image+text"})
+    assert by_name(check(Planted(right, regions=regions, modalities=both), FEW))[name].passed is True
     ignored = check(Planted(on("candidate", of_items(blind)), regions=regions), FEW)
     assert failed(ignored) == [name]
     assert "candidates: components move by 0.0e+00 with a region" in by_name(ignored)[name].detail
     # That there is a region is not enough: which one it is must count.
-    assert failed(check(Planted(sees_presence, regions=regions), FEW)) == [name]
+    assert failed(check(Planted(sees_presence, regions=regions, modalities=both), FEW)) == [name]
     others = frozenset(KINDS) - regions
-    assert by_name(check(Planted(right, regions=others), FEW))[name].passed is None
+    assert by_name(check(Planted(right, regions=others, modalities=both), FEW))[name].passed is None
     images_only = Planted(right, regions=regions, modalities=IMAGES)
     assert by_name(check(images_only, FEW))[name].passed is True
 
