@@ -173,6 +173,21 @@ class Demonstration:
     folder: Path
     process: subprocess.CompletedProcess[str]
 
+    def keep(self) -> None:
+        """Write down beside the folder what the process said, for other processes."""
+        said = {name: getattr(self.process, name) for name in ("args", "returncode", "stdout", "stderr")}
+        self._said(self.folder).write_text(json.dumps(said), encoding="utf-8")
+
+    @classmethod
+    def kept(cls, folder: Path) -> Demonstration:
+        """The demo of a folder, with what its process said."""
+        said = json.loads(cls._said(folder).read_text(encoding="utf-8"))
+        return cls(folder, subprocess.CompletedProcess(**said))
+
+    @staticmethod
+    def _said(folder: Path) -> Path:
+        return folder.with_name("said.json")
+
 
 def demonstrate(folder: Path) -> Demonstration:
     """Run the demo of :data:`DEMO_SIZE` queries a task, on the CPU."""

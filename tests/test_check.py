@@ -72,6 +72,7 @@ from evalkit.items.keys import content_digest
 
 TEXTS = frozenset({"text"})
 IMAGES = frozenset({"image"})
+KINDS = ("box", "point", "points", "mask")
 FEW = 300
 """Budget of a batch where the largest one is not what is looked at."""
 
@@ -96,7 +97,7 @@ def test_random_passes() -> None:
     assert found["text: same call twice"].detail == "equal bit for bit"
     assert found["self-retrieval"].detail.startswith("P@1 1.000 of 20 items")
     assert found["text: largest batch"].detail.startswith("512 items at once")
-    for kind in ("box", "point", "points", "mask"):
+    for kind in KINDS:
         assert found[f"region: {kind}"].passed is None
         assert found[f"region: {kind}"].detail == f"not applicable: the embedder does not take a {kind} as input"
 
@@ -139,6 +140,7 @@ GOOD: dict[str, tuple[Change, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("name", GOOD)
 def test_what_is_right_passes(name: str) -> None:
     change, said = GOOD[name]
@@ -159,6 +161,7 @@ def test_constant_fails_with_its_expected_ties() -> None:
     )
 
 
+@pytest.mark.slow(1)
 def test_colours_find_too_little_and_nothing_else_is_wrong() -> None:
     findings = check(load_embedder(parse_model("example-colours")).embedder)
     assert failed(findings) == ["self-retrieval"]
@@ -167,6 +170,7 @@ def test_colours_find_too_little_and_nothing_else_is_wrong() -> None:
     assert (turned.passed, turned.detail[:14]) == (None, "not applicable")
 
 
+@pytest.mark.slow(2)
 @pytest.mark.parametrize("family", ["clip_folder", "siglip_folder"])
 def test_clip_passes(family: str, request: pytest.FixtureRequest) -> None:
     folder: Path = request.getfixturevalue(family)
@@ -425,10 +429,16 @@ FAULTS: dict[str, tuple[Change, str, str]] = {
 }
 
 
+@pytest.mark.slow(0.4)
 @pytest.mark.parametrize("name", FAULTS)
 def test_what_is_wrong_is_found_and_named_once(name: str) -> None:
     change, line, words = FAULTS[name]
-    found = by_name(check(Planted(change), None if "largest batch" in f"{line} {words}" else FEW))
+    # Regions of one kind each, in turn: nothing but its own fault is found in them either.
+    kind = (
+        line.removeprefix("region: ") if line.startswith("region: ") else KINDS[list(FAULTS).index(name) % len(KINDS)]
+    )
+    embedder = Planted(change, regions=frozenset({kind}))
+    found = by_name(check(embedder, None if "largest batch" in f"{line} {words}" else FEW))
     assert failed(list(found.values())) == [line]
     assert words in found[line].detail
 
@@ -441,7 +451,8 @@ def test_what_is_kept_by_the_identity_of_an_object_is_found() -> None:
     assert failed(check(Planted(change)))
 
 
-@pytest.mark.parametrize("kind", ["box", "point", "points", "mask"])
+@pytest.mark.slow(2)
+@pytest.mark.parametrize("kind", KINDS)
 def test_regions_must_move_the_vector(kind: str) -> None:
     def sees_presence(self: Honest, items: Sequence[Item], side: Side) -> Any:
         return right(self, [item if item.region is None else placed(item) for item in items], side)
@@ -452,20 +463,21 @@ def test_regions_must_move_the_vector(kind: str) -> None:
     def blind(item: Item) -> Item:
         return dataclasses.replace(item, region=None)
 
-    name, regions = f"region: {kind}", frozenset({kind})
-    assert by_name(check(Planted(right, regions=regions), FEW))[name].passed is True
+    name, regions, both = f"region: {kind}", frozenset({kind}), frozenset({"image+text"})
+    assert by_name(check(Planted(right, regions=regions, modalities=both), FEW))[name].passed is True
     ignored = check(Planted(on("candidate", of_items(blind)), regions=regions), FEW)
     assert failed(ignored) == [name]
     assert "candidates: components move by 0.0e+00 with a region" in by_name(ignored)[name].detail
     # That there is a region is not enough: which one it is must count.
-    assert failed(check(Planted(sees_presence, regions=regions), FEW)) == [name]
-    others = frozenset({"box", "point", "points", "mask"}) - regions
-    assert by_name(check(Planted(right, regions=others), FEW))[name].passed is None
+    assert failed(check(Planted(sees_presence, regions=regions, modalities=both), FEW)) == [name]
+    others = frozenset(KINDS) - regions
+    assert by_name(check(Planted(right, regions=others, modalities=both), FEW))[name].passed is None
     images_only = Planted(right, regions=regions, modalities=IMAGES)
     assert by_name(check(images_only, FEW))[name].passed is True
 
 
-@pytest.mark.parametrize("kind", ["box", "point", "points", "mask"])
+@pytest.mark.slow(0.8)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -482,7 +494,8 @@ def test_regions_must_move_the_vector(kind: str) -> None:
     ids=["lost", "first", "order", "instruction"],
 )
 def test_regions_count_in_large_batches_and_beside_an_instruction(kind: str, change: Change, words: str) -> None:
-    found = by_name(check(Planted(change, regions=frozenset({kind}))))
+    embedder = Planted(change, modalities=frozenset({"image+text"}), regions=frozenset({kind}))
+    found = by_name(check(embedder))
     assert failed(list(found.values())) == [f"region: {kind}"]
     assert words in found[f"region: {kind}"].detail
 
@@ -611,6 +624,7 @@ def test_the_largest_batch_is_that_of_a_run(price: int, budget: int, largest: in
     assert embedder.largest == largest
 
 
+@pytest.mark.slow(5)
 def test_a_batch_that_memory_does_not_hold_is_halved_as_in_a_run() -> None:
     short = raises_if(lambda items: len(items) > 200, RuntimeError("CUDA out of memory. Tried to allocate"))
     found = by_name(check(Planted(short)))
@@ -619,6 +633,7 @@ def test_a_batch_that_memory_does_not_hold_is_halved_as_in_a_run() -> None:
     assert found["text: largest batch"].detail.endswith("memory did not hold 512")
 
 
+@pytest.mark.slow(1)
 def test_items_cover_what_data_holds() -> None:
     seen: dict[str, Item] = {}
     sides: dict[str, set[Side]] = {}
@@ -696,6 +711,7 @@ def test_the_command_names_the_fault_once(tmp_path: Path, capsys: pytest.Capture
     assert said.splitlines()[-1] == "own: 1 of 45 checks failed"
 
 
+@pytest.mark.slow(1)
 def test_the_command_checks_the_batches_that_a_run_is_told_to_make(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -705,6 +721,7 @@ def test_the_command_checks_the_batches_that_a_run_is_told_to_make(
     assert (code, "FAILED" in said) == (0, False)
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_run_and_check_agree_about_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str], dtype: str) -> None:
     code, said = command(tmp_path, capsys, f"return v.astype(np.{dtype})", "--json")

@@ -77,6 +77,7 @@ def acted(
     return bash(step["run"], place, out, BASELINE=str(place / "baseline"), ARGUMENTS="", **handed), found
 
 
+@pytest.mark.slow(3)
 @pytest.mark.parametrize(("model", "code", "verdict"), [("example-colours", 0, "passed"), ("constant", 1, "failed")])
 def test_the_action_passes_and_stops(model: str, code: int, verdict: str, place: Path, tmp_path: Path) -> None:
     gated, found = acted(model, place, tmp_path)
@@ -105,6 +106,7 @@ def commands(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.lstrip().startswith("::") or "##[" in line]
 
 
+@pytest.mark.slow(2)
 def test_a_task_that_fails_is_gated_and_the_error_gives_no_commands(place: Path, tmp_path: Path) -> None:
     (tmp_path / "model.py").write_text(BROKEN)
     gated, found = acted("model.py:Broken", place, tmp_path)
@@ -214,6 +216,7 @@ def test_the_template_installs_nothing_by_its_name(source: str, place: Path, tmp
         assert bash(check, place, tmp_path, EVALKIT_SOURCE=good).returncode == 0
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize(
     ("model", "code"), [("example-colours", 0), ("constant", 1), ("model.py:Broken", 4), ("nothing", 2)]
 )

@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
+import shlex
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from builders import command
 from printed import missing
 
 from evalkit.regression.comparand import read_comparand
@@ -38,12 +41,12 @@ def applied(diff: str, text: str) -> str:
 
 
 def followed(place: Path) -> Iterator[tuple[int, str, str]]:
-    """Exit code, commands and output of each block of shell, with the model as the page has it by then."""
-    (place / "bin").mkdir()
-    shim = place / "bin/evalkit"
-    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "from evalkit.cli import main; main()" "$@"\n')
-    shim.chmod(0o755)
-    env = os.environ | {"PATH": f"{place / 'bin'}:{os.environ['PATH']}", "HOME": str(place)}
+    """Exit code, commands and output of each block of shell, with the model as the page has it by then.
+
+    evalkit's commands run in this process, which has imported all that they need; others in a shell. As ``bash -e``
+    does, a block ends with the first that fails.
+    """
+    env = os.environ | {"HOME": str(place)}
     env |= {f"GIT_{who}_{what}": "a@b.c" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     subprocess.run(["git", "init", "-q"], cwd=place, env=env, check=True)
     [model] = [text for language, text in blocks(PAGE, "python")]
@@ -52,11 +55,25 @@ def followed(place: Path) -> Iterator[tuple[int, str, str]]:
         if language == "diff":
             (place / "model.py").write_text(applied(text, model))
             continue
-        command = ["bash", "-eo", "pipefail", "-c", text]
-        done = subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, check=False)
-        yield done.returncode, text, done.stdout
+        said, code = "", 0
+        for line in text.splitlines():
+            program, *arguments = shlex.split(line)
+            if program == "evalkit":
+                answer = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+                with contextlib.chdir(place), contextlib.redirect_stdout(answer):
+                    code = command(*arguments)
+                answer.flush()
+                said += answer.buffer.getvalue().decode()
+            else:
+                shell = ["bash", "-eo", "pipefail", "-c", line]
+                done = subprocess.run(shell, cwd=place, env=env, capture_output=True, text=True, check=False)
+                said, code = said + done.stdout, done.returncode
+            if code:
+                break
+        yield code, text, said
 
 
+@pytest.mark.slow(60)
 def test_the_recipe_passes_a_harmless_change_and_stops_a_harmful_one(tmp_path: Path) -> None:
     (code, _, made), harmless, harmful, explained, accepted = followed(tmp_path)
     assert code == 0, made

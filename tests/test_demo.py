@@ -88,6 +88,7 @@ def loop(tasks: list[list[float]]) -> tuple[float, float]:
 # --- numbers -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(1)
 def test_means_are_those_of_the_scores_on_disk(demonstration: Demonstration, runs: list[Scored]) -> None:
     found = findings(runs, DEMO_SIZE)
     assert [line.model for line in found.lines] == [one.model for one in ENTRANTS]
@@ -104,6 +105,7 @@ def test_means_are_those_of_the_scores_on_disk(demonstration: Demonstration, run
             assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
 
 
+@pytest.mark.slow(1)
 def test_constant_gets_chance(runs: list[Scored]) -> None:
     found = findings(runs, DEMO_SIZE)
     constant = found.lines[-1]
@@ -116,6 +118,7 @@ def test_constant_gets_chance(runs: list[Scored]) -> None:
         assert found.chance[group] == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.slow(1)
 def test_differences_are_those_of_the_same_queries(demonstration: Demonstration, runs: list[Scored]) -> None:
     found = findings(runs, DEMO_SIZE)
     assert [(d.tasks, d.new.model, d.base.model) for d in found.differences] == [
@@ -142,6 +145,7 @@ def test_what_is_compared() -> None:
     assert [pair[1:] for pair in COMPARED if pair[0] == MMEB] == [(NATIVE, VLM2VEC), (NATIVE, CLIP)]
 
 
+@pytest.mark.slow(1)
 def test_prompting_changes_nothing_where_there_are_no_regions(runs: list[Scored]) -> None:
     native, crop, none = findings(runs, DEMO_SIZE).lines[:3]
     for group in GROUPS[:-1]:
@@ -151,6 +155,7 @@ def test_prompting_changes_nothing_where_there_are_no_regions(runs: list[Scored]
 # --- what is missing -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(1)
 def test_a_group_without_all_its_tasks_has_no_mean(runs: list[Scored]) -> None:
     native = runs[0]
     assert isinstance(native.outcome, Ran)
@@ -167,6 +172,7 @@ def test_a_group_without_all_its_tasks_has_no_mean(runs: list[Scored]) -> None:
     assert demo_summary(found).count("minus vlm2vec-tiny       –\n") == 1
 
 
+@pytest.mark.slow(1)
 def test_a_model_that_could_not_be_run_has_no_numbers(runs: list[Scored]) -> None:
     gone = [Scored(one.entrant, EmbedderError("broken")) if one.entrant == VLM2VEC else one for one in runs]
     found = findings(gone, DEMO_SIZE)
@@ -175,6 +181,7 @@ def test_a_model_that_could_not_be_run_has_no_numbers(runs: list[Scored]) -> Non
     assert [d.estimate is None for d in found.differences] == [VLM2VEC.model == d.base.model for d in found.differences]
 
 
+@pytest.mark.slow(1)
 def test_runs_on_other_queries_are_not_compared(runs: list[Scored]) -> None:
     crop = runs[1]
     other = Scored(crop.entrant, crop.outcome)

@@ -242,6 +242,7 @@ def test_what_the_gate_is_said_to_see_is_what_was_simulated() -> None:
     )
 
 
+@pytest.mark.slow(2)
 def test_the_embedder_of_the_page_runs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert len((here / "my_model.py").read_text().splitlines()) <= 30
     check, evaluate = commands(blocks(DOCS / "embedders.md", "sh")[0])

@@ -63,6 +63,7 @@ def test_plugins_that_cannot_be_used_are_told(site):
     assert "suite 'broken' (broken_suite:SUITE) cannot be loaded: ZeroDivisionError" in told
 
 
+@pytest.mark.slow(2)
 def test_libraries_that_cannot_be_imported_are_told(tmp_path):
     """A broken one must not break the command that is there to find it."""
     for name in ("faiss", "torchvision"):

@@ -24,6 +24,8 @@ from evalkit.runs.runfolder import find_runs
 from evalkit.runs.samples import read_samples
 from evalkit.scoring.stats import mean_over_tasks, stratified_bootstrap
 
+pytestmark = pytest.mark.slow(1)
+
 GOLDEN = Path(__file__).parent / "golden" / "demo.json"
 KNOW_NOTHING = ("random", "constant")
 

@@ -294,6 +294,7 @@ class Slow:
 """
 
 
+@pytest.mark.slow(3)
 def test_two_processes_at_once_both_end_up_in_the_run(tmp_path):
     (tmp_path / "slow.py").write_text(SLOW)
     model, out = f"{tmp_path / 'slow.py'}:Slow", tmp_path / "runs"

@@ -6,7 +6,7 @@ import pytest
 import synthetic_boards as boards
 from sites import KINDS, write
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow(1)]
 
 INDEX = "#mmeb-scar"
 

@@ -11,7 +11,7 @@ from test_pages_in_browser import AXE
 
 from evalkit.leaderboard.report import Choices, report
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow(1)]
 
 PAGES = ("index.html", "example/task-Shapes.html", "example/model-elsewhere.html", "example/compare.html")
 

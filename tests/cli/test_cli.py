@@ -71,6 +71,7 @@ def test_work_that_fails_exits_with_4(tmp_path, capsys):
     assert run(tmp_path / "runs", "constant", tasks="VOC2007", data=tmp_path) == 4
 
 
+@pytest.mark.slow(2)
 @pytest.mark.parametrize(("model", "code"), [("random", 0), (COLOURS, None), ("constant", 1)])
 def test_check_answers_by_its_exit_code(model, code, capsys):
     found = command("check", model, "--json")
@@ -471,6 +472,7 @@ def test_a_reader_that_goes_away_is_no_traceback():
     assert process.returncode == 4, "not 1, which says that the answer is no"
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize(
     "locale",
     [

@@ -50,6 +50,7 @@ def copy(demonstration: Demonstration, tmp_path: Path) -> Path:
 # --- what it prints and leaves ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow(60)
 def test_it_prints_a_table_that_fits_and_where_the_pages_are(demonstration: Demonstration) -> None:
     done, folder = demonstration.process, demonstration.folder
     assert done.returncode == 0, done.stderr
@@ -74,6 +75,7 @@ def test_it_prints_a_table_that_fits_and_where_the_pages_are(demonstration: Demo
     assert max(map(len, lines[:-2])) <= 120
 
 
+@pytest.mark.slow(0)
 def test_progress_says_which_run_is_on_and_nothing_of_each_task(demonstration: Demonstration) -> None:
     said = demonstration.process.stderr.splitlines()
     runs = [f"run {number} of {len(ENTRANTS)}: {one}" for number, one in enumerate(ENTRANTS, 1)]
@@ -81,6 +83,7 @@ def test_progress_says_which_run_is_on_and_nothing_of_each_task(demonstration: D
     assert [line for line in said if not re.search(r" \(task \d+ of \d+\): ", line)] == runs
 
 
+@pytest.mark.slow(9)
 def test_it_leaves_what_data_run_and_report_leave(demonstration: Demonstration, tmp_path: Path) -> None:
     folder = demonstration.folder
     assert {file.name for file in folder.iterdir()} == {"demo.json", "data", "runs", "site", "LEADERBOARD.md"}
@@ -107,6 +110,7 @@ def test_it_leaves_what_data_run_and_report_leave(demonstration: Demonstration, 
 # --- going on --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(20)
 def test_what_was_cut_off_is_finished_from_what_is_there(
     demonstration: Demonstration, copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,6 +137,7 @@ def test_what_was_cut_off_is_finished_from_what_is_there(
     assert embedded(copy) == 0
 
 
+@pytest.mark.slow(9)
 def test_interrupted_while_it_runs(tmp_path: Path) -> None:
     """Ctrl-C: 130, and what is there is a demo that goes on."""
     out = tmp_path / "demo"
@@ -153,6 +158,7 @@ def test_interrupted_while_it_runs(tmp_path: Path) -> None:
     assert not (out / "site").exists()
 
 
+@pytest.mark.slow(20)
 def test_tasks_that_fail_are_told_and_exit_with_4(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The other tasks go on, and so do the models."""
     image = sorted((copy / "data/images/GQA").iterdir())[0]
@@ -211,6 +217,7 @@ def test_a_folder_that_is_not_empty_and_no_demo_is_left_as_it_is(
     assert left(tmp_path) == {name: text.encode()}
 
 
+@pytest.mark.slow(0)
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -103,6 +103,8 @@ def cases(runs: Path, out: Path, put: Put) -> dict[str, tuple[int, Path, list[An
     }  # fmt: skip
 
 
+@pytest.mark.slow(1)
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("put", [pipe, device])
 def test_what_is_no_file_is_named_and_not_waited_for(put, runs, tmp_path, capsys):
     for name, (code, path, args) in cases(runs, tmp_path, put).items():
@@ -273,6 +275,7 @@ def test_neither_the_run_s_folder_nor_the_model_s_is_a_link(depth, runs, tmp_pat
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "elsewhere").rglob("*")} == before
 
 
+@pytest.mark.slow(1)
 def test_the_runs_folder_may_be_a_link_and_so_may_files_that_are_named(runs, tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "runs").symlink_to(tmp_path / "disk")

@@ -141,6 +141,7 @@ def test_other_batches_would_be_other_bytes(undisturbed, mortals, tmp_path, monk
     assert all(files[name] != expected[name] for name in files if name.endswith(".parquet"))
 
 
+@pytest.mark.slow(5)
 def test_killed_four_times(undisturbed, mortals, tmp_path):
     """In the first batch, within the first task, in a later one, and while a file is being written."""
     files, batches = undisturbed
@@ -171,6 +172,7 @@ def test_killed_four_times(undisturbed, mortals, tmp_path):
     assert set(in_flight) <= set(batches)
 
 
+@pytest.mark.slow(2)
 def test_interrupted(undisturbed, mortals, tmp_path):
     files, batches = undisturbed
     done, first = mortals(tmp_path, DIE_AFTER=150, DIE_BY=signal.SIGINT)

@@ -51,6 +51,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+@pytest.mark.slow(3)
 def test_the_five_scar_tasks(data: Path, virtue_folder: Path, tmp_path: Path) -> None:
     models = (f"virtue:{virtue_folder}", f"virtue:{virtue_folder}?frame=sam", f"vlm2vec:{virtue_folder}")
     for place, model in enumerate(models):

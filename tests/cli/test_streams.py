@@ -20,6 +20,7 @@ def shell(redirection: str, *args: object, env: str = "") -> subprocess.Complete
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.slow(0.5)
 @pytest.mark.parametrize(
     "args", [["tasks"], ["tasks", "--json"], ["--help"], ["--version"], ["gate", "--help"], ["models"], ["doctor"]]
 )
@@ -30,6 +31,7 @@ def test_a_full_disk_under_standard_output_is_one_line(args, env):
     assert done.stderr == FULL
 
 
+@pytest.mark.slow(1)
 def test_the_work_is_done_all_the_same(tmp_path: Path):
     done = shell("> /dev/full", "run", "--model", "random", "--tasks", "example", "--data", EXAMPLE, "--out", tmp_path)
     assert done.returncode == 4
@@ -46,6 +48,7 @@ def test_a_closed_standard_output_is_said():
     assert done.stderr == "evalkit: standard output cannot be written: Bad file descriptor\n"
 
 
+@pytest.mark.slow(1)
 def test_no_file_gets_the_number_of_a_closed_stream(tmp_path: Path):
     """What a library in C prints would go into it."""
     args = ["run", "--model", "random", "--tasks", "example", "--data", EXAMPLE, "--out", tmp_path]
@@ -54,6 +57,7 @@ def test_no_file_gets_the_number_of_a_closed_stream(tmp_path: Path):
     assert manifest(tmp_path)["status"] == "done"
 
 
+@pytest.mark.slow(2)
 @pytest.mark.parametrize("redirection", ["2> /dev/full", "2>&-"])
 def test_nobody_has_to_listen_to_standard_error(redirection, tmp_path: Path):
     args = ["run", "--model", "random", "--tasks", "example", "--data", EXAMPLE, "--out", tmp_path]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -23,7 +23,6 @@ ITEMS = [Item(text) for text in ("", "a", "b", "ab", "a\0b")]
 
 
 @given(st.lists(st.text(max_size=5), min_size=1, max_size=6), st.sampled_from(["query", "candidate"]))
-@settings(deadline=None)
 def test_constant_is_one_unit_vector(texts, side):
     vectors = Constant().encode([Item(text) for text in texts], side)
     assert vectors.dtype == np.float32
@@ -33,7 +32,6 @@ def test_constant_is_one_unit_vector(texts, side):
 
 
 @given(st.lists(st.text(max_size=5), min_size=1, max_size=6), st.integers(1, 300), st.integers(0, 5))
-@settings(deadline=None)
 def test_random_is_of_unit_length_in_any_dimension(texts, dimension, seed):
     vectors = Random(seed, dimension).encode([Item(text) for text in texts], "query")
     assert vectors.dtype == np.float32

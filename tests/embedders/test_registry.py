@@ -282,6 +282,7 @@ def test_no_model_can_leave_the_runs_folder(name, folder):
 # --- fingerprints ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(1)
 def test_a_fingerprint_covers_source_class_and_options(mine):
     mine.write_text(MINE + "\nclass Other(Mine):\n    pass\n")
     texts = [f"{mine}:Mine", f"{mine}:Other", *(f"{mine}:Mine?{o}" for o in ("x=1", "x=2", "y=1", "x=1&y=1"))]
@@ -356,6 +357,7 @@ COUNTER = MINE.replace("mine", "counter").replace(
 )
 
 
+@pytest.mark.slow(1)
 def test_a_package_brings_an_embedder_and_a_suite(tmp_path):
     """Nothing but the package's entry points makes them known, and they are used like evalkit's own."""
     points = "[evalkit.embedders]\ncounter = counting:Mine\n\n[evalkit.suites]\nnumbers = counting_tasks:SUITE\n"

@@ -123,6 +123,7 @@ def test_a_text_and_its_pair_are_one_text_to_clip() -> None:
     assert tokenizer("a red circle")["input_ids"][0] == tokenizer.bos_token_id
 
 
+@pytest.mark.optional
 @pytest.mark.parametrize(("options", "by"), [({}, HALF), ({"dtype": torch.float32}, CLOSE)])
 def test_clip_in_sentence_transformers(options: dict[str, Any], by: float, images: list[ImageFile]) -> None:
     """As it comes, in the weights' float16, and in float32."""

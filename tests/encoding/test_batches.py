@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.embedders.base import EmbedderInfo
@@ -60,7 +60,6 @@ def pixels(batch: list[Pending]) -> int:
 
 
 @given(entries(), budgets, pixel_budgets)
-@settings(deadline=None, max_examples=50)
 def test_every_entry_is_in_one_batch(found, tokens, size):
     batches = plan(found, tokens, size)
     assert Counter(entry.key for batch in batches for entry in batch) == Counter(entry.key for entry in found)
@@ -68,7 +67,6 @@ def test_every_entry_is_in_one_batch(found, tokens, size):
 
 
 @given(entries(), budgets, pixel_budgets)
-@settings(deadline=None, max_examples=50)
 def test_text_and_images_never_meet_and_text_comes_first(found, tokens, size):
     kinds = []
     for batch in plan(found, tokens, size):
@@ -78,7 +76,6 @@ def test_text_and_images_never_meet_and_text_comes_first(found, tokens, size):
 
 
 @given(entries(), budgets, pixel_budgets)
-@settings(deadline=None, max_examples=50)
 def test_padded_cost_and_pixels_stay_within_the_budgets(found, tokens, size):
     for batch in plan(found, tokens, size):
         if len(batch) > 1:
@@ -87,7 +84,6 @@ def test_padded_cost_and_pixels_stay_within_the_budgets(found, tokens, size):
 
 
 @given(entries(), budgets, pixel_budgets)
-@settings(deadline=None, max_examples=50)
 def test_no_batch_ends_before_it_must(found, tokens, size):
     batches = plan(found, tokens, size)
     for batch, following in itertools.pairwise(batches):
@@ -100,14 +96,12 @@ def test_no_batch_ends_before_it_must(found, tokens, size):
 
 
 @given(entries(), budgets, pixel_budgets, st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=50)
 def test_plan_does_not_depend_on_the_order_of_items(found, tokens, size, random):
     shuffled = random.sample(found, len(found))
     assert plan(shuffled, tokens, size) == plan(found, tokens, size)
 
 
 @given(entries(), budgets, pixel_budgets)
-@settings(deadline=None, max_examples=50)
 def test_dearest_texts_and_images_come_first_and_of_an_image_the_dearest_item(found, tokens, size):
     order = list(itertools.chain(*plan(found, tokens, size)))
     texts = [entry.cost for entry in order if entry.image is None]
@@ -120,7 +114,6 @@ def test_dearest_texts_and_images_come_first_and_of_an_image_the_dearest_item(fo
 
 
 @given(entries(), budgets, pixel_budgets)
-@settings(deadline=None, max_examples=50)
 def test_items_of_an_image_stand_together(found, tokens, size):
     order = itertools.chain(*plan(found, tokens, size))
     pictures = [picture for picture, _ in itertools.groupby(entry.picture for entry in order)]
@@ -128,7 +121,6 @@ def test_items_of_an_image_stand_together(found, tokens, size):
 
 
 @given(entries(), budgets, pixel_budgets, st.data())
-@settings(deadline=None, max_examples=50)
 def test_what_a_killed_run_left_over_comes_to_the_same_batches(found, tokens, size, data):
     batches = plan(found, tokens, size)
     done = data.draw(st.integers(0, len(batches)))

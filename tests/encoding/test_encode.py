@@ -102,7 +102,6 @@ def truncate(file: Path) -> None:
     st.lists(st.builds(Item, st.text("ab", max_size=9), instruction=st.sampled_from(["1", "5", "40"])), max_size=30),
     st.sampled_from([1, 10, 100]),
 )
-@settings(deadline=None, max_examples=50)
 def test_vectors_are_those_of_the_embedder_alone_in_the_order_of_the_items(items, budget):
     recorder = Recorder()
     got = encoder_of(recorder, batch_tokens=budget).encode(items, "query")
@@ -278,6 +277,7 @@ def numpy_array() -> None:
 OUT = [memory_error, cuda, cublas, torch_on_the_cpu, torch_out_of_memory, numpy_array]
 
 
+@pytest.mark.slow(2)
 @pytest.mark.parametrize("error", OUT, ids=lambda error: error.__name__)
 def test_batch_that_does_not_fit_is_halved_and_no_such_batch_is_tried_again(error):
     embedder = OutOfMemory(5, error)
@@ -297,12 +297,13 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[ImageFile | None]
     return [None, *(item.image for item in photos(tmp_path_factory.mktemp("pictures"), 2))]
 
 
+@pytest.mark.slow(13)
 @given(
     st.lists(st.tuples(st.integers(1, 50), st.integers(0, 2)), min_size=1, max_size=40),
     st.integers(50, 200),
     st.integers(50, 1000),
 )
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_whatever_the_costs_memory_is_learnt_from_few_failures(pictures, costs, room, budget):
     """The items of an image are ordered by their cost, those of the next begin dear again."""
     items = [
@@ -793,6 +794,7 @@ go_through(folder, folder / f"{moment}.db", BatchDependent(folder / f"{moment}.l
 """
 
 
+@pytest.mark.slow(2)
 def test_killed_run_goes_on_to_the_same_bytes(tmp_path):
     photos(tmp_path, 12)
     whole = BatchDependent(tmp_path / "whole.log")
@@ -831,6 +833,7 @@ print(go_through(folder, folder / "both.db", BatchDependent(folder / f"{number}.
 """
 
 
+@pytest.mark.slow(1)
 def test_two_runs_at_once_end_with_the_same_vectors(tmp_path):
     photos(tmp_path, 12)
     results = run_together(RIVAL, [(tmp_path, number) for number in (1, 2)])

@@ -111,6 +111,7 @@ class Starved:
 """
 
 
+@pytest.mark.slow(5)
 def test_what_was_made_in_smaller_batches_stands_in_the_record(tmp_path):
     (tmp_path / "starved.py").write_text(STARVED)
     model = f"{tmp_path}/starved.py:Starved"

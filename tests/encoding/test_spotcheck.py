@@ -105,6 +105,7 @@ def test_the_gate_does_not_pass_what_was_stopped(weighted, tmp_path):
     assert command("gate", base, weighted.out) == 1
 
 
+@pytest.mark.slow(1)
 def test_rebuilding_makes_the_model_s_vectors_anew_and_leaves_those_of_others(weighted):
     assert run(weighted.out, "random") == 0
     others = next(weighted.out.glob("random/*/run.json")).read_bytes()
@@ -248,7 +249,7 @@ def test_all_kinds_are_looked_at_and_few_of_each():
 
 
 @given(st.lists(st.integers(1, 4000), min_size=1, max_size=12))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_no_more_than_one_in_a_hundred_beyond_the_first_three(counts):
     check, chosen, given_ = SpotCheck(), 0, 0
     for count in counts:
@@ -272,7 +273,6 @@ def test_the_choice_is_seeded():
 
 
 @given(st.integers(1, 6), st.integers(2, 9), st.integers(0, 2**32 - 1))
-@settings(max_examples=50, deadline=None)
 def test_distance_is_one_less_the_cosine(rows, dimension, seed):
     random = np.random.default_rng(seed)
     one, other = (random.normal(size=(rows, dimension)).astype(np.float32) for _ in range(2))
@@ -342,6 +342,7 @@ class Rival:
 """
 
 
+@pytest.mark.slow(2)
 def test_a_rival_s_vectors_are_not_taken_for_its_own(tmp_path):
     """Two models under one fingerprint embed the same at once: one of the two has to stop."""
     import os

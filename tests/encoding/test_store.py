@@ -509,6 +509,7 @@ print(got.tobytes().hex())
 """
 
 
+@pytest.mark.slow(1)
 def test_processes_at_once_agree_on_every_vector(tmp_path):
     results = run_together(RIVAL, [(tmp_path / "v.sqlite", number) for number in range(3)])
     assert [result.stderr for result in results] == [""] * 3
@@ -534,6 +535,7 @@ for number in range(60):
 """
 
 
+@pytest.mark.slow(2)
 def test_processes_at_once_may_make_the_same_new_file(tmp_path):
     assert [result.stderr for result in run_together(MAKER, [[tmp_path]] * 4)] == [""] * 4
     for number in range(60):

@@ -159,7 +159,6 @@ def test_inks_become_the_colours_they_print(ink, colour, format):
 
 
 @given(st.lists(st.integers(0, 65535), min_size=1, max_size=12))
-@settings(max_examples=50, deadline=None)
 def test_sixteen_bit_grey_is_scaled_by_its_white(values):
     row = b"\0" + struct.pack(f">{len(values)}H", *values)
     grey = pixels(png_of(len(values), 1, bits=16, colour=0, data=row))[0, :, 0]
@@ -301,7 +300,6 @@ def test_header_alone_is_not_enough(format, share, tmp_path):
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
 def test_what_is_cut_off_is_refused_or_was_not_needed(data):
     format = data.draw(st.sampled_from(["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM"]))
     whole = encoded(Image.fromarray(picture()), format)
@@ -316,7 +314,7 @@ def test_what_is_cut_off_is_refused_or_was_not_needed(data):
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_damaged_file_is_decoded_or_refused_and_nothing_else(data):
     format = data.draw(st.sampled_from(["JPEG", "PNG", "GIF", "WEBP", "BMP", "PPM"]))
     options = {"exif": exif(6)} if format in ("JPEG", "PNG", "WEBP") else {}
@@ -545,7 +543,6 @@ def test_pixels_and_digest_at_hand_are_used_and_are_no_part_of_the_identity(fold
 # Parts of images.
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     left=st.integers(0, WIDTH - 1), top=st.integers(0, HEIGHT - 1), width=st.integers(1, WIDTH),
     height=st.integers(1, HEIGHT), orientation=st.sampled_from(sorted(SIDES)),

@@ -173,6 +173,7 @@ def test_errors_name_file_line_and_value(tmp_path: Path, line: Any, says: str) -
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"absent\.jsonl is missing"):
         read_items(tmp_path / "absent.jsonl")

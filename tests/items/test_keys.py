@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -56,13 +56,11 @@ def seen(item: Item) -> object:
 
 
 @given(items, items)
-@settings(deadline=None)
 def test_equal_keys_mean_equal_content(one, other):
     assert (content_digest(one) == content_digest(other)) == (seen(one) == seen(other))
 
 
 @given(items, st.data())
-@settings(deadline=None)
 def test_every_field_counts(item, data):
     changed = {
         "prompt": texts,
@@ -165,7 +163,6 @@ names = st.text(st.sampled_from("ab1:|\0"), max_size=4)
 
 
 @given(*[st.tuples(names, names, st.sampled_from(["query", "candidate"]), names)] * 2)
-@settings(deadline=None)
 def test_embedder_storage_side_and_content_make_the_key(one, other):
     assert len(vector_key(*one)) == 32
     assert (vector_key(*one) == vector_key(*other)) == (one == other)

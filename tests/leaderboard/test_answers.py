@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.errors import ResultsError
@@ -195,7 +195,7 @@ def test_no_link_leads_out_of_the_runs_folder(tmp_path):
         read_answers(tmp_path / "run", result(), 9)
 
 
-@settings(deadline=None)
+@pytest.mark.slow(1)
 @given(margins=st.lists(st.floats(0.01, 1) | st.none(), min_size=1, max_size=45), wrong=st.integers(0, 5))
 def test_low_margins_are_the_lowest_tenth_of_the_right_answers(margins, wrong, tmp_path_factory):
     n = len(margins) + wrong

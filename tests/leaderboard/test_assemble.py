@@ -257,6 +257,7 @@ def test_the_two_headlines_have_ranks_of_their_own(tmp_path):
     }
 
 
+@pytest.mark.slow(1)
 def test_runs_and_published_rows_are_ranked_together(tmp_path):
     rows = published.read()
     good = {task: coins(task, 0.95) for task in MMEB}

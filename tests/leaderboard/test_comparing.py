@@ -116,7 +116,7 @@ def test_equal_scores_are_never_told_apart():
     assert not_told_apart(joined(scores), "e000", frozenset(joined(scores).entries)) == {"e000", "e001", "e002"}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(pairs=st.lists(st.tuples(SCORE, SCORE), min_size=1, max_size=80), whole=st.booleans())
 def test_no_p_value_is_above_its_bound(pairs, whole):
     table = np.array(pairs).T
@@ -143,7 +143,6 @@ def test_a_difference_has_its_wins_and_losses_by_hand():
     assert found.low < 0.375 < found.high
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 1.0])), min_size=1, max_size=60),
     st.randoms(use_true_random=False),

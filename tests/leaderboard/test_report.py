@@ -20,11 +20,21 @@ from evalkit.leaderboard.site import MANIFEST
 from evalkit.runs.runfolder import find_runs
 
 
-@pytest.fixture
-def runs(tmp_path: Path) -> Path:
-    folder = tmp_path / "runs"
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs, which nobody writes into."""
+    folder = tmp_path_factory.mktemp("report") / "runs"
     save(folder, "good", {task: coins(task, 0.6) for task in (*SCAR, *EXAMPLE)})
     save(folder, "better", {task: coins(task, 0.7, seed=1) for task in SCAR})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reported(runs: Path) -> Path:
+    """Their ``site`` and ``LEADERBOARD.md``, which nobody writes into."""
+    folder = runs.parent
+    markdown = folder / "LEADERBOARD.md"
+    assert command("report", runs, "--out", folder / "site", "--markdown", markdown, "--quiet") == 0
     return folder
 
 
@@ -54,9 +64,9 @@ class Loads(html.parser.HTMLParser):
             self.links.append(found.get("href", ""))
 
 
-def test_a_site_is_whole_and_loads_nothing_from_elsewhere(runs: Path, tmp_path: Path) -> None:
-    site = tmp_path / "site"
-    assert command("report", runs, "--out", site, "--quiet") == 0
+@pytest.mark.slow(3)
+def test_a_site_is_whole_and_loads_nothing_from_elsewhere(reported: Path) -> None:
+    site = reported / "site"
     pages = list(site.rglob("*.html"))
     assert {"index.html", "method.html", "downloads.html"} <= {str(file.relative_to(site)) for file in pages}
     for page in pages:
@@ -74,11 +84,11 @@ def test_a_site_is_whole_and_loads_nothing_from_elsewhere(runs: Path, tmp_path: 
                 assert f'id="{mark}"' in goal.read_text(), f"{page} leads to {target}"
 
 
-def test_the_same_runs_give_the_same_bytes_and_old_pages_go(runs: Path, tmp_path: Path) -> None:
-    for site in ("one", "two"):
-        assert command("report", runs, "--out", tmp_path / site, "--markdown", tmp_path / f"{site}.md", "--quiet") == 0
-    assert digests(tmp_path / "one") == digests(tmp_path / "two")
-    assert (tmp_path / "one.md").read_bytes() == (tmp_path / "two.md").read_bytes()
+@pytest.mark.slow(6)
+def test_the_same_runs_give_the_same_bytes_and_old_pages_go(runs: Path, reported: Path, tmp_path: Path) -> None:
+    assert command("report", runs, "--out", tmp_path / "one", "--markdown", tmp_path / "one.md", "--quiet") == 0
+    assert digests(tmp_path / "one") == digests(reported / "site")
+    assert (tmp_path / "one.md").read_bytes() == (reported / "LEADERBOARD.md").read_bytes()
     (tmp_path / "one/mine.txt").write_text("mine")
     assert command("report", runs / "better", "--out", tmp_path / "one", "--quiet") == 0
     after = digests(tmp_path / "one")
@@ -88,15 +98,18 @@ def test_the_same_runs_give_the_same_bytes_and_old_pages_go(runs: Path, tmp_path
     assert set(json.loads((tmp_path / "one" / MANIFEST).read_text())["files"]) == after.keys() - {"mine.txt", MANIFEST}
 
 
-def test_published_numbers_stand_beside_measured_ones_or_are_left_out(runs: Path, tmp_path: Path) -> None:
-    assert command("report", runs, "--out", tmp_path / "with", "--quiet") == 0
-    page = (tmp_path / "with/index.html").read_text()
+@pytest.mark.slow(3)
+def test_published_numbers_stand_beside_measured_ones_or_are_left_out(
+    runs: Path, reported: Path, tmp_path: Path
+) -> None:
+    page = (reported / "site/index.html").read_text()
     assert "VIRTUE-2B" in page
     assert "better" in page
     assert command("report", runs, "--out", tmp_path / "without", "--no-published", "--quiet") == 0
     assert "VIRTUE-2B" not in (tmp_path / "without/index.html").read_text()
 
 
+@pytest.mark.slow(1)
 def test_boards_with_something_measured_come_first_and_markdown_has_no_others(tmp_path: Path) -> None:
     save(tmp_path / "runs", "colours", {task: coins(task, 0.6) for task in EXAMPLE})
     assert (
@@ -162,6 +175,7 @@ def ours(tmp_path: Path) -> Path:
     return tmp_path / "more"
 
 
+@pytest.mark.slow(2)
 @pytest.mark.parametrize("with_runs", [True, False])
 def test_added_numbers_are_shown_where_those_that_come_along_are_not(
     with_runs: bool, runs: Path, ours: Path, tmp_path: Path
@@ -217,6 +231,7 @@ def test_nothing_to_show_is_said_with_the_way_out(
 # --- what the marks mean --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(3)
 def test_slanted_means_the_same_on_the_site_and_in_markdown(tmp_path: Path) -> None:
     scores = {task: coins(task, 0.6) for task in SCAR}
     save(tmp_path / "runs", "good", scores)
@@ -256,9 +271,9 @@ def test_slanted_means_the_same_on_the_site_and_in_markdown(tmp_path: Path) -> N
     assert "° its own mean" in markdown
 
 
-def test_published_intervals_of_scar_say_that_images_are_shared(runs: Path, tmp_path: Path) -> None:
-    site = tmp_path / "site"
-    assert command("report", runs, "--out", site, "--markdown", tmp_path / "L.md", "--quiet") == 0
+@pytest.mark.slow(2)
+def test_published_intervals_of_scar_say_that_images_are_shared(reported: Path) -> None:
+    site = reported / "site"
     document = json.loads((site / "mmeb-scar/leaderboard.json").read_text())
     (note,) = [n for n, text in enumerate(document["footnotes"], 1) if "as if no two queries shared an image" in text]
     for entry in document["entries"]:
@@ -267,7 +282,7 @@ def test_published_intervals_of_scar_say_that_images_are_shared(runs: Path, tmp_
             assert (note in mean["footnotes"]) == wanted
     assert any(note in entry["means"]["interactive"]["footnotes"] for entry in document["entries"])
     assert "as if no two queries shared an image" in (site / "index.html").read_text()
-    assert "as if no two queries shared an image" in (tmp_path / "L.md").read_text()
+    assert "as if no two queries shared an image" in (reported / "LEADERBOARD.md").read_text()
     assert "as if no two queries shared an image" in (site / "mmeb-scar/task-ADE20K.html").read_text()
     assert "as if no two queries shared an image" not in (site / "mmeb-scar/task-GQA.html").read_text()
 
@@ -299,6 +314,7 @@ def test_a_strangers_name_stays_text(name: str, tmp_path: Path) -> None:
     assert name in shown
 
 
+@pytest.mark.slow(3)
 def test_two_samples_options_and_bad_ones(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("report", runs, "--out", tmp_path / "none", "--samples", "0", "--quiet") == 0
     assert not list((tmp_path / "none").rglob("samples-*"))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
@@ -82,7 +82,6 @@ def test_the_interval_is_that_of_the_bootstrap_of_one_model(images):
     assert got == pytest.approx(wanted, abs=0.006)
 
 
-@settings(max_examples=60, deadline=None)
 @given(scores=scores_of_entries, data=st.data())
 def test_draws_do_not_depend_on_who_else_is_there_or_in_which_order(scores, data):
     table = np.array(scores)

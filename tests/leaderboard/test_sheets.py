@@ -253,6 +253,7 @@ def test_boxes_of_the_example_lie_where_the_rows_say(example):
         check_boxes(sheet, EXAMPLE, "ShapeRegions")
 
 
+@pytest.mark.slow(1)
 def test_own_images_are_always_embedded_with_all_their_pixels(miniature):
     own = board(miniature / "runs", "miniature")
     found = sheets(own, DataFolder.at(miniature / "data"))
@@ -306,6 +307,7 @@ def test_texts_are_those_of_the_rows(miniature):
                 assert query.prompt.startswith("<image>") == ("image" in sheet.card.query_modality)
 
 
+@pytest.mark.slow(3)
 def test_the_right_ones_among_the_top_are_marked(miniature, example):
     for runs, data, suite in ((miniature / "runs", miniature / "data", "miniature"), (example, EXAMPLE, "example")):
         for folder in (data, None):
@@ -376,6 +378,7 @@ def test_without_data_there_is_what_the_run_has_and_the_way_to_more(example):
         assert_bare(sheet, "--data DIR")
 
 
+@pytest.mark.slow(2)
 def test_other_data_than_the_runs_is_never_shown(miniature, tmp_path):
     write_miniature(tmp_path / "other", size=SIZE, seed=1)
     own = board(miniature / "runs", "miniature")
@@ -581,6 +584,7 @@ def test_two_pages_of_one_name_are_one_page(example):
     )
 
 
+@pytest.mark.slow(3)
 def test_the_same_input_gives_the_same_sheets_and_the_same_bytes(miniature):
     own, data = board(miniature / "runs", "miniature"), DataFolder.at(miniature / "data")
     first, second = sheets(own, data), sheets(own, data)
@@ -591,6 +595,7 @@ def test_the_same_input_gives_the_same_sheets_and_the_same_bytes(miniature):
     assert all(first.media[path]() == second.media[path]() for path in list(first.media)[::7])
 
 
+@pytest.mark.slow(1)
 def test_a_sheet_shows_nothing_but_what_the_site_has(miniature):
     """However pages are made, in whatever order: no image is asked for that was not announced."""
     found = sheets(board(miniature / "runs", "miniature"), DataFolder.at(miniature / "data"))

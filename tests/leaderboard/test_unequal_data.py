@@ -128,6 +128,7 @@ def row_of(page: Path, label: str) -> str:
     return found
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("change", CHANGES)
 def test_runs_on_unequal_data_are_neither_ranked_nor_paired_and_the_site_says_why(
     change: str, shipped: Path, other: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -258,6 +259,7 @@ def test_ways_of_prompting_stand_side_by_side(tmp_path: Path) -> None:
     assert len({entry["scores"]["example/ShapeRegions"]["data"] for entry in document["entries"]}) == 1
 
 
+@pytest.mark.slow(2)
 @pytest.mark.parametrize("flip", ["shipped", "changed"])
 def test_the_data_that_more_models_were_measured_on_is_ranked(
     flip: str, other: str, third: str, tmp_path: Path

@@ -27,7 +27,7 @@ from evalkit.suites.selecting import select_tasks
 CARDS = {card.name.split("/")[1]: card for card in SUITE.cards()}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two rows of each task; nobody writes into it."""
     folder = tmp_path_factory.mktemp("miniature") / "data"
@@ -35,7 +35,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The default miniature; nobody writes into it."""
     folder = tmp_path_factory.mktemp("miniature") / "data"
@@ -50,6 +50,7 @@ def files(folder: Path) -> dict[str, bytes]:
 # --- what is written -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(2)
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_rows(small: Path, tmp_path: Path) -> None:
     write(tmp_path / "same", size=2, seed=3)
     write(tmp_path / "other", size=2, seed=4)
@@ -74,6 +75,7 @@ def test_the_manifest_names_all_files_and_says_that_they_are_whole(small: Path) 
     assert sorted(["miniature.json", *manifest["files"]]) == sorted(files(small))
 
 
+@pytest.mark.slow(0.1)
 @pytest.mark.parametrize("subset", CARDS)
 def test_the_readers_of_mmeb_and_scar_read_what_was_made(subset: str, whole: Path) -> None:
     card = CARDS[subset]
@@ -100,6 +102,7 @@ def test_the_readers_of_mmeb_and_scar_read_what_was_made(subset: str, whole: Pat
             assert f"Referring object bbox: {list(row.box)}" in query.prompt
 
 
+@pytest.mark.slow(0.1)
 @pytest.mark.parametrize("subset", CARDS)
 def test_the_prompts_are_those_of_the_official_task(subset: str, whole: Path) -> None:
     """The same files read as the official task give the same items, to the last character."""
@@ -112,12 +115,14 @@ def test_the_prompts_are_those_of_the_official_task(subset: str, whole: Path) ->
     assert not official.complete  # so it is no result of the official task
 
 
+@pytest.mark.slow(0.1)
 @pytest.mark.parametrize("subset", ["WebQA", "EDIS", "OVEN", "RefCOCO-Matching"])
 def test_merging_by_the_official_key_merges_nothing(subset: str, whole: Path) -> None:
     pools = [pool.tolist() for pool in load(whole, f"miniature/{subset}", official_dedup=True).pools]
     assert all(len(set(pool)) == 10 for pool in pools)
 
 
+@pytest.mark.slow(0)
 def test_columns_are_those_of_the_hub(whole: Path) -> None:
     mmeb = pq.read_schema(whole / "ImageNet-1K" / "test-00000-of-00001.parquet").names
     assert mmeb == ["qry_inst", "qry_text", "qry_img_path", "tgt_inst", "tgt_text", "tgt_img_path"]
@@ -133,6 +138,7 @@ def test_columns_are_those_of_the_hub(whole: Path) -> None:
         assert Counter(row["neg_types"][1:]) == {"object_swap": 3, "background_relation": 3, "global_context": 3}
 
 
+@pytest.mark.slow(0)
 def test_it_is_small(whole: Path) -> None:
     assert sum(len(data) for data in files(whole).values()) < 6_000_000
 
@@ -140,6 +146,7 @@ def test_it_is_small(whole: Path) -> None:
 # --- runs ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(5)
 def test_constant_gets_exactly_chance_and_no_average_of_a_benchmark(whole: Path, tmp_path: Path) -> None:
     assert run(tmp_path, "constant", "random", tasks="miniature", data=whole) == 0
     runs = dict.fromkeys(("constant", "random"))
@@ -198,6 +205,7 @@ def test_a_miniature_is_not_replaced_without_force(tmp_path: Path) -> None:
     assert files(tmp_path) == before
 
 
+@pytest.mark.slow(1)
 def test_force_replaces_a_miniature_and_leaves_everything_else(small: Path, tmp_path: Path) -> None:
     write(tmp_path, size=1, seed=8)
     (tmp_path / "images" / "GQA" / "mine.png").write_text("mine")
@@ -217,6 +225,7 @@ def test_force_never_replaces_a_file_that_is_not_the_miniatures(tmp_path: Path) 
     assert files(tmp_path) == {"GQA/test-00000-of-00001.parquet": b"the real GQA"}
 
 
+@pytest.mark.slow(2)
 def test_what_was_left_half_made_is_finished_by_the_same_command(small: Path, tmp_path: Path) -> None:
     class Full:
         drawn = 0

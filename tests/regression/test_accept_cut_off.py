@@ -78,6 +78,7 @@ def state(folder: Path) -> tuple[list[str], float] | None:
     return [one.reason for one in baseline.history], float(samples["example/Shapes"].scores.mean())
 
 
+@pytest.mark.slow(2)
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("kind", ["new folder", "same run", "other run", "early version"])
 def test_a_kill_at_any_step_leaves_the_old_one_or_the_new_one(kind, when, pair, tmp_path):

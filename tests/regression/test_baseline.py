@@ -219,6 +219,7 @@ def test_tasks_without_samples_that_were_forced_are_judged_by_size(colours: Path
     assert compare(read_comparand(tmp_path / "b"), read_comparand(colours)).mode == "mixed"
 
 
+@pytest.mark.slow(3)
 def test_a_whole_baseline_is_small(colours: Path, tmp_path: Path) -> None:
     """All 41 tasks with their 83,000 queries, ids as evalkit makes them, and captions that no two queries share."""
     folder = copied(colours, tmp_path / "run")

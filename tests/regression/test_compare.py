@@ -204,6 +204,7 @@ def test_groups_are_unweighted_means_over_their_tasks_in_one_family() -> None:
     assert (classes.paired.won, classes.paired.lost) == (0, 20)
 
 
+@pytest.mark.slow(1)
 def test_a_groups_p_value_is_the_share_of_all_flips_by_image() -> None:
     """A loop: flip whole images of three small tasks, each of its own weight, and take the mean of their means."""
     draw = np.random.default_rng(3)

@@ -379,12 +379,14 @@ def rounds(count: int, disagree: float, drops: dict[str, float], n: int = 300) -
     return found
 
 
+@pytest.mark.slow(2)
 @pytest.mark.parametrize("disagree", [0.05, 0.1])
 def test_equal_models_raise_no_alarm(disagree: float) -> None:
     """At most 5 % in truth; of 40 rounds up to five are no surprise then, and six are one in 300."""
     assert sum(map(bool, rounds(40, disagree, {}))) <= 5
 
 
+@pytest.mark.slow(2)
 def test_a_true_drop_of_one_task_or_of_the_mean_is_seen() -> None:
     """At 300 queries a task the same power takes drops that are larger by the square root of 1000 / 300."""
     assert sum(TASK in found for found in rounds(20, 0.05, {TASK: 0.05})) >= 12

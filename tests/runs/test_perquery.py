@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from builders import run
 from comparisons import copied, measured
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.errors import ResultsError
@@ -103,7 +103,6 @@ def vectors(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, list[np.ndarray], 
     return make(n).astype(np.float32), make(m).astype(np.float32), pools, right
 
 
-@settings(max_examples=60, deadline=None)
 @given(problem=vectors(), shared=st.booleans())
 def test_whatever_a_run_writes_is_believed(
     problem: Any, shared: bool, tmp_path_factory: pytest.TempPathFactory

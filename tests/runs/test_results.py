@@ -15,7 +15,7 @@ from typing import Any
 import jsonschema
 import pytest
 from builders import files_of, run, write
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.errors import ResultsError, UsageError
@@ -230,7 +230,6 @@ def test_one_task_less_and_there_is_no_average(card, changes):
         assert average.n_done == GROUPS[average.group] - lacking
 
 
-@settings(max_examples=50, deadline=None)
 @given(chosen=st.sets(st.sampled_from([card.name for card in MMEB])))
 def test_there_is_an_average_exactly_where_all_are_done(chosen):
     for average in averages([result(card) for card in MMEB if card.name in chosen]):
@@ -295,6 +294,7 @@ def _record(folder: Path, names: list[str]) -> None:
     run.finish("done")
 
 
+@pytest.mark.slow(2)
 def test_processes_at_once_lose_nothing(tmp_path):
     names = [card.name for card in MMEB[:20]]
     context = multiprocessing.get_context("spawn")

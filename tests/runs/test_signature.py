@@ -189,7 +189,6 @@ def test_options_are_shown_in_order(images):
     assert found["options"] == "frame=sam,precision=bfloat16"
 
 
-@settings(max_examples=40, deadline=None)
 @given(options=st.dictionaries(st.text("ab|:,=%\n é/", max_size=3), st.text("ab|:,=%\n é/", max_size=4), max_size=3))
 def test_options_are_read_back_whatever_they_hold(options, images):
     """So the marks of the line stay its own, and no two sets of options show as one."""
@@ -204,7 +203,7 @@ def test_where_an_image_lies_does_not_show(images):
     assert parts(replace(task, queries=put(task.queries, 2, copy))) == parts(task)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(rows=st.permutations(range(3)), numbers=st.permutations(range(5)), draw=st.randoms(use_true_random=False))
 def test_the_order_of_rows_candidates_and_pools_does_not_show(rows, numbers, draw, images):
     task = base(images)
@@ -228,7 +227,6 @@ def test_the_order_of_rows_candidates_and_pools_does_not_show(rows, numbers, dra
     assert parts(other) == parts(task)
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     one=st.lists(st.text("ab\n", max_size=4), min_size=1, max_size=4),
     other=st.lists(st.text("ab\n", max_size=4), min_size=1, max_size=4),

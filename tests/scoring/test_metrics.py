@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.errors import UsageError
@@ -48,7 +48,6 @@ def scores_of(metric: Metric, *states: tuple[int, int, int]) -> list[float]:
 
 
 @every_metric
-@settings(max_examples=60)
 @given(st.lists(SMALL, min_size=1, max_size=5))
 def test_a_metric_is_its_mean_over_all_orders_of_ties(metric: Metric, states: list[tuple[int, int, int]]) -> None:
     expected = [float(over_all_orders(*state, BY_PLACE[metric.name])) for state in states]

@@ -235,6 +235,7 @@ def test_newcombe_covers_the_truth(disagree: float, drop: float) -> None:
     assert 0.94 <= inside <= 0.96
 
 
+@pytest.mark.slow(4)
 def test_a_clustered_interval_covers_the_truth_where_others_do_not() -> None:
     draw = np.random.default_rng(4)
     sizes = draw.integers(1, 7, 1000)

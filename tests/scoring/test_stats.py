@@ -161,6 +161,7 @@ def test_its_width_is_that_of_the_unbiased_variance(count: int, size: int) -> No
     assert (high + low) / 2 == pytest.approx(mean_over_tasks(tasks), abs=0.2 * sigma)
 
 
+@pytest.mark.slow(1)
 def test_it_covers_the_truth() -> None:
     """Of many benchmarks of one model, 95 in 100 have its true mean in their interval."""
     draw = np.random.default_rng(7)
@@ -174,6 +175,7 @@ def test_it_covers_the_truth() -> None:
         assert 0.92 <= inside / 400 <= 0.98
 
 
+@pytest.mark.slow(1)
 def test_a_paired_interval_covers_the_true_difference_and_is_narrower_than_two_apart() -> None:
     draw = np.random.default_rng(8)
     hard = draw.uniform(0.1, 0.9, (20, 24))  # each query's own difficulty, the same for both models

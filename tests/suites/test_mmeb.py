@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from builders import Columns, as_v1, golden, in_order, load, write
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.suites.task import Task
@@ -130,7 +130,6 @@ def seen(task: Task, numbers: Any) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", sorted(INSTRUCTIONS))
-@settings(max_examples=60, deadline=None)
 @given(pools=POOLS)
 def test_official_dedup_is_that_of_the_official_loaders(name, pools, tmp_path_factory):
     folder = tmp_path_factory.mktemp("rows")
@@ -145,7 +144,6 @@ def test_official_dedup_is_that_of_the_official_loaders(name, pools, tmp_path_fa
 
 
 @pytest.mark.parametrize("name", sorted(INSTRUCTIONS))
-@settings(max_examples=60, deadline=None)
 @given(pools=POOLS)
 def test_by_default_no_two_different_candidates_are_merged(name, pools, tmp_path_factory):
     folder = tmp_path_factory.mktemp("rows")
@@ -183,7 +181,6 @@ def test_captions_of_one_image_stay_apart_and_merge_on_request(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(INSTRUCTIONS))
-@settings(max_examples=40, deadline=None)
 @given(pools=POOLS)
 def test_both_layouts_give_the_same_task(name, pools, tmp_path_factory):
     folder = tmp_path_factory.mktemp("rows")

@@ -38,6 +38,7 @@ print(len(data), len(found.values), found.codes.sum(), found.lengths.min())
 """
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("group", [5, 1000], ids=["many row groups", "one row group"])
 def test_more_text_than_an_array_holds_is_read_within_memory(group, tmp_path):
     """2.4 GB of candidates, which repeat from row to row; the process may have 2 GB of addresses in all."""

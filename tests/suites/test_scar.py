@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from builders import golden, in_order, load, write
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.items import Box
@@ -59,7 +59,6 @@ def test_width_and_height_become_corners(tmp_path):
     assert task.queries[0].text == "Referring object bbox: [10, 20, 40, 60]"
 
 
-@settings(max_examples=40, deadline=None)
 @given(box=st.tuples(*[st.floats(0, 5000) | st.integers(0, 5000).map(float)] * 4).map(list))
 def test_the_prompt_prints_the_corners_that_the_model_gets(box, tmp_path_factory):
     """As Python prints a list, with the noise of the addition: reading it gives the numbers back exactly."""

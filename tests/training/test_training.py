@@ -139,6 +139,7 @@ def _stored(item: Item, drawings: dict[str, Drawing], root: Path) -> Item:
     return replace(item, image=replace(item.image, root=root))
 
 
+@pytest.mark.slow(5)
 def test_training_leaves_sam_as_it_is_and_keeps_its_record(
     asked: tuple[list[Question], dict[str, Drawing]], tmp_path: Path
 ) -> None:
@@ -295,6 +296,7 @@ def test_saving_rounds_nothing_that_goes_on_training(
         assert all((value == sam.state_dict()[key]).all() for key, value in of_sam.items())
 
 
+@pytest.mark.slow(6)
 def test_the_ablation_gives_what_the_run_gives(demonstration: Demonstration) -> None:
     """Modes as the demo of the same miniature has them; and a region of each kind that the model sees."""
     tasks, found = measure(["virtue-tiny"], DEMO_SIZE, 0)

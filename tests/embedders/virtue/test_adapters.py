@@ -23,8 +23,11 @@ from evalkit.items import Item
 
 # As VIRTUE's training has them (virtue_train.yaml); only the language model has parts of these names.
 TARGETS = ["qkv_proj", "o_proj", "gate_up_proj", "down_proj", "k_proj", "q_proj", "out_proj", "v_proj"]
-# peft asks transformers for a name that it calls outdated.
-pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
+pytestmark = [
+    pytest.mark.optional,
+    # peft asks transformers for a name that it calls outdated.
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning"),
+]
 TEXTS = ("a red box left of the blue ball", "A cat")
 
 

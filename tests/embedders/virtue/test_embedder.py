@@ -55,6 +55,7 @@ def copied(folder: Path, to: Path) -> Path:
     return Path(shutil.copytree(folder, to))
 
 
+@pytest.mark.slow(14)
 def test_evalkit_check_passes(virtue: Virtue) -> None:
     findings = check(virtue, batch_tokens=1024)
     assert [finding for finding in findings if finding.passed is False] == []
@@ -98,6 +99,7 @@ def test_pickled_weights(
 # --- encode once, prompt many ------------------------------------------------------------------------
 
 
+@pytest.mark.slow(1)
 def test_an_image_is_encoded_once(virtue_folder: Path, images: list[ImageFile]) -> None:
     embedder = Virtue(str(virtue_folder), device="cpu")
     assert isinstance(embedder, CountsImages)

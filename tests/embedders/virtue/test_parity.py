@@ -36,6 +36,7 @@ def test_every_golden_vector_is_compared() -> None:
     assert np.abs(frames).max(axis=1).min() > 100 * TOLERANCE  # so a frame taken for the other shows
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize(
     ("model", "kinds"),
     [
