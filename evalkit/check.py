@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.checking import composition as batches
-from evalkit.checking import contents
-from evalkit.checking import probes as made
+from evalkit.checking import composition, contents, probes
 from evalkit.checking.calls import (
     BATCH,
     CHANGE,
@@ -90,7 +89,7 @@ class _Checks:
         self._report = report
         self._folder = folder
         self._batch_tokens = batch_tokens
-        self._items = made.plain(folder)
+        self._items = probes.plain(folder)
         self._first: dict[str, Vectors] = {modality: {} for modality in MODALITIES}
         self._alone: dict[str, Vectors] = {modality: {} for modality in MODALITIES}
         self._refused: dict[tuple[str, str], list[str]] = {}  # by modality and check
@@ -136,7 +135,7 @@ class _Checks:
 
     def _names(self, modality: str) -> list[str]:
         """All checks of a modality, in order."""
-        twins = [] if modality == "text" else [*made.TWINS, _COPY]
+        twins = [] if modality == "text" else [*probes.TWINS, _COPY]
         return [*_BASE, *self._seen(modality), "with an instruction", *twins, "largest batch", _END]
 
     @staticmethod
@@ -147,7 +146,7 @@ class _Checks:
         if not isinstance(self._calls.embedder, Costed):
             self._report.says("cost", None, "not applicable: the embedder gives no costs, defaults are used")
         else:
-            self._report.tried("cost", lambda: batches.costs(self._calls, items))
+            self._report.tried("cost", lambda: composition.costs(self._calls, items))
 
     # --- what is returned, and whether it is returned again ----------------------------------------------
 
@@ -197,7 +196,7 @@ class _Checks:
 
     def _again(self, modality: str) -> tuple[bool | None, str]:
         items, first = self._items[modality], self._first[modality]
-        return on_both_sides(lambda side: batches.repeated(self._calls, items, first[side], side))
+        return on_both_sides(lambda side: composition.repeated(self._calls, items, first[side], side))
 
     def _small(self, modality: str, side: Side) -> tuple[bool, str]:
         import numpy as np
@@ -206,7 +205,7 @@ class _Checks:
         items, first = self._items[modality], self._first[modality][side]
         alone = self._alone[modality][side] = np.concatenate([self._calls.vectors([item], side) for item in items])
         others = self._items["image"] if both else ()
-        return batches.small(self._calls, items, first, side, alone, others)
+        return composition.small(self._calls, items, first, side, alone, others)
 
     # --- whether it is all of the item's, and the item's alone --------------------------------------------
 
@@ -214,13 +213,13 @@ class _Checks:
         import numpy as np
 
         queries, candidates = (
-            np.concatenate([self._first[modality][side][: made.UNLIKE[modality]] for modality in declared])
+            np.concatenate([self._first[modality][side][: probes.UNLIKE[modality]] for modality in declared])
             for side in SIDES
         )
         return contents.self_retrieval(queries, candidates, SELF_RETRIEVAL)
 
     def _moves(self, modality: str) -> None:
-        for pair in made.pairs(self._items, modality):
+        for pair in probes.pairs(self._items, modality):
             self._report.tried(
                 f"{modality}: {pair.what} moves the vector",
                 lambda pair=pair: self._on_both(modality, lambda side: self._distinguished(modality, pair, side)),  # type: ignore[misc]
@@ -232,14 +231,14 @@ class _Checks:
         after = self._after(modality, *self._seen(modality))
         if modality == "image":  # whoever keeps all of an item by its image does so without a text, too
             after.append("image+text: text moves the vector")
-        given = made.instructed(folder, modality)
+        given = probes.instructed(folder, modality)
         self._report.tried(
             f"{modality}: with an instruction",
             lambda: self._on_both(modality, lambda side: _instructed(calls, given, side)),
             after=after,
         )
         if modality != "text":
-            for twins in made.twins(folder, modality):
+            for twins in probes.twins(folder, modality):
                 self._report.tried(
                     f"{modality}: {twins.what}",
                     lambda twins=twins: self._on_both(  # type: ignore[misc]
@@ -250,19 +249,24 @@ class _Checks:
             self._report.tried(
                 f"{modality}: {_COPY}",
                 lambda: self._on_both(
-                    modality, lambda side: contents.copied_file(calls, made.copied(folder, modality), side)
+                    modality, lambda side: contents.copied_file(calls, probes.copied(folder, modality), side)
                 ),
                 after=after,
             )
 
         def many(count: int) -> list[Item]:
-            return made.many(folder, modality, count)
+            return probes.many(folder, modality, count)
 
+        size, tokens = self._size(many), self._batch_tokens
         self._report.tried(
             f"{modality}: largest batch",
-            lambda: self._on_both(modality, lambda side: batches.largest(calls, many, side, self._batch_tokens)),
+            lambda: self._on_both(modality, lambda side: composition.largest(calls, many, side, size, tokens)),
             after=[*self._after(modality, "with an instruction"), "cost"],
         )
+
+    def _size(self, many: Callable[[int], list[Item]], most: int = composition.PLANNED) -> Callable[[], int]:
+        """Size of the largest batch of such items, worked out when it is asked for first: the sides have one."""
+        return cache(lambda: composition.largest_size(self._calls, many, self._batch_tokens, most))
 
     def _on_both(self, modality: str, test: Callable[[Side], tuple[bool | None, str]]) -> tuple[bool | None, str]:
         """A test of each side; where it fails, whether that is because a call does not give again what it gave."""
@@ -282,9 +286,9 @@ class _Checks:
 
     def _still(self, modality: str, side: Side) -> None:
         """Raises the fault of the call where the first call of this side does not give its vectors any more."""
-        batches.repeated(self._calls, self._items[modality], self._first[modality][side], side)
+        composition.repeated(self._calls, self._items[modality], self._first[modality][side], side)
 
-    def _distinguished(self, modality: str, pair: made.Pair, side: Side) -> tuple[bool, str]:
+    def _distinguished(self, modality: str, pair: probes.Pair, side: Side) -> tuple[bool, str]:
         from evalkit.checking.calls import moved
 
         alone = dict(zip(self._items[modality], self._alone[modality][side], strict=True))
@@ -300,23 +304,25 @@ class _Checks:
 
     def _regions(self, modality: str) -> None:
         """Prompt and image stay the same, so only the region can move the vector."""
-        items = made.regions(self._folder, "the object" if modality == "image+text" else "")
+        items = probes.regions(self._folder, "the object" if modality == "image+text" else "")
         for kind in REGIONS:
             name = f"region: {kind}"
             if kind not in self._calls.info.regions:
                 said = f"not applicable: the embedder does not take a {kind} as input"
                 self._report.says(name, None, said)
                 continue
+            given = items[kind]
+            size = self._size(given.many, contents.MOST_REGIONS)
             self._report.tried(
                 name,
-                lambda kind=kind: self._on_both(  # type: ignore[misc]
-                    modality, lambda side: contents.region(self._calls, items[kind], side, self._batch_tokens)
+                lambda given=given, size=size: self._on_both(  # type: ignore[misc]
+                    modality, lambda side: contents.region(self._calls, given, side, size, self._batch_tokens)
                 ),
                 after=self._after(modality, *self._names(modality)),
             )
 
 
-def _instructed(calls: Calls, given: made.Instructed, side: Side) -> tuple[bool, str]:
+def _instructed(calls: Calls, given: probes.Instructed, side: Side) -> tuple[bool, str]:
     try:
         return contents.with_instruction(calls, given, side)
     except Fault:

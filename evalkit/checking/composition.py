@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from evalkit.encoding.batches import Pending
 
 _SAMPLE = 24  # items that tell what such items cost
-_PLANNED = 2048  # more than any batch holds
+PLANNED = 2048  # more than any batch holds
 
 
 def repeated(calls: Calls, items: Sequence[Item], first: NDArray[np.float32], side: Side) -> tuple[bool, str]:
@@ -63,7 +63,7 @@ def small(
 
 
 def largest(
-    calls: Calls, many: Callable[[int], list[Item]], side: Side, batch_tokens: int, most: int = _PLANNED
+    calls: Calls, many: Callable[[int], list[Item]], side: Side, size: Callable[[], int], batch_tokens: int
 ) -> tuple[bool | None, str]:
     """The largest batch that a run would make, every row of it compared with its vector in smaller batches.
 
@@ -74,16 +74,16 @@ def largest(
         calls: to the embedder.
         many: makes as many items as are asked for, all unlike and of like cost.
         side: of all of them.
+        size: of the batch, by :func:`largest_size`; asked for once.
         batch_tokens: the budget of a batch.
-        most: items in a batch, where they are dear.
     """
     import numpy as np
 
-    size = min(_largest_size(calls, many(_SAMPLE), batch_tokens), most)
-    if size == 1:
+    most = size()
+    if most == 1:
         return None, f"not applicable: one item fills a budget of {batch_tokens:,} tokens"
-    items = many(size // 2 + 2)
-    rows, vectors = _as_large_as_memory(calls, items, side, size)
+    items = many(most // 2 + 2)
+    rows, vectors = _as_large_as_memory(calls, items, side, most)
     used = sorted(set(rows))
     order = np.random.default_rng(1).permutation(used).tolist()
     parts, sizes, start = [], [1, 2], 0
@@ -96,7 +96,7 @@ def largest(
     batch = [items[row] for row in rows]
     expected = np.stack([smaller[row] for row in rows])
     detail = compared(expected, {f"{len(rows)} items at once": vectors}, batch)
-    short = f"; memory did not hold {size}" if len(rows) < size else ""
+    short = f"; memory did not hold {most}" if len(rows) < most else ""
     return True, f"{len(rows)} items at once: {detail}{short}"
 
 
@@ -129,13 +129,20 @@ def _restored(parts: Sequence[NDArray[np.float32]], order: Sequence[int]) -> NDA
     return restored
 
 
-def _largest_size(calls: Calls, sample: Sequence[Item], batch_tokens: int) -> int:
-    """How many of such items a run puts into one batch, by its own plan."""
+def largest_size(calls: Calls, many: Callable[[int], list[Item]], batch_tokens: int, most: int = PLANNED) -> int:
+    """How many of such items a run puts into one batch, by its own plan, which is the same for both sides.
+
+    Args:
+        calls: to the embedder.
+        many: makes as many items as are asked for.
+        batch_tokens: the budget of a batch.
+        most: items in a batch, where they are dear.
+    """
     from evalkit.encoding.batches import plan
 
-    entries = [_entry(calls, item) for item in sample]
-    many = [replace(entries[number % len(entries)], key=number.to_bytes(4, "big")) for number in range(_PLANNED)]
-    return max(len(batch) for batch in plan(many, batch_tokens))
+    entries = [_entry(calls, item) for item in many(_SAMPLE)]
+    entries = [replace(entries[number % _SAMPLE], key=number.to_bytes(4, "big")) for number in range(PLANNED)]
+    return min(max(len(batch) for batch in plan(entries, batch_tokens)), most)
 
 
 def _entry(calls: Calls, item: Item) -> Pending:

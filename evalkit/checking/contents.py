@@ -15,10 +15,12 @@ from evalkit.encoding.spotcheck import cosine_distances
 from evalkit.items import Item, Side
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
-_MOST_REGIONS = 40  # in a batch: a region may cost as much as its image, and there are four kinds of them
+MOST_REGIONS = 40  # in a batch: a region may cost as much as its image, and there are four kinds of them
 
 
 def distinguished(pair: Pair, one: NDArray[np.float32], other: NDArray[np.float32], noise: float) -> tuple[bool, str]:
@@ -104,10 +106,17 @@ def copied_file(calls: Calls, items: tuple[Item, Item], side: Side) -> tuple[boo
     )
 
 
-def region(calls: Calls, given: Regional, side: Side, batch_tokens: int) -> tuple[bool, str]:
+def region(calls: Calls, given: Regional, side: Side, size: Callable[[], int], batch_tokens: int) -> tuple[bool, str]:
     """A region moves the vector, another one moves it otherwise, image and text beside it still count.
 
     All that alone as in a batch, beside an instruction as without one.
+
+    Args:
+        calls: to the embedder.
+        given: items with regions of one kind.
+        side: of all of them.
+        size: of the largest batch, as :func:`evalkit.checking.composition.largest` asks for it.
+        batch_tokens: the budget of a batch.
     """
     import numpy as np
 
@@ -126,7 +135,7 @@ def region(calls: Calls, given: Regional, side: Side, batch_tokens: int) -> tupl
             return False, f"beside {beside}, {said}"
     together = calls.vectors(given.items, side)
     compared(np.stack(rows), {"together in one batch": together}, given.items)
-    largest(calls, given.many, side, batch_tokens, _MOST_REGIONS)
+    largest(calls, given.many, side, size, batch_tokens)
     return True, detail
 
 
