@@ -44,12 +44,17 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest first, by their ``slow`` marks, so that workers end together; else in their order."""
+    """The files that take longest first, by their ``slow`` marks, so that workers end together; else in their order.
+
+    The demo is made by the file that takes longest. Others that want it come last, as they would wait for it.
+    """
     seconds: Counter[Path] = Counter()
     for item in items:
         for mark in item.iter_markers("slow"):
             seconds[item.path] += mark.args[0]
-    items.sort(key=lambda item: -seconds[item.path])
+    waiting = {item.path for item in items if "demonstration" in getattr(item, "fixturenames", ())}
+    waiting -= {path for path, _ in seconds.most_common(1)}
+    items.sort(key=lambda item: (item.path in waiting, -seconds[item.path]))
 
 
 def pytest_collection_finish() -> None:
