@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 import re
 from collections.abc import Sequence
@@ -263,6 +264,16 @@ def test_vectors_are_float32_of_length_1() -> None:
             assert vectors.dtype == np.float32
             assert vectors.shape == (len(items), colours.info.dimension)
             np.testing.assert_allclose(np.linalg.norm(vectors.astype(np.float64), axis=1), 1, atol=1e-7)
+
+
+def test_vectors_are_those_that_the_fingerprint_names() -> None:
+    """It is written down, so that whoever changes the vectors has to change it as well."""
+    digest = hashlib.sha256(Colours().info.fingerprint.encode())
+    for name in TABLES:
+        loaded = task(name)
+        for items, side in ((loaded.queries, "query"), (loaded.candidates, "candidate")):
+            digest.update(np.ascontiguousarray(Colours().encode(items, side)).tobytes())
+    assert digest.hexdigest()[:16] == "dde8b8809ec63481", "take another _VECTORS, then this digest"
 
 
 def test_single_shapes_are_one_hot_bit_for_bit() -> None:
