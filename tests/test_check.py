@@ -91,6 +91,7 @@ def by_name(findings: Sequence[Finding]) -> dict[str, Finding]:
 # --- what keeps the contract ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow(0.6)
 def test_random_passes() -> None:
     found = by_name(check(Random()))
     assert failed(list(found.values())) == []
@@ -495,6 +496,7 @@ def test_regions_count_in_large_batches_and_beside_an_instruction(kind: str, cha
     assert words in found[f"region: {kind}"].detail
 
 
+@pytest.mark.slow(0.6)
 def test_an_image_that_is_forgotten_is_no_order() -> None:
     forgets = beyond(20, of_items(lambda item: dataclasses.replace(item, image=None)))
     assert "order" not in by_name(check(Planted(forgets)))["image: largest batch"].detail
@@ -565,6 +567,7 @@ def test_info_that_raises() -> None:
         ("computing", RuntimeError("boom"), "computing raises RuntimeError: boom"),
     ],
 )
+@pytest.mark.slow(0.4)
 def test_what_it_says_of_its_work_must_make_sense(name: str, said: Any, detail: str) -> None:
     def get(self: Honest) -> Any:
         assert self.calls, "asked before anything was embedded"
@@ -605,6 +608,7 @@ def per_character(item: Item) -> int:
     ("price", "passed"),
     [(1, True), (np.int64(3), True), (0, False), (1.5, False), ("7", False), (per_character, False)],
 )
+@pytest.mark.slow(0.3)
 def test_costs(price: Any, passed: bool) -> None:
     findings = check(Costing(price), FEW)
     assert by_name(findings)["cost"].passed is passed
@@ -612,6 +616,7 @@ def test_costs(price: Any, passed: bool) -> None:
 
 
 @pytest.mark.parametrize(("price", "budget", "largest"), [(1, 16_384, 512), (100, 16_384, 163), (1, 40, 40)])
+@pytest.mark.slow(0.4)
 def test_the_largest_batch_is_that_of_a_run(price: int, budget: int, largest: int) -> None:
     embedder = Costing(price)
     found = by_name(check(embedder, budget))
@@ -695,6 +700,7 @@ def command(tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str, *opt
     return int(ended.value.code or 0), capsys.readouterr().out
 
 
+@pytest.mark.slow(0.8)
 def test_the_command_names_the_fault_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = command(tmp_path, capsys, "v = v[::-1] if len(v) > 64 and side == 'candidate' else v")
     assert code == 1

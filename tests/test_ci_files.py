@@ -237,6 +237,7 @@ def test_the_template_passes_and_stops(model: str, code: int, place: Path, tmp_p
         assert (tmp_path / file.replace("$EVALKIT_OUT", variables["EVALKIT_OUT"])).is_file(), kind
 
 
+@pytest.mark.slow(0.5)
 def test_the_committed_baseline_is_what_ci_gates_against(tmp_path: Path, place: Path) -> None:
     folder = ROOT / "baselines/example-colours"
     assert f"gate {folder.relative_to(ROOT)}" in (ROOT / ".ci/run").read_text()

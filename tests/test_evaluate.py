@@ -168,6 +168,7 @@ def test_both_layouts_give_the_same_run(model, data, tmp_path):
 
 
 @pytest.mark.parametrize("model", ["random", "constant"])
+@pytest.mark.slow(0.7)
 def test_the_order_of_rows_does_not_matter(model, data, tmp_path):
     tasks = ",".join(TASKS)
     assert run(tmp_path / "first", model, tasks=tasks, data=data) == 0
@@ -197,6 +198,7 @@ def test_the_order_of_candidates_does_not_matter(data, tmp_path):
     assert metrics_and_signatures(tmp_path / "other") == metrics_and_signatures(tmp_path / "first")
 
 
+@pytest.mark.slow(0.6)
 def test_the_same_command_again_embeds_nothing_and_writes_the_same_bytes(tmp_path):
     def counts(key: str) -> int:
         (file,) = tmp_path.glob("*/*/timing.json")
@@ -220,6 +222,7 @@ def test_batches_do_not_change_a_run(colours, tmp_path):
     assert files_of(tmp_path) == files_of(colours)
 
 
+@pytest.mark.slow(0.9)
 def test_another_model_or_setting_is_another_run(tmp_path):
     plain = ["--model", "random"]
     commands = [
@@ -240,6 +243,7 @@ def test_another_model_or_setting_is_another_run(tmp_path):
     assert again == runs
 
 
+@pytest.mark.slow(0.6)
 def test_selections_add_up_in_one_run(colours, tmp_path):
     for task in (REGIONS, SHAPES, SEARCH):
         assert run(tmp_path, COLOURS, tasks=task) == 0
@@ -380,6 +384,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("exit", r"RuntimeError: no such layer"),
     ],
 )
+@pytest.mark.slow(0.3)
 def test_a_faulty_embedder_fails_its_task_alone(fault, says, faulty, tmp_path):
     assert run(tmp_path, f"{faulty}?fault={fault}", tasks=f"{SHAPES},{SEARCH}") == 4
     failed, done = tasks_of(tmp_path)[SHAPES], tasks_of(tmp_path)[SEARCH]
@@ -663,6 +668,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow(0.6)
 def test_a_full_disk_says_so(tmp_path):
     arguments = ["run", "--model", "random?dimension=1024", "--tasks", SHAPES, "--data", str(EXAMPLE)]
     done = subprocess.run(

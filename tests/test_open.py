@@ -176,6 +176,7 @@ def test_items_come_by_the_reader_and_the_mode(theirs, tmp_path, capsys):
     assert re.search(r"metrics +precision_at_1\n +first_two\n +mrr\n", capsys.readouterr().out)
 
 
+@pytest.mark.slow(0.8)
 def test_the_leaderboard_shows_it_and_ranks_nothing_that_its_statistics_are_not_for(runs, tmp_path):
     assert command("report", runs, "--out", tmp_path / "site") == 0
     board = json.loads((tmp_path / "site/theirs/leaderboard.json").read_text())
@@ -235,6 +236,7 @@ def test_an_edited_mean_is_not_believed(runs, tmp_path, capsys):
     assert f"averages of theirs: value is {sum(scores) / len(scores)}, and by its tasks" in capsys.readouterr().err
 
 
+@pytest.mark.slow(0.8)
 def test_a_record_of_a_metric_that_is_not_known_here_is_read(runs, tmp_path):
     """The package is gone: what can be counted again still is."""
     METRICS.pop("first_two")

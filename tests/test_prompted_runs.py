@@ -100,6 +100,7 @@ def expected(mode: str) -> list[list[Any]]:
     return sorted(json.loads(line) for line in found)
 
 
+@pytest.mark.slow(1.1)
 def test_the_example_in_every_mode(recorder, tmp_path, capsys):
     store = ["--store", tmp_path / "store.sqlite"]
     results, computed = {}, {}

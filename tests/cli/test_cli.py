@@ -314,6 +314,7 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return tasks_of(out)
 
 
+@pytest.mark.slow(0.5)
 def test_items_embedded_elsewhere_score_as_the_model_itself(colours, tmp_path, capsys):
     """inspect --items, embed, precomputed:DIR, run."""
     folder, images = tmp_path / "vectors", EXAMPLE / "images"

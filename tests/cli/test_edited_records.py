@@ -106,6 +106,7 @@ FIELDS: list[Any] = [
 
 
 @pytest.mark.parametrize(("changes", "says"), FIELDS)
+@pytest.mark.slow(0.3)
 def test_no_command_believes_a_record_that_was_edited(changes, says, runs, tmp_path, capsys):
     bad = copied(runs / "good", tmp_path / "runs/model/bad")
     edited(bad / "run.json", *(changed(path, value) for path, value in changes))
@@ -164,6 +165,7 @@ def test_a_partial_result_is_held_against_its_samples_too(tmp_path, capsys):
     assert "chance is 0.02, and by " in capsys.readouterr().err
 
 
+@pytest.mark.slow(0.9)
 def test_a_record_that_was_not_edited_is_believed(runs, tmp_path):
     assert command("gate", runs / "good", runs / "good") == 0
     assert command("gate", runs / "baseline", runs / "good") == 0
@@ -216,6 +218,7 @@ SAMPLES: list[Any] = [
 
 
 @pytest.mark.parametrize(("change", "says"), SAMPLES)
+@pytest.mark.slow(0.3)
 def test_samples_that_contradict_themselves_are_refused(change, says, tmp_path, capsys, good_colours):
     bad = copied(good_colours, tmp_path / "runs/model/bad")
     file = bad / "samples/example/ShapeColours.parquet"

@@ -144,6 +144,7 @@ def test_a_file_that_is_far_too_large_is_not_read(runs, tmp_path, capsys):
         shutil.copy(next((runs / "runs").glob(f"*/*/{name}")), bad / name)
 
 
+@pytest.mark.slow(0.7)
 def test_a_small_file_that_says_it_is_a_large_one_is_not_read(runs, tmp_path, capsys):
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -81,6 +81,7 @@ def test_the_five_scar_tasks(data: Path, virtue_folder: Path, tmp_path: Path) ->
         assert set(again[1:]) <= {0, 1}, "of each kind one, and a few of the first task"
 
 
+@pytest.mark.slow(0.8)
 def test_parts_of_an_image_are_not_taken_for_each_other(data: Path, virtue_folder: Path, tmp_path: Path) -> None:
     """Six questions about two images are six images, once these are cut: against files that hold the cuts alone."""
     out = tmp_path / "runs"
@@ -100,6 +101,7 @@ def test_parts_of_an_image_are_not_taken_for_each_other(data: Path, virtue_folde
     assert np.abs(embedder.encode(cuts, "query") - expected).max() < 1e-5
 
 
+@pytest.mark.slow(0.6)
 def test_batches_of_any_size_give_the_same_result(data: Path, virtue_folder: Path, tmp_path: Path) -> None:
     """One item a batch, or all: an image that a batch's end cuts through is still encoded once."""
     found = []
@@ -112,6 +114,7 @@ def test_batches_of_any_size_give_the_same_result(data: Path, virtue_folder: Pat
     assert found[0] == found[1]
 
 
+@pytest.mark.slow(1)
 def test_mmeb_tasks_have_no_regions(virtue_folder: Path, tmp_path: Path) -> None:
     names = ("VOC2007", "OK-VQA", "WebQA", "RefCOCO")
     for name in names:

@@ -302,6 +302,7 @@ def test_a_fingerprint_does_not_depend_on_where_the_file_lies(mine, tmp_path):
     assert load(f"{moved}:Mine").fingerprint == load(f"{mine}:Mine").fingerprint
 
 
+@pytest.mark.slow(0.5)
 def test_a_fingerprint_of_its_own_and_dimension_and_revision_count(mine):
     seen = set()
     for own, dimension, revision in itertools.product(("one", "two"), (2, 3), ("None", "'r'")):

@@ -61,6 +61,7 @@ def beside(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("imports", "edited"), IMPORTS.values(), ids=IMPORTS)
+@pytest.mark.slow(0.3)
 def test_a_module_that_is_edited_is_another_embedder(imports, edited, beside):
     mine = beside / "mine.py"
     mine.write_text(f"{INFO}{imports}\n{CLASS}")

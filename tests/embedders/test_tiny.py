@@ -161,6 +161,7 @@ def test_other_checkpoints_have_other_ways_out(tmp_path: Path) -> None:
     assert resolve(str(tiny.home() / "clip-tiny")).way_out == tiny.WAY_OUT
 
 
+@pytest.mark.slow(0.6)
 def test_the_command_says_it_and_exits_with_2(tmp_path: Path) -> None:
     """A whole evalkit elsewhere, of which a file was lost."""
     site = tmp_path / "site"

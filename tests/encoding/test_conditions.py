@@ -88,6 +88,7 @@ def test_they_are_no_part_of_the_key(tmp_path):
     assert sum(task["embedded"] for task in json.loads(file.read_text())["tasks"].values()) == 0
 
 
+@pytest.mark.slow(0.9)
 def test_another_order_of_models_leaves_no_trace(tmp_path):
     assert run(tmp_path / "a", "random", "constant") == 0
     assert run(tmp_path / "b", "constant", "random", more=["--batch-tokens", "77"]) == 0
@@ -193,6 +194,7 @@ def test_an_embedder_says_how_it_computes():
         ("from evalkit.embedders.colours import Colours", False),
     ],
 )
+@pytest.mark.slow(0.3)
 def test_torch_counts_where_a_class_imports_it_and_not_where_another_model_has(imports, uses, tmp_path):
     import torch  # as another model of the process may have done
 

@@ -139,6 +139,7 @@ def test_a_trusted_store_that_gives_nothing_is_no_news(weighted):
     assert not any(task["trusted_store"] or task["warnings"] for task in manifest(weighted.out)["tasks"])
 
 
+@pytest.mark.slow(0.6)
 def test_rounding_is_no_change(weighted):
     assert weighted.run() == 0
     before = weighted.value
@@ -150,6 +151,7 @@ def test_rounding_is_no_change(weighted):
     assert 0 < tasks[SHAPES]["spot_check_seconds"] < tasks[SHAPES]["seconds"]
 
 
+@pytest.mark.slow(0.5)
 def test_other_models_go_on(weighted, tmp_path):
     assert weighted.run() == 0
     weighted.train(1)
@@ -165,6 +167,7 @@ def test_half_precision_is_no_change(weighted):
     assert weighted.timing["tasks"][SHAPES]["spot_checked"] == 6
 
 
+@pytest.mark.slow(0.7)
 def test_images_that_are_read_otherwise_are_found_where_texts_hold(weighted):
     """As another resize filter would: one kind of item moves, and the others do not."""
     file = weighted.folder / "weighted.py"
@@ -206,6 +209,7 @@ POISON = {
 
 
 @pytest.mark.parametrize("change", POISON.values(), ids=POISON)
+@pytest.mark.slow(1)
 def test_a_vector_that_no_embedder_could_have_kept_is_found_and_healed(change, weighted, capsys):
     assert weighted.run() == 0
     before = next(weighted.out.glob("*/*/run.json")).read_bytes()
@@ -219,6 +223,7 @@ def test_a_vector_that_no_embedder_could_have_kept_is_found_and_healed(change, w
     assert weighted.run() == 0
 
 
+@pytest.mark.slow(0.6)
 def test_vectors_that_changed_places_are_found(weighted):
     assert weighted.run() == 0
     poison(weighted.out / "vectors.sqlite", lambda rows: [(key, -vector) for key, vector in rows])
@@ -315,6 +320,7 @@ def test_tasks_of_two_models_do_not_stand_in_one_run(weighted):
     assert manifest(weighted.out)["status"] == "failed"
 
 
+@pytest.mark.slow(0.5)
 def test_every_task_has_a_vector_looked_at(weighted):
     """The quota of a kind is not used up by the first task."""
     model = f"{weighted.folder}/weighted.py:Weighted"

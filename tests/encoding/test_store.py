@@ -477,6 +477,7 @@ store.put(keys_of(range(20, 220)), vectors_of(range(20, 220), 20_000))
 """
 
 
+@pytest.mark.slow(0.7)
 def test_kill_in_the_middle_of_a_batch_leaves_whole_batches(tmp_path):
     path = tmp_path / "v.sqlite"
     done = run(KILLED, path)

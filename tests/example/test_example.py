@@ -76,6 +76,7 @@ def test_the_shipped_files_are_what_the_generator_writes(tmp_path: Path) -> None
             assert pq.read_table(shipped[name]).equals(pq.read_table(drawn[name]), check_metadata=True), name
 
 
+@pytest.mark.slow(0.5)
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_rows(tmp_path: Path) -> None:
     for folder, seed in (("a", "3"), ("b", "3"), ("c", "4")):
         main([str(tmp_path / folder), "--seed", seed])
@@ -142,6 +143,7 @@ def test_the_instructions_are_those_of_the_card_behind_the_image_mark(name: str)
         assert bool(row["qry_text"]) == ("text" in card.query_modality)
 
 
+@pytest.mark.slow(0.6)
 def test_shapes_shows_one_colour_on_a_plain_background() -> None:
     seen = []
     for row in rows("Shapes"):
@@ -194,6 +196,7 @@ def test_shape_regions_boxes_hold_their_shape_and_nothing_else() -> None:
         assert _kind(picture, colour) == kind == row["category"]
 
 
+@pytest.mark.slow(0.5)
 def test_shape_regions_captions_are_swapped_in_one_thing_only() -> None:
     pattern = re.compile(rf"an? (\w+ \w+) ({'|'.join(SIDES)}) the line on a (\w+) background")
     shapes: dict[str, set[str]] = {}

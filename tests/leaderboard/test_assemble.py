@@ -203,6 +203,7 @@ def test_what_a_run_says_of_its_averages_is_not_believed(tmp_path):
 # --- ranks ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(0.5)
 def test_ranks_are_those_of_a_joint_bootstrap(tmp_path):
     """Against loops over draws of the same queries for all."""
     scores = {f"m{i}": example(0.4 + 0.03 * i, seed=i) for i in range(6)}
@@ -443,6 +444,7 @@ def test_one_task_less_leaves_the_groups_that_are_whole(tmp_path):
     assert {d.where for d in pair.tasks} == {EXAMPLE[0], EXAMPLE[2], EXAMPLE[3]}
 
 
+@pytest.mark.slow(0.7)
 def test_the_best_are_compared_where_there_are_many(tmp_path):
     runs = [
         save(tmp_path, f"m{i:02d}", example(0.3 + 0.04 * i, seed=i, tasks=EXAMPLE[:1]), run_id=f"{i:012d}")
@@ -525,6 +527,7 @@ NASTY = [
 ]
 
 
+@pytest.mark.slow(0.5)
 def test_names_of_strangers_become_text_in_one_line_and_slugs_of_their_own(tmp_path):
     runs = [
         save(tmp_path, name, {EXAMPLE[0]: coins(EXAMPLE[0], 0.5, i)}, folder=f"f{i}", run_id=f"{i:012d}")
@@ -703,6 +706,7 @@ def test_one_entry_makes_a_board(tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.slow(0.8)
 def test_the_order_of_runs_rows_and_queries_does_not_matter(tmp_path, seed):
     draw = np.random.default_rng(seed)
     rows = published.read()

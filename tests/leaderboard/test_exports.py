@@ -114,6 +114,7 @@ def test_csv_keeps_names_whole(made, name):
 # --- JSON -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(0.5)
 def test_json_is_of_its_schema_and_says_all_that_the_board_does(made, papers):
     checker = jsonschema.Draft202012Validator(schema())
     jsonschema.Draft202012Validator.check_schema(schema())

@@ -35,6 +35,7 @@ def test_there_is_a_page_for_everything(board, pages):
     assert len(board.comparisons) == 3
 
 
+@pytest.mark.slow(0.7)
 def test_every_page_is_well_formed_and_every_link_leads_somewhere(board, pages):
     exports = {f"{key}/{name}" for key in ("mmeb-scar", "miniature") for name in DOWNLOADS}
     there = set(pages) | exports | {"feed.xml"}
@@ -59,6 +60,7 @@ def test_every_page_is_well_formed_and_every_link_leads_somewhere(board, pages):
                 assert anchor in anchors[target], (name, link)
 
 
+@pytest.mark.slow(0.7)
 def test_pages_load_the_sites_own_files_alone_and_say_so(pages):
     for name, content in pages.items():
         if not name.endswith(".html"):
@@ -139,6 +141,7 @@ def test_the_script_is_small_and_every_section_that_folds_has_its_rule(pages, bo
         assert f".heat .h{shade} " in style
 
 
+@pytest.mark.slow(1.8)
 def test_500_entries_make_an_index_of_less_than_400_kb():
     content = made(boards.board(500, 0, pairs=0))["index.html"]()
     assert content.count(b"<tr data-kind") == 500

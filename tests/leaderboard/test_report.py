@@ -204,6 +204,7 @@ def test_what_add_names_is_read_whatever_is_shown_besides(
         assert not (tmp_path / "site").exists()
 
 
+@pytest.mark.slow(0.6)
 def test_without_runs_the_board_is_of_published_numbers_alone(tmp_path: Path) -> None:
     site = tmp_path / "site"
     assert command("report", "--out", site, "--markdown", tmp_path / "L.md", "--quiet") == 0
@@ -303,6 +304,7 @@ def test_how_much_wider_scars_intervals_might_be_follows_from_its_cards() -> Non
 
 
 @pytest.mark.parametrize("name", ["</script><img src=x onerror=alert(1)>", "=1+1", "نموذج", "🙂 | `x` [a](b)"])
+@pytest.mark.slow(0.7)
 def test_a_strangers_name_stays_text(name: str, tmp_path: Path) -> None:
     save(tmp_path / "runs", name, {task: coins(task, 0.6) for task in MMEB[:2]}, folder="stranger")
     site = tmp_path / "site"

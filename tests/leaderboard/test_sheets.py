@@ -20,6 +20,8 @@ from evalkit.runs.runfolder import find_runs
 from evalkit.suites.selecting import all_cards
 from evalkit.suites.task import DataFolder
 
+pytestmark = pytest.mark.slow(0.4)
+
 CARDS = {card.name: card for card in all_cards()}
 SIZE = 3
 MODELS = ("random", "random?seed=1", "constant")

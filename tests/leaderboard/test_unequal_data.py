@@ -24,6 +24,8 @@ from board_runs import EXAMPLE
 from builders import EXAMPLE as DATA
 from builders import command, run
 
+pytestmark = pytest.mark.slow(1)
+
 OTHER = '''
 from dataclasses import replace
 

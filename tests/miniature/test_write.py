@@ -197,6 +197,7 @@ def test_a_folder_that_is_not_empty_is_refused_and_left_as_it_is(tmp_path: Path)
     assert files(tmp_path) == {"mine.txt": b"mine"}
 
 
+@pytest.mark.slow(0.5)
 def test_a_miniature_is_not_replaced_without_force(tmp_path: Path) -> None:
     write(tmp_path, size=1)
     before = files(tmp_path)
@@ -282,6 +283,7 @@ def test_a_manifest_of_somebody_else_leads_nowhere(tmp_path: Path) -> None:
 # --- the command ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(0.6)
 def test_the_command_writes_what_the_function_writes(
     small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,6 +17,8 @@ from comparisons import copied, edited, with_scores
 
 from evalkit.regression.baseline import BASELINE, SAMPLES, read_baseline
 
+pytestmark = pytest.mark.slow(0.8)
+
 # Every call of these comes to the disk or changes a name on it. A process that is forked for each step, so that all is
 # imported once, is gone at its k-th call, before or after; its code is printed, and 0 where it was done before.
 KILLED = """

@@ -147,6 +147,7 @@ def test_nothing_compared_is_no_pass() -> None:
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.004, 0.0011])
+@pytest.mark.slow(0.4)
 def test_means_can_fail_at_every_level_that_is_taken(alpha: float) -> None:
     """A permutation test has a smallest p-value: with too few permutations no mean could ever regress."""
     base, new = whole(dict.fromkeys(whole(n=1)[0].numbers, 6))  # no task drops enough, and would leave them less to do

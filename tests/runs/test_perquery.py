@@ -104,6 +104,7 @@ def vectors(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, list[np.ndarray], 
 
 
 @given(problem=vectors(), shared=st.booleans())
+@pytest.mark.slow(0.7)
 def test_whatever_a_run_writes_is_believed(
     problem: Any, shared: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -75,6 +75,7 @@ def test_effective_queries_are_from_one_to_all_in_whatever_order(queries):
 
 
 @pytest.mark.parametrize("interval", ["wilson", "bootstrap"])
+@pytest.mark.slow(0.4)
 def test_intervals_cover_the_truth_where_queries_share_images(interval):
     """Answers of one image that are right together more often than not: the naive interval is far too narrow."""
     draw, images = np.random.default_rng(1), np.repeat(np.arange(150), 4)

@@ -68,6 +68,7 @@ def test_a_broken_file_is_named(name, damage, tmp_path):
     refused(tmp_path, name, f"{file} is not a whole parquet file")
 
 
+@pytest.mark.slow(0.7)
 def test_whatever_happens_to_the_bytes_is_a_data_error(tmp_path):
     """Broken headers, lengths, names, encodings: 600 files, each with a few bytes changed or cut off."""
     file = write(tmp_path, SEARCH, golden(SEARCH))

@@ -131,6 +131,7 @@ def seen(task: Task, numbers: Any) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("name", sorted(INSTRUCTIONS))
 @given(pools=POOLS)
+@pytest.mark.slow(0.6)
 def test_official_dedup_is_that_of_the_official_loaders(name, pools, tmp_path_factory):
     folder = tmp_path_factory.mktemp("rows")
     write(folder, name, rows_of(name, pools))
@@ -145,6 +146,7 @@ def test_official_dedup_is_that_of_the_official_loaders(name, pools, tmp_path_fa
 
 @pytest.mark.parametrize("name", sorted(INSTRUCTIONS))
 @given(pools=POOLS)
+@pytest.mark.slow(0.6)
 def test_by_default_no_two_different_candidates_are_merged(name, pools, tmp_path_factory):
     folder = tmp_path_factory.mktemp("rows")
     write(folder, name, rows_of(name, pools))
@@ -182,6 +184,7 @@ def test_captions_of_one_image_stay_apart_and_merge_on_request(name, tmp_path):
 
 @pytest.mark.parametrize("name", sorted(INSTRUCTIONS))
 @given(pools=POOLS)
+@pytest.mark.slow(0.9)
 def test_both_layouts_give_the_same_task(name, pools, tmp_path_factory):
     folder = tmp_path_factory.mktemp("rows")
     columns = rows_of(name, pools)
@@ -247,6 +250,7 @@ def test_blank_answers_stay(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["text", "image"])
+@pytest.mark.slow(0.8)
 def test_a_task_holds_each_distinct_candidate_once(kind, tmp_path):
     """1000 queries with pools of 1000 out of 20,000."""
     n = size = 1000

@@ -17,6 +17,8 @@ from training.qwen import QwenLearner
 from training.record import Record
 from training.tokenizer import tokenizer
 
+pytestmark = pytest.mark.slow(0.5)
+
 
 def words() -> object:
     return tokenizer(["small red circle", "on the beach"], 400)

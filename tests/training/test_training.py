@@ -38,6 +38,8 @@ from training.questions import KINDS, WITH_REGION, Batches, Question, questions,
 from training.qwen import QwenLearner
 from training.record import Record
 
+pytestmark = pytest.mark.slow(0.5)
+
 
 @pytest.fixture(scope="module")
 def asked() -> tuple[list[Question], dict[str, Drawing]]:

@@ -15,6 +15,8 @@ from evalkit.embedders.virtue.embedder import Virtue
 from evalkit.embedders.virtue.language import IMAGE_TOKEN, Vocabulary
 from evalkit.items.jsonl import ItemRow, read_items
 
+pytestmark = pytest.mark.slow(0.6)
+
 TOLERANCE = 1e-5  # a tenth of what is asked for; found: 1.2e-7
 GOLDEN = dict(np.load(VIRTUE / "golden.npz"))
 ROWS = read_items(VIRTUE / "cases.jsonl")

@@ -37,6 +37,7 @@ def picture(folder: Path, width: int, height: int) -> ImageFile:
         ((27, 300), "high", [(1344, 1344), (980, 980)]),
     ],
 )
+@pytest.mark.slow(0.3)
 def test_sizes_and_pixels(size: tuple[int, int], resolution: str, steps: list[tuple[int, int]], tmp_path: Path) -> None:
     image = picture(tmp_path, *size)
     pictures = Patching(VIRTUE, "high" if resolution == "high" else "native", "")
