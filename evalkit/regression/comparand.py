@@ -100,11 +100,11 @@ def read_comparand(path: Path) -> Comparand:
             return _scores(path)
         if (path / BASELINE).is_file():
             baseline, samples = read_baseline(path)
-            return _made(path, "baseline", baseline.run, samples)
+            return _of_manifest(path, "baseline", baseline.run, samples)
         folder = one_run(path)
         manifest = read_run(folder)
         read = {result.task: samples_of(folder, result) for result in manifest.tasks}
-        return _made(folder, "run", manifest, {task: found for task, found in read.items() if found is not None})
+        return _of_manifest(folder, "run", manifest, {task: found for task, found in read.items() if found is not None})
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
     except ResultsError as error:
@@ -134,7 +134,7 @@ def one_run(path: Path) -> Path:
     return found[0]
 
 
-def _made(
+def _of_manifest(
     path: Path, kind: Literal["run", "baseline"], manifest: Manifest, samples: Mapping[str, Samples]
 ) -> Comparand:
     numbers = {result.task: _number(path, result, samples.get(result.task)) for result in manifest.tasks}

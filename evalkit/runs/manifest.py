@@ -100,7 +100,7 @@ class TaskResult(Written):
 
 
 class Average(Written):
-    """Unweighted mean Precision@1 over the tasks of a suite or group, if all of them are there."""
+    """Precision@1 of a suite or group, if all of its tasks are there: their unweighted mean, or as the suite says."""
 
     group: str
     """Selector of the group, e.g. ``mmeb/classification``."""

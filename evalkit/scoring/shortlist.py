@@ -34,6 +34,13 @@ def errors_of(queries: NDArray[np.float32], candidates: NDArray[np.float32]) -> 
 
     The lengths come from float32 sums, whose own error the factor covers; the addend covers products
     that underflow.
+
+    Args:
+        queries: shape (n, d), finite.
+        candidates: shape (m, d), finite.
+
+    Returns:
+        float64, shape (n,), at least 0.
     """
     d = queries.shape[1]
     longest, lengths = (
@@ -49,7 +56,20 @@ def shortlists(
     sets: list[NDArray[np.int64]],
     shortlist: int,
 ) -> list[tuple[NDArray[np.float64], NDArray[np.int64]]]:
-    """FAISS's proposals per query: scores, best first, and candidate numbers."""
+    """FAISS's proposals per query.
+
+    Args:
+        queries: shape (n, d), float32, contiguous.
+        candidates: shape (m, d), likewise.
+        sets: n arrays, the distinct candidate numbers of each pool.
+        shortlist: how many of a pool of all candidates are proposed, at least 1; of another pool all are.
+
+    Returns:
+        For each query float32 scores as float64, best first, and the candidate numbers.
+
+    Raises:
+        ValueError: FAISS finds fewer candidates than there are.
+    """
     shared = [row for row, pool in enumerate(sets) if len(pool) == len(candidates)]
     own: dict[int, list[int]] = {}
     for row, pool in enumerate(sets):
@@ -130,7 +150,16 @@ def undecided(
     relevant: int,
     error: float,
 ) -> Window:
-    """The candidates that may be among the listed top or level with the label."""
+    """The candidates of one query that may be among the listed top or level with the label.
+
+    Args:
+        scores: shape (k,), FAISS's, best first.
+        found: shape (k,), their candidate numbers.
+        pool: all distinct candidate numbers.
+        label_score: exact score of the best right candidate.
+        relevant: how many candidates are right.
+        error: by how much a score of FAISS's may be off.
+    """
     descending = -scores
     wanted = min(TOP + relevant, len(scores))  # holds the best other candidate, too
     reach = int(np.searchsorted(descending, -(scores[wanted - 1] - 2 * error), side="right"))

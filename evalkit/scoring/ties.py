@@ -30,7 +30,16 @@ def exact_scores(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.f
 def exact_lists(
     queries: NDArray[np.float32], candidates: NDArray[np.float32], numbers: list[NDArray[np.int64]]
 ) -> list[NDArray[np.float64]]:
-    """Exact scores of each query with its own list of candidates."""
+    """Exact scores of each query with its own list of candidates.
+
+    Args:
+        queries: shape (n, d).
+        candidates: shape (m, d).
+        numbers: n arrays of candidate numbers below m.
+
+    Returns:
+        n arrays, float64, each as long as its list.
+    """
     lengths = np.array([len(part) for part in numbers])
     rows, columns = np.repeat(np.arange(len(numbers)), lengths), np.concatenate(numbers)
     flat = np.empty(len(rows), dtype=np.float64)
