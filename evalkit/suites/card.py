@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import tomllib
 from importlib import resources
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from evalkit.errors import DataError
 
-MetaTask = Literal["classification", "vqa", "retrieval", "grounding", "visual-interactive"]
+MetaTask = Literal["classification", "vqa", "retrieval", "grounding", "visual-interactive", "own"]
 Modality = Literal["text", "image", "image+text", "image+region"]
+OWN = "own"
+"""The suite of tasks that no installed suite has: of people's own. It has no groups and no averages, because nothing
+says which tasks one of these would need."""
 
 
 class Source(BaseModel):
     """Where a task's rows come from."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     hub: str
     """Data set on the Hugging Face hub."""
@@ -30,7 +33,7 @@ class Source(BaseModel):
 class TaskCard(BaseModel):
     """The frozen facts of a task."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)?$")]
     """Name, as MMEB spells it; SCaR's begin with ``SCaR/``."""
@@ -42,6 +45,7 @@ class TaskCard(BaseModel):
     title: str
     """One line for people."""
     meta_task: MetaTask
+    """Kind of task; ``own`` for an own task that does not say."""
     distribution: Literal["ind", "ood"] | None = None
     """In- or out-of-distribution with respect to MMEB-train; null where the suite does not say."""
     family: str
@@ -75,6 +79,12 @@ class TaskCard(BaseModel):
             raise ValueError("a metric is named twice")
         return metrics
 
+    @model_validator(mode="after")
+    def _has_a_kind(self) -> Self:
+        if self.meta_task == OWN and self.suite != OWN:
+            raise ValueError(f"meta_task is {OWN!r}, and the task is of suite {self.suite!r}")
+        return self
+
     @property
     def subset(self) -> str:
         """The name without that of its suite: what the data set calls it, and its files."""
@@ -82,7 +92,9 @@ class TaskCard(BaseModel):
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The selectors that this task answers to, besides its name."""
+        """The selectors that this task answers to, besides its name; an own task has none."""
+        if self.suite == OWN:
+            return ()
         groups = [self.suite, f"{self.suite}/{self.meta_task}"]
         if self.distribution:
             groups.append(f"{self.suite}/{self.distribution}")

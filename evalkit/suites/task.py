@@ -6,7 +6,7 @@ Queries, distinct candidates, and per query the pool that it is ranked against.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -144,3 +144,47 @@ class Task:
     def complete(self) -> bool:
         """Whether these are all the queries that the card promises."""
         return len(self.queries) == self.card.queries
+
+    def under(self, options: LoadOptions) -> Task:
+        """The task with the user's choices, where it was made without any: it is what its rows would give with them.
+
+        Args:
+            options: of which ``limit`` keeps the first queries and the candidates of their pools, and ``upright`` says
+                how images without a region are held.
+
+        Raises:
+            DataError: candidates are to be merged by an official key, which only official rows have.
+        """
+        import numpy as np
+
+        if options == self.options:
+            return self
+        if options.official_dedup:
+            raise DataError(f"task {self.card.name}: no official loader says which of its candidates are to be merged")
+        pools = self.pools[: options.limit]
+        used, places = np.unique(np.concatenate(pools), return_inverse=True)
+        number = np.zeros(len(self.candidates), dtype=np.int32)
+        number[used] = np.arange(len(used), dtype=np.int32)
+        return replace(
+            self,
+            queries=[_held(item, options.upright) for item in self.queries[: options.limit]],
+            ids=self.ids[: options.limit],
+            candidates=[_held(self.candidates[place], options.upright) for place in used.tolist()],
+            names=[self.names[place] for place in used.tolist()],
+            pools=np.split(places.astype(np.int32), np.cumsum([len(pool) for pool in pools])[:-1]),
+            relevant=[number[right] for right in self.relevant[: options.limit]],
+            labels=self.labels[: options.limit],
+            options=options,
+        )
+
+
+def _held(item: Item, upright: bool) -> Item:
+    """The item with its image turned by what the camera recorded, or not; a region counts stored pixels."""
+    if item.image is None or item.region is not None or item.image.upright == upright or item.image.crop is not None:
+        return item
+    return replace(item, image=replace(item.image, upright=upright))
+
+
+def card_of(task: TaskCard | Task) -> TaskCard:
+    """The card of a task that was read already, or is still to be read."""
+    return task.card if isinstance(task, Task) else task
