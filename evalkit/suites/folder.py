@@ -10,8 +10,7 @@ import difflib
 import os
 import stat
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,9 @@ from evalkit.items import Item
 from evalkit.items.folders import ImageFolders, refusal
 from evalkit.items.images import ImageFile
 from evalkit.items.jsonl import ItemFields
+from evalkit.suites.card import OWN
 from evalkit.suites.embedded import EmbeddedImages
-from evalkit.suites.folderrows import CandidateFields, QueryFields, checked, read_rows
+from evalkit.suites.folderrows import CandidateFields, Fields, QueryFields, checked, read_rows
 from evalkit.suites.own import COUNTED, SAID, OwnCandidate, OwnRow, own_parts
 
 CARD = "card.toml"
@@ -49,7 +49,7 @@ def read_folder(folder: Path, *, follow_links: bool = False) -> dict[str, Any]:
         raise UsageError(f"{folder} has no queries.jsonl and no queries.parquet: write one of them{own.listing()}")
     shared = own.shared(own.rows_file("candidates"), str(facts.get("candidate_instruction", "")))
     rows: list[OwnRow] = []
-    for where, row in own.distinct(queries, QueryFields):
+    for where, row in own.rows(queries, QueryFields):
         rows.append(
             OwnRow(
                 query=own.item(row, str(facts.get("query_instruction", "")), where),
@@ -63,21 +63,27 @@ def read_folder(folder: Path, *, follow_links: bool = False) -> dict[str, Any]:
     return own_parts(facts, rows, pool, card=str(folder / CARD)) | {"warnings": shared.unused()}
 
 
-@dataclass
 class _Folder:
-    """A folder, and what is looked up in it."""
+    """A folder, and what is looked up in it.
 
-    root: Path
-    follow_links: bool
-    images: EmbeddedImages = field(default_factory=EmbeddedImages)
-    _checked: dict[str, str | None] = field(default_factory=dict)  # paths of images, and what is wrong with each
-    _inside: dict[str, bool] = field(default_factory=dict)  # folders of images
+    Args:
+        root: the folder.
+        follow_links: links may lead out of it.
 
-    def __post_init__(self) -> None:
-        if not os.path.isdir(self.root):
-            what = f"is a file: name its folder, {self.root.parent}" if os.path.lexists(self.root) else _NOT_THERE
-            raise UsageError(f"{self.root} {what.format(self.root)}")
-        self._folders = ImageFolders((self.root,), self.follow_links)
+    Raises:
+        UsageError: there is no such folder.
+    """
+
+    def __init__(self, root: Path, follow_links: bool) -> None:
+        if os.path.isfile(root):
+            raise UsageError(f"{root} is a file: name the task's folder, {root.parent}")
+        if not os.path.isdir(root):
+            raise UsageError(f"{root} does not exist as a folder (evalkit new task {root} writes a task there)")
+        self.root, self.follow_links = root, follow_links
+        self._embedded = EmbeddedImages()
+        self._folders = ImageFolders((root,), follow_links)
+        self._wrong: dict[str, str | None] = {}  # paths of images, and what is wrong with each
+        self._inside: dict[str, bool] = {}  # folders of images, and whether they lie in the task's
 
     def listing(self) -> str:
         """What the folder has, in words that end an error."""
@@ -137,21 +143,21 @@ class _Folder:
             raise DataError(f"{file}: byte {error.start} is no UTF-8 text: save the file as UTF-8") from None
         except OSError as error:
             raise DataError(f"{file} cannot be read: {error.strerror or error}") from None
-        for key in ("name", "title"):
-            if not isinstance(said := facts.get(key, ""), str) or not said.strip():
-                raise DataError(f"{file}: {key} is {said!r}: give it one" if said else f"{file}: {key} is missing")
-        if facts.get("suite", "own") != "own":
-            raise DataError(f"{file}: suite is {facts['suite']!r}: a task of your own is of 'own' (leave it out)")
-        facts.pop("suite", None)
+        facts.setdefault("suite", OWN)
+        if facts.pop("suite") != OWN:
+            raise DataError(f"{file}: suite is not {OWN!r}, which a task of your own is of: leave it out")
         for key in facts:
             if key not in (*SAID, *COUNTED):
                 near = difflib.get_close_matches(key, (*SAID, *COUNTED), n=1, cutoff=0.5)
                 hint = f"; near: {near[0]}" if near else ""
                 known = ", ".join((*SAID, *COUNTED))
                 raise DataError(f"{file}: {key!r} is not known: the fields are {known}{hint}")
+        for key in ("name", "title"):
+            if not isinstance(said := facts.get(key, ""), str) or not said.strip():
+                raise DataError(f"{file}: {key} is {said!r}: give it one" if said else f"{file}: {key} is missing")
         return facts
 
-    def distinct(self, file: Path, fields: type[Any]) -> Any:
+    def rows(self, file: Path, fields: type[Fields]) -> Iterator[tuple[str, Fields]]:
         """The rows of a file, no two of one id.
 
         Yields:
@@ -161,14 +167,14 @@ class _Folder:
             DataError: as :func:`read_rows` and :func:`checked`; or an id that an earlier row has.
         """
         first: dict[str, str] = {}
-        for where, given in read_rows(file, self.images):
+        for where, given in read_rows(file, self._embedded):
             row = checked(fields, given, where)
             if row.id is not None and first.setdefault(row.id, where) != where:
                 earlier = first[row.id].removeprefix(f"{file}, ")
                 raise DataError(f"{where}: id {row.id!r} is that of {earlier}, too: give each row an id of its own")
             yield where, row
 
-    def shared(self, file: Path | None, instruction: str) -> _Candidates:
+    def shared(self, file: Path | None, instruction: str) -> _NamedCandidates:
         """The candidates of their file.
 
         Args:
@@ -176,9 +182,9 @@ class _Folder:
             instruction: of those that have none.
         """
         found: list[OwnCandidate] = []
-        for where, row in () if file is None else self.distinct(file, CandidateFields):
+        for where, row in () if file is None else self.rows(file, CandidateFields):
             found.append(OwnCandidate(self.item(row, instruction, where), row.id))
-        return _Candidates(self, file, tuple(found), instruction)
+        return _NamedCandidates(self, file, tuple(found), instruction)
 
     def item(self, row: ItemFields, instruction: str, where: str) -> Item:
         """The item of a row.
@@ -195,9 +201,12 @@ class _Folder:
             row = row.model_copy(update={"instruction": instruction})
 
         def image(path: str, upright: bool) -> ImageFile:
-            cell = self.images.cell(path)
-            if cell.held is None and (wrong := self._wrong(cell.name)) is not None:
-                raise DataError(f"{where}: {wrong}")
+            cell = self._embedded.cell(path)
+            if cell.held is None:
+                if cell.name not in self._wrong:
+                    self._wrong[cell.name] = self._looked_up(cell.name)
+                if (wrong := self._wrong[cell.name]) is not None:
+                    raise DataError(f"{where}: {wrong}")
             return ImageFile.below(self._folders, cell.name, upright=upright, held=cell.held)
 
         try:
@@ -205,13 +214,8 @@ class _Folder:
         except ValueError as error:
             raise DataError(f"{where}: {error}") from None
 
-    def _wrong(self, path: str) -> str | None:
-        """What is wrong with the path of an image, if anything is."""
-        if path not in self._checked:
-            self._checked[path] = self._looked_up(path)
-        return self._checked[path]
-
     def _looked_up(self, path: str) -> str | None:
+        """What is wrong with the path of an image, if anything is."""
         place = self.root / path
         if (reason := refusal(path)) is not None:
             return (
@@ -237,10 +241,7 @@ class _Folder:
         return None if stat.S_ISREG(kind) else f"image {path!r} is no file"
 
 
-_NOT_THERE = "does not exist (evalkit new task {} writes a task there)"
-
-
-class _Candidates:
+class _NamedCandidates:
     """The candidates that queries name, and those that they bring."""
 
     def __init__(
