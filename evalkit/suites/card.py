@@ -20,7 +20,12 @@ says which tasks one of these would need."""
 class Source(BaseModel):
     """Where a task's rows come from."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_serialization_defaults_required=True,
+    )
 
     hub: str
     """Data set on the Hugging Face hub."""
@@ -33,11 +38,17 @@ class Source(BaseModel):
 class TaskCard(BaseModel):
     """The frozen facts of a task."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_serialization_defaults_required=True,
+    )
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)?$")]
     """Name, as MMEB spells it; SCaR's begin with ``SCaR/``."""
     suite: str
+    """Its suite; ``own`` for a task of people's own."""
     order: Annotated[int, Field(ge=1)]
     """Place in the suite's table, from 1."""
     version: Annotated[int, Field(ge=1)]
@@ -51,7 +62,9 @@ class TaskCard(BaseModel):
     family: str
     """How rows are read and prompts built (the official loader's name)."""
     query_modality: Modality
+    """What its queries are."""
     candidate_modality: Modality
+    """What its candidates are."""
     pool: Literal["shared", "own"]
     """One pool for all queries, or one for each."""
     queries: Annotated[int, Field(ge=1)]
@@ -61,12 +74,15 @@ class TaskCard(BaseModel):
     query_instruction: str = ""
     """The instruction of the queries, without image mark; splits v1 rows."""
     candidate_instruction: str = ""
+    """The instruction of the candidates, likewise."""
     sources: tuple[Source, ...]
+    """Where its rows come from; none of an own task."""
     licence: str
     """Licence of the rows as published, and of the images where it differs."""
     citation: str
     """BibTeX of the data set that the task is made of."""
     notes: tuple[str, ...] = ()
+    """What else a reader should know."""
     metrics: Annotated[tuple[str, ...], Field(min_length=1)] = ("precision_at_1", "hit_at_5", "hit_at_10", "mrr")
     """What it is measured by, of ``evalkit.scoring.metrics``; the first is Precision@1, which ranks models."""
 
