@@ -179,12 +179,8 @@ class ImageFile:
 
     @classmethod
     def in_memory(cls, held: Held, path: str, upright: bool) -> ImageFile:
-        """An image that is no file, called by the path that it came with, and where that may be another's, too, by its
-        digest: the hub's tools write the last part of a path alone, or a name of their own, the same for all.
-        """
-        path = posix(path)
-        name = path if "/" in path else f"{path}#{held.digest[:16]}".removeprefix("#")
-        return cls(Path(), name, upright, digest=held.digest, held=held)
+        """An image that is no file, called by the path that it came with as :func:`held_name` has it."""
+        return cls(Path(), held_name(posix(path), held.digest), upright, digest=held.digest, held=held)
 
     def location(self) -> Path:
         """The file's place on disk; of a held image, where its file would lie.
@@ -328,3 +324,15 @@ class ImageFile:
                 "(left, top, right, bottom)",
                 self,
             )
+
+
+def held_name(path: str, digest: str) -> str:
+    """What an image is called whose bytes came with a path that is no file, and may be that of other images, too.
+
+    Without a look at others, or it would be another name where fewer of them are read.
+
+    Args:
+        path: with ``/``. The hub's tools write the last part of a path alone, or a name of their own, the same for all.
+        digest: of the bytes.
+    """
+    return path if "/" in path else f"{path}#{digest[:16]}".removeprefix("#")
