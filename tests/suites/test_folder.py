@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from ownfolders import CARD, QUERIES, TEXTS, Row, as_parquet, draw, write_folder
 from evalkit.errors import DataError, EvalkitError, UsageError
 from evalkit.items import Box, Item, Mask, Point, Points
 from evalkit.items.images import ImageFile
+from evalkit.suites.folderrows import QueryFields
+from evalkit.suites.own import COUNTED, SAID
 from evalkit.suites.task import LoadOptions, Task
 
 
@@ -221,6 +224,24 @@ def test_a_folder_by_a_link_and_links_within_it(tmp_path):
     for name in ("mine", "link"):
         task = Task.from_folder(tmp_path / name)
         assert [query.image is not None and query.image.rgb().size for query in task.queries] == [(8, 6)] * 2
+
+
+def test_the_lines_that_the_page_shows_are_read(tmp_path):
+    page = (Path(__file__).parents[2] / "docs/tasks-of-your-own.md").read_text(encoding="utf-8")
+    both, alone = re.findall(r"^```json\n(.*?)^```$", page, re.M | re.S)
+    draw(tmp_path / "both/images/a.jpg")
+    candidates = [{"id": "square", "text": "a square"}, {"id": "circle", "text": "a circle"}]
+    task = Task.from_folder(write_folder(tmp_path / "both", both.splitlines(), candidates))
+    assert task.queries[0].prompt == "<image> What is in it?\nReferring object bbox: [8, 18, 40, 50]"
+    assert task.queries[0].region_text.strip() in page
+    assert right(task) == {"q1": {"circle"}, "q2": {"circle"}}
+    assert right(Task.from_folder(write_folder(tmp_path / "alone", alone.splitlines(), None))) == {"q3": {"blue"}}
+
+
+def test_the_page_has_every_field_and_key():
+    page = (Path(__file__).parents[2] / "docs/tasks-of-your-own.md").read_text(encoding="utf-8")
+    cells = [name for cell in re.findall(r"^\| (`.*?`) \|", page, re.M) for name in re.findall(r"`(\w+)`", cell)]
+    assert set(cells) == {*SAID, *COUNTED, *QueryFields.model_fields} - {"side"}
 
 
 # --- parquet -----------------------------------------------------------------------------------------
