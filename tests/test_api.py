@@ -7,6 +7,7 @@ import importlib
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -316,7 +317,7 @@ def public() -> dict[str, str]:
     found = {}
     for name in evalkit.__all__:
         thing = getattr(evalkit, name)
-        found[name] = str(inspect.signature(thing))
+        found[name] = re.sub(" at 0x[0-9a-f]+", "", str(inspect.signature(thing)))
         for part, value in inspect.getmembers(thing) if inspect.isclass(thing) else ():
             if not part.startswith("_"):
                 routine = inspect.isfunction(value) or inspect.ismethod(value)
