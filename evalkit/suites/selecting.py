@@ -92,14 +92,17 @@ def select_tasks(selectors: Iterable[str], cards: Sequence[TaskCard] | None = No
     return tuple(card for card in cards if card.name in chosen)
 
 
-def chosen_tasks(selectors: Iterable[str], *, follow_links: bool = False) -> tuple[TaskCard | Task, ...]:
+def chosen_tasks(
+    selectors: Iterable[str | os.PathLike[str] | Task], *, follow_links: bool = False
+) -> tuple[TaskCard | Task, ...]:
     """Choose tasks as :func:`select_tasks`, and people's own by their folders, which are read at once.
 
     A selector that begins with ``.``, ``/`` or ``~`` is a folder. Any other is one where nothing installed is called
     so and such a folder exists. Where a comma is part of a folder's name, the folder that exists is meant.
 
     Args:
-        selectors: any number; a comma separates several in one.
+        selectors: any number; a comma separates several in one. A path is a folder, and what is a task already is
+            taken as it is.
         follow_links: links in own tasks' folders may lead out of them.
 
     Returns:
@@ -109,13 +112,15 @@ def chosen_tasks(selectors: Iterable[str], *, follow_links: bool = False) -> tup
         UsageError: a selector that chooses nothing, or no selector at all; a folder that is no task's or cannot be
             read as one; two tasks of one name.
     """
-    cards, named, folders = all_cards(), list[str](), dict[str, Path]()
-    for selector in (part for text in selectors for part in _parts(text, cards)):
-        if isinstance(selector, Path):
+    cards, named, folders, held = all_cards(), list[str](), dict[str, Path](), list[Task]()
+    for selector in (part for given in selectors for part in _selected(given, cards)):
+        if isinstance(selector, Task):
+            held.append(selector)
+        elif isinstance(selector, Path):
             folders.setdefault(os.path.realpath(selector), selector)
         else:
             named.append(selector)
-    chosen = select_tasks(named, cards) if named or not folders else ()
+    chosen = select_tasks(named, cards) if named or not (folders or held) else ()
     taken = {"all": "the selector of all published tasks"}
     for card in cards:
         taken |= dict.fromkeys(card.groups, f"a group or suite {card.suite}") | {card.name: f"a task of {card.suite}"}
@@ -130,10 +135,25 @@ def chosen_tasks(selectors: Iterable[str], *, follow_links: bool = False) -> tup
                 f"{folder} is called {task.card.name!r}, and so is {other}: give it another name in its card.toml"
             )
         own.append(task)
-    return (*chosen, *own)
+    for task in held:
+        if (name := task.card.name) in taken:
+            raise UsageError(f"a task is called {name!r}, and so is {taken[name]}: give it another name")
+        taken[name] = "another one of these tasks"
+    return (*chosen, *own, *held)
 
 
 _MARKS = (".", "/", "~")  # of what is a folder, whatever is installed
+
+
+def _selected(given: object, cards: Sequence[TaskCard]) -> Iterator[str | Path | Task]:
+    if isinstance(given, str):
+        yield from _parts(given, cards)
+    elif isinstance(given, os.PathLike):
+        yield Path(given)
+    elif isinstance(given, Task):
+        yield given
+    else:
+        raise UsageError(f"{given!r:.80} ({type(given).__name__}) is no task: give selectors, folders, or Tasks")
 
 
 def _parts(text: str, cards: Sequence[TaskCard]) -> Iterator[str | Path]:
