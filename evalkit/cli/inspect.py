@@ -20,11 +20,12 @@ EPILOG = """\b
 Examples:
   evalkit inspect ImageNet-1K --data DIR --limit 1
   evalkit inspect SCaR/RefCOCOg --data DIR --json --output queries.jsonl
+  evalkit inspect ./my-task
   evalkit inspect mmeb/vqa scar --data DIR --items --output vectors/items.jsonl    (what evalkit embed reads)"""
 
 
 @click.command(epilog=EPILOG)
-@click.argument("tasks", nargs=-1, required=True, metavar="TASK...")
+@click.argument("tasks", nargs=-1, required=True, metavar="SELECTOR...")
 @options.data
 @options.images
 @options.follow_links
@@ -56,7 +57,7 @@ Examples:
 @options.bad_regions
 def command(
     tasks: tuple[str, ...],
-    data: Path,
+    data: Path | None,
     images: tuple[Path, ...],
     follow_links: bool,
     limit: int | None,
@@ -70,6 +71,8 @@ def command(
 ) -> None:
     """Show the queries of a task with their candidates, as an embedder gets them.
 
+    SELECTOR: a task, as evalkit tasks lists them, or the folder of your own (./my-task).
+
     Of images only those are looked at that have regions and are there: whether the regions lie on them. With --items
     several tasks may be named, and all images that are there are read.
     """
@@ -78,25 +81,25 @@ def command(
     from evalkit.encoding.imageindex import ImageIndex
     from evalkit.encoding.itemlines import item_lines
     from evalkit.errors import UsageError
-    from evalkit.suites.selecting import load_task, select_tasks
-    from evalkit.suites.task import DataFolder, LoadOptions
+    from evalkit.suites.selecting import chosen_tasks, data_of, load_task
+    from evalkit.suites.task import LoadOptions
     from evalkit.terminal import json_text, one_line
 
-    chosen = select_tasks(tasks)
+    chosen = chosen_tasks(tasks, follow_links=follow_links)
     if items and as_json:
         raise UsageError("--json and --items are two things to print: give one of them")
     if not items and len(chosen) != 1:
         raise UsageError(f"{' '.join(tasks)!r} chooses {len(chosen)} tasks; inspect shows one (--items lists several)")
     if not items and (copy_images is not None or prompting is not None):
         raise UsageError(f"--{'prompting' if copy_images is None else 'copy-images'} goes with --items")
-    folder, index = DataFolder.at(data, images, follow_links=follow_links), ImageIndex()
+    folder, index = data_of(chosen, data, images, follow_links=follow_links), ImageIndex()
 
-    def load(card: TaskCard) -> Task:
-        loaded = load_task(card, folder, LoadOptions(limit, official_dedup))
+    def load(task: TaskCard | Task) -> Task:
+        loaded = load_task(task, folder, LoadOptions(limit, official_dedup))
         with rows_named(loaded):
             checked = with_checked_regions(loaded, index, bad_regions, without_images=True)
         for warning in checked.warnings:
-            named = f"{card.name}: " if len(chosen) > 1 else ""
+            named = f"{loaded.card.name}: " if len(chosen) > 1 else ""
             click.echo(f"warning: {named}{one_line(warning)}", err=True)
         return checked if items else loaded  # an item as the model gets it, a query as the rows have it
 
@@ -135,23 +138,25 @@ def _remarks(found: ItemLines) -> Iterator[str]:
         yield f"warning: {found.unread} images are not there or cannot be read: {said}"
 
 
-def _as_json(loaded: Task, folder: DataFolder) -> Iterator[str]:
+def _as_json(loaded: Task, folder: DataFolder | None) -> Iterator[str]:
     import os
 
     from evalkit.items.jsonl import item_json
     from evalkit.terminal import json_text
 
-    data = folder.root
-    # As links have it: DATA/images is written so even if it is one, and DATA/.. is where DATA really is.
-    above = {
-        place: place.relative_to(data)
-        if place.is_relative_to(data)
-        else Path(os.path.relpath(place.resolve(), data.resolve()))
-        for place in folder.folders.folders
-    }
+    above: dict[Path, Path] = {}  # the images of an own task are below its folder alone
+    if folder is not None:
+        data = folder.root
+        # As links have it: DATA/images is written so even if it is one, and DATA/.. is where DATA really is.
+        above = {
+            place: place.relative_to(data)
+            if place.is_relative_to(data)
+            else Path(os.path.relpath(place.resolve(), data.resolve()))
+            for place in folder.folders.folders
+        }
 
     def as_item(item: Item, name: str, side: Side) -> dict[str, object]:
-        path = None if item.image is None else (above[item.image.root] / item.image.path).as_posix()
+        path = None if item.image is None else (above.get(item.image.root, Path()) / item.image.path).as_posix()
         return item_json(item, name, side, path)
 
     for id_, query, pool, label in zip(loaded.ids, loaded.queries, loaded.pools, loaded.labels, strict=True):

@@ -165,6 +165,34 @@ def test_copies_of_images_that_the_rows_hold(elsewhere, tmp_path, capsys):
     assert scores(tmp_path / "elsewhere") == scores(tmp_path / "random")
 
 
+@pytest.mark.slow(1)
+def test_items_of_an_own_task(tmp_path, monkeypatch, capsys):
+    """Beside an installed one, whose images lie elsewhere; and alone, with a file in its folder."""
+    monkeypatch.chdir(tmp_path)
+    assert command("new", "task", "my-task") == 0
+    assert command("inspect", "./my-task", "--items", "--output", "my-task/items.jsonl") == 0
+    assert "--images" not in capsys.readouterr().err
+    alone = read(Path("my-task/items.jsonl"))
+    assert {row["image"].split("/")[0] for row in alone if "image" in row} == {"images"}
+    items("./my-task", "example/Shapes", "--output", "v/items.jsonl")
+    assert f"evalkit embed --images {EXAMPLE / 'images'} --images my-task" in capsys.readouterr().err
+    together = {row["id"] for row in read(Path("v/items.jsonl"))}
+    assert {row["id"] for row in alone} < together
+    to = ["--input", "v/items.jsonl", "--output", "v/items.npz", "--images", EXAMPLE / "images", "--images", "my-task"]
+    assert command("embed", "--model", "random", *to, "--quiet") == 0
+    for out, model in (("one", "random"), ("two", "precomputed:v")):
+        more = ["--out", out, "--prompting", "text", "--quiet"]
+        assert command("run", "--model", model, "--tasks", "./my-task", *more) == 0
+    one, two = tasks_of(Path("one")), tasks_of(Path("two"))
+    assert {name: task["n_queries"] for name, task in two.items()} == {"my-task": 9}
+    assert [task["status"] for task in (*one.values(), *two.values())] == ["done", "done"]
+    assert command("inspect", "./my-task", "--json") == 0
+    shown = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert {row["query"]["image"].split("/")[0] for row in shown if "image" in row["query"]} == {"images"}
+    assert command("inspect", "example", "--items") == 2
+    assert "--data is missing" in capsys.readouterr().err
+
+
 def test_images_that_are_not_there(tmp_path, capsys):
     """Their lines stand without a digest, and it is said; they cannot be copied."""
     columns = golden("OK-VQA")
