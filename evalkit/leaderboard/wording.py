@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from markupsafe import Markup, escape
 
-from evalkit.leaderboard.board import Citation, Entry, Facts, Mean, Score
+from evalkit.leaderboard.board import Board, Citation, Entry, Facts, Mean, Score
 from evalkit.suites.card import OWN, TaskCard
 
 MISSING = "—"
@@ -178,6 +178,16 @@ def link(text: str, href: str | None) -> Markup:
 def cite(source: Citation) -> Markup:
     """Where a number is from as HTML, with a link where it has an address that a page may link to."""
     return link(source.title, outside(source.url))
+
+
+def ordered(board: Board) -> str:
+    """In which order the entries of a board stand that has no means."""
+    if len(board.cards) == 1:
+        return "In the order of the scores."
+    return (
+        "In the order of how many of these tasks a model is first on, then second, and so on, then by name; nobody is "
+        "ranked by it."
+    )
 
 
 def coverage(entry: Entry, tasks: int) -> str:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from evalkit.leaderboard.board import HEADLINES, Board, Entry, Group, Mean, Score
-from evalkit.leaderboard.wording import coverage, interval, mark, origin, outside, parameters, percent, shown
+from evalkit.leaderboard.numbers.drafts import cut, plain_line
+from evalkit.leaderboard.wording import coverage, interval, mark, ordered, origin, outside, parameters, percent
 
 NONE = "–"
+_TITLE = 120  # characters of a task's title
 WITHOUT_TABLE = ("general", "ind", "ood")
 """Groups of tasks that stand in the tables of others."""
 
@@ -133,12 +135,9 @@ def legend(board: Board) -> tuple[str, ...]:
 
 def _of_own(board: Board) -> list[str]:
     """What there is to say of people's own tasks, which nobody else describes."""
-    said = [
-        "In parentheses: 95 % intervals. The order is that of how many tasks a model is first on, then second, and so "
-        "on; nobody is ranked by it."
-    ]
+    said = [f"In parentheses: 95 % intervals. {ordered(board)}"]
     for card in board.cards:
-        title = " ".join(shown(card.title).split())
+        title = cut(plain_line(card.title), _TITLE)
         facts = [f"{card.queries:,} queries", f"version {card.version}"]
         said.append(f"{card.name}: {f'{title} ' if title else ''}({', '.join(facts)})")
     return said

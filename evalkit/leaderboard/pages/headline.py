@@ -33,6 +33,7 @@ from evalkit.leaderboard.wording import (
     interval,
     key,
     mark,
+    ordered,
     parameters,
     percent,
     shown,
@@ -113,9 +114,8 @@ def _of_own(standing: Standing) -> Grid:
     parts = [("head", "", [names(standing)]), ("tasks", "Tasks", tasks), ("about", "About the model", _about(standing))]
     columns = [replace(column, section=key) for key, _, own in parts for column in own]
     table = _table(standing, board.key, f"{shown(board.title)}: Precision@1 in percent", columns)
-    order = "In the order of how many of the tasks a model is first on, then second, and so on; nobody is ranked by it."
     sections = tuple(Section(key, label) for key, label, _ in parts)
-    return replace(table, sections=sections, note=Markup(" ").join([order, table.note]))
+    return replace(table, sections=sections, note=Markup(" ").join([ordered(board), table.note]))
 
 
 def of_group(board: Board, group: Group) -> Grid:
@@ -190,8 +190,13 @@ def _value(value: float | None, low: float | None, high: float | None, signs: st
     """A mean with its marks and footnotes, its interval, and its bar."""
     if value is None:
         return Markup(percent(value))
+    return Markup(f'<span class="v">{percent(value)}</span>{signs}') + _span(value, low, high)
+
+
+def _span(value: float, low: float | None, high: float | None) -> Markup:
+    """The interval and the bar beside a number."""
     span = "" if low is None else f" <small>{interval(low, high)}</small>"
-    return Markup(f'<span class="v">{percent(value)}</span>{signs}{span}{charts.bar(value, low, high)}')
+    return Markup(f"{span}{charts.bar(value, low, high)}")
 
 
 def _task(standing: Standing, card: TaskCard, section: str | None = None, *, wide: bool = False) -> Column:
@@ -203,9 +208,10 @@ def _task(standing: Standing, card: TaskCard, section: str | None = None, *, wid
         section: that it folds with.
         wide: with intervals and bars.
     """
+    board = standing.board
     classes = fold(section) if section else "mean wide" if wide else ""
     return Column(
-        f"task-{key(file_part(card))}",
+        f"task-{file_part(card) if board.own else key(card.subset)}",
         breakable(called(card)),
         scores(standing, card, classes, wide=wide),
         link=standing.task(card),
@@ -220,7 +226,8 @@ def scores(standing: Standing, card: TaskCard, classes: str, *, wide: bool = Fal
     """The cells of all entries' scores on a task; ``wide`` with intervals and bars."""
     chance = standing.board.chance.get(card.name)
     body = numbers([_score(entry, card, wide) for entry in standing.ranked], chance, classes=classes)
-    foot = [_score(entry, card, wide).text for entry in standing.baselines]
+    baselines = [_score(entry, card, wide) for entry in standing.baselines]
+    foot = [cell.whole(cell.text) for cell in baselines]
     return standing.cells(body, foot, _value(chance, None, None) if wide else percent(chance), classes)
 
 
@@ -229,11 +236,13 @@ def _score(entry: Entry, card: TaskCard, wide: bool) -> NumberCell:
     found = entry.scores.get(card.name)
     if found is None:
         return NumberCell(None, MISSING, title=why_no_score(entry, card))
-    text = _value(found.value, found.low, found.high, mark(found)) if wide else percent(found.value) + mark(found)
+    text, beside = percent(found.value) + mark(found), None
+    if wide:
+        text, beside = percent(found.value), Markup(mark(found)) + _span(found.value, found.low, found.high)
     if not found.counts:
         why = why_apart(found) or "not all queries of the task"
-        return NumberCell(None, text, title=why)
-    return NumberCell(found.value, text, tied=found.tied_with_best)
+        return NumberCell(None, text, title=why, beside=beside)
+    return NumberCell(found.value, text, tied=found.tied_with_best, beside=beside)
 
 
 def _about(standing: Standing) -> list[Column]:

@@ -114,7 +114,8 @@ class _Site:
 
     def tasks(self, board: Board) -> bytes:
         table = task_list(board, self._medians[board.key])
-        return self._page("tasks.html", board, f"Tasks of {board.title}", ("Tasks",), table=table)
+        title = board.title if board.own else f"Tasks of {board.title}"
+        return self._page("tasks.html", board, title, ("Tasks",), table=table)
 
     def group(self, board: Board, group: Group) -> bytes:
         facts = [count(len(group.tasks), "task")]

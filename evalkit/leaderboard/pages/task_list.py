@@ -41,7 +41,9 @@ def task_list(board: Board, median: Mapping[str, float]) -> Grid:
     kinds = texts("kind", "Meta-task", [META_TASKS[card.meta_task] for card in cards])
     distributions = texts("distribution", "Distribution", [DISTRIBUTIONS[card.distribution] for card in cards])
     licences = texts("licence", "Licence", [shown(card.licence) or MISSING for card in cards], "t long")
-    titles = texts("title", "Title", [Markup("<bdi>{}</bdi>").format(shown(card.title)) for card in cards], "t long")
+    titles = texts(
+        "title", "Title", [Markup('<bdi class="said">{}</bdi>').format(shown(card.title)) for card in cards], "t long"
+    )
     columns = (
         Column("task", "Task", heads([standing.task_link(card) for card in cards]), "asc", classes="name"),
         *([titles] if board.own else []),
