@@ -41,17 +41,12 @@ class OwnCandidate:
 
     Attributes:
         item: what is embedded.
-        id: how labels and results may call it; its text, or else its image, where there is none.
+        id: how labels and results may call it. Where there is none, or the same item has another one elsewhere, they
+            call it by its text, or else its image.
     """
 
     item: Item
     id: str | None = None
-
-    @property
-    def name(self) -> str:
-        """How results call it."""
-        image = self.item.image.path if self.item.image is not None else ""
-        return self.id or self.item.text or image or self.item.prompt
 
 
 @dataclass(frozen=True)
@@ -95,18 +90,18 @@ def own_parts(
         raise DataError(f"{card}: {name!r} has no queries")
     known = _Distinct()
     common = known.pool(shared)
-    pools, relevant, labels = [], [], []
+    pools, relevant = [], []
     for row in own:
         pool = common if row.candidates is None else known.pool(row.candidates)
         if not len(pool.numbers):
             raise DataError(f"{row.where}: it has no candidates")
-        right = pool.right(row.label, row.where)
         pools.append(pool.numbers)
-        relevant.append(np.unique(right).astype(np.int32))
-        labels.append(known.names[right[0]])
+        relevant.append(np.unique(pool.right(row.label, row.where)).astype(np.int32))
+    names = known.names()
+    labels = [min(names[number] for number in right.tolist()) for right in relevant]
     queries = _below_one_folder([row.query for row in own])
     candidates = _below_one_folder(known.items)
-    ids = _ids(own, queries, labels, pools, known.names)
+    ids = _ids(own, queries, labels, pools, names)
     counted = {
         "queries": len(own),
         "candidates": max(len(pool) for pool in pools),
@@ -119,7 +114,7 @@ def own_parts(
         "queries": queries,
         "ids": ids,
         "candidates": candidates,
-        "names": known.names,
+        "names": names,
         "pools": pools,
         "relevant": relevant,
         "labels": labels,
@@ -127,12 +122,15 @@ def own_parts(
     }
 
 
+_SEVERAL = ""  # ids of one item, so that none is its name
+
+
 class _Distinct:
     """The candidates of a task, each item once."""
 
     def __init__(self) -> None:
         self.items: list[Item] = []
-        self.names: list[str] = []
+        self._ids: list[str | None] = []
         self._numbers: dict[Item, int] = {}
 
     def pool(self, candidates: Sequence[OwnCandidate]) -> _Pool:
@@ -142,9 +140,18 @@ class _Distinct:
             number = self._numbers.setdefault(candidate.item, len(self.items))
             if number == len(self.items):
                 self.items.append(candidate.item)
-                self.names.append(candidate.name)
+                self._ids.append(candidate.id)
+            elif candidate.id is not None and candidate.id != self._ids[number]:
+                self._ids[number] = _SEVERAL if self._ids[number] is not None else candidate.id
             numbers[place] = number
         return _Pool(candidates, numbers)
+
+    def names(self) -> list[str]:
+        """How results call them, in whatever order they came."""
+        return [
+            id_ or item.text or (item.image.path if item.image is not None else item.prompt)
+            for id_, item in zip(self._ids, self.items, strict=True)
+        ]
 
 
 class _Pool:

@@ -133,6 +133,7 @@ def test_ids_of_a_pool_are_its_own(tmp_path):
     rows = [{"id": str(i), "text": "?", "candidates": choice, "label": "B"} for i, choice in enumerate(choices)]
     task = Task.from_folder(write_folder(tmp_path, rows, None))
     assert [task.candidates[int(numbers[0])].text for numbers in task.relevant] == ["y", "z"]
+    assert task.labels == ["y", "B"], "what is A to one and B to another is called by its text"
 
 
 def test_without_a_file_of_candidates_strings_are_texts(tmp_path):
@@ -376,14 +377,14 @@ def tasks(draw: Callable[[Any], Any]) -> tuple[list[Row], list[Row]]:
 
 
 def facts(task: Task) -> dict[str, tuple[Any, ...]]:
-    """By query: its item, and the items of its pool and those that are right, whatever their order."""
+    """By query: its item, its label, and the items and names of its pool and of what is right, whatever their order."""
+
+    def called(numbers: Any) -> list[tuple[str, str]]:
+        return sorted((task.candidates[c].text, task.names[c]) for c in set(numbers.tolist()))
+
     return {
-        id_: (
-            task.queries[number],
-            sorted(task.candidates[c].text for c in set(task.pools[number].tolist())),
-            sorted(task.candidates[c].text for c in task.relevant[number].tolist()),
-        )
-        for number, id_ in enumerate(task.ids)
+        id_: (task.queries[row], task.labels[row], called(task.pools[row]), called(task.relevant[row]))
+        for row, id_ in enumerate(task.ids)
     }
 
 
