@@ -122,6 +122,7 @@ def own_parts(
     }
 
 
+_SHORT = 100  # letters of a text that others are held against
 _SEVERAL = ""  # ids of one item, so that none is its name
 
 
@@ -191,12 +192,14 @@ class _Pool:
                 return [self._ids[label]]
             if label in self._texts:
                 return self._texts[label]
-            raise DataError(f"{where}: label {label!r} is not in its pool of {len(self.numbers)}{self._near(label)}")
+            raise DataError(
+                f"{where}: label {label!r:.200} is not in its pool of {len(self.numbers)}{self._near(label)}"
+            )
         place = _whole(label)
         if place is None:
             raise DataError(
-                f"{where}: label {label!r} is no label: give a candidate's number in the pool (from 0), its id, its "
-                "text, or a list of such"
+                f"{where}: label {label!r:.200} is no label: give a candidate's number in the pool (from 0), its id, "
+                "its text, or a list of such"
             )
         if not 0 <= place < len(self.numbers):
             raise DataError(
@@ -207,9 +210,10 @@ class _Pool:
 
     def _near(self, label: str) -> str:
         named = list(dict.fromkeys([*self._ids, *self._texts]))
-        near = difflib.get_close_matches(label, named[:10_000], n=3, cutoff=0.5)
-        said = near or named[:3]
-        return f" ({'near' if near else 'such as'}: {', '.join(map(repr, said))})" if said else ""
+        short = [name for name in named[:10_000] if len(name) <= _SHORT]  # of long ones it would take hours
+        near = difflib.get_close_matches(label, short, n=3, cutoff=0.5) if len(label) <= _SHORT else []
+        said = [f"{name!r:.{_SHORT}}" for name in near or named[:3]]
+        return f" ({'near' if near else 'such as'}: {', '.join(said)})" if said else ""
 
 
 def _whole(label: object) -> int | None:
