@@ -210,8 +210,8 @@ def data_of(
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         raise UsageError(
-            f"{said}data is missing: {names[0]}{more} {'are' if more else 'is'} read from a data folder (a task of your "
-            "own in a folder needs none)"
+            f"{said}data is missing: {names[0]}{more} {'are' if more else 'is'} read from a data folder (a task of "
+            "your own in a folder needs none)"
         )
     if images:
         raise UsageError(f"{said}images {images[0]}: the images of your own tasks are in their folders; leave it out")
