@@ -5,6 +5,7 @@ Links between all of them are the ones that GitHub follows; here they lead to th
 
 from __future__ import annotations
 
+import json
 import os.path
 import re
 from pathlib import Path
@@ -26,6 +27,8 @@ ELSEWHERE = {
 _PAGES = {(ROOT / path).resolve(): DOCS / f"{name}.md" for name, path in ELSEWHERE.items()}
 _PAGES |= {ROOT / "README.md": DOCS / "index.md", DOCS / "README.md": DOCS / "index.md"}
 _FENCED = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
+_FIELDS = re.compile(r"^<!-- fields of ([a-z-]+)\.schema\.json -->$", re.MULTILINE)
+_ROLE = re.compile(r":[a-z]+:`~?([^`]+)`")
 _LINK = re.compile(r"(\]\()([^)\s#]+)((?:#[^)\s]*)?\))")
 
 
@@ -45,8 +48,48 @@ def read(app: Sphinx, name: str, content: list[str]) -> None:
             return link[0]  # what leads nowhere is for the builder to report
         return f"{opening}{os.path.relpath(_PAGES.get(found, found), here.parent)}{rest}"
 
+    content[0] = _FIELDS.sub(lambda mark: fields(app, mark[1]), content[0])
     parts = _FENCED.split(content[0])
     content[0] = "".join(part if index % 2 else _LINK.sub(led, part) for index, part in enumerate(parts))
+
+
+def fields(app: Sphinx, name: str) -> str:
+    """The fields of a file, by its JSON Schema, as tables."""
+    file = DOCS / f"{name}.schema.json"
+    app.env.note_dependency(str(file))
+    schema = json.loads(file.read_text(encoding="utf-8"))
+    run = {} if name == "run" else json.loads((DOCS / "run.schema.json").read_text(encoding="utf-8"))["$defs"]
+    parts = {"": schema} | {title: part for title, part in schema.get("$defs", {}).items() if part != run.get(title)}
+    return "\n\n".join(_table(title, part) for title, part in parts.items() if "properties" in part)
+
+
+def _table(title: str, part: dict[str, Any]) -> str:
+    rows = ["| field | | |", "|---|---|---|"]
+    for name, field in part["properties"].items():
+        needed = "" if name in part.get("required", ()) else ", may be left out"
+        meaning = _ROLE.sub(r"`\1`", field.get("description", "")).replace("``", "`").replace("|", "\\|")
+        rows.append(f"| `{name}` | {_kind(field)}{needed} | {meaning} |")
+        inner = field.get("additionalProperties")
+        if isinstance(inner, dict) and "properties" in inner:
+            rows += [f"| `{name}.*.{row[3:]}" for row in _table("", inner).split("\n")[2:]]
+    return "\n".join([f"**{title}**", "", *rows] if title else rows)
+
+
+def _kind(field: dict[str, Any]) -> str:
+    """What a value may be, in words."""
+    if "$ref" in field:
+        return field["$ref"].rpartition("/")[2]
+    if "const" in field or "enum" in field:
+        return " or ".join(f"`{json.dumps(value)}`" for value in field.get("enum", [field.get("const")]))
+    if "anyOf" in field:
+        return " or ".join(dict.fromkeys(_kind(one) for one in field["anyOf"]))
+    kinds = field.get("type", "anything")
+    if kinds == "array":
+        of = [_kind(one) for one in field.get("prefixItems", [field.get("items", {})])]
+        return f"list of {of[0]}" if len(of) == 1 else f"list: {', '.join(of)}"
+    if kinds == "object" and isinstance(field.get("additionalProperties"), dict):
+        return f"{_kind(field['additionalProperties'])} by name"
+    return " or ".join([kinds] if isinstance(kinds, str) else kinds)
 
 
 def examples(app: Sphinx, context: click.Context, lines: list[str]) -> None:
