@@ -45,7 +45,7 @@ from evalkit.scoring.metrics import METRICS, Metric, measure
 from evalkit.scoring.ranking import rank
 from evalkit.suites.card import TaskCard
 from evalkit.suites.selecting import load_task
-from evalkit.suites.task import DataFolder, Task
+from evalkit.suites.task import DataFolder, Task, card_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,8 +97,8 @@ class Evaluated:
 
 def evaluate_all(
     jobs: Iterable[Job],
-    cards: Sequence[TaskCard],
-    folder: DataFolder,
+    tasks: Sequence[TaskCard | Task],
+    folder: DataFolder | None,
     runs: Path,
     *,
     store: Path | None = None,
@@ -112,8 +112,8 @@ def evaluate_all(
 
     Args:
         jobs: each is asked for when the one before is done.
-        cards: the tasks.
-        folder: where their data lies.
+        tasks: their cards, or tasks that were read already.
+        folder: where the data of cards lies.
         runs: the RUNS folder.
         store: the vector store, ``runs/vectors.sqlite`` by default.
         rebuild_store: move a corrupt store away and begin anew, and make vectors in it that do not hold anew.
@@ -143,7 +143,7 @@ def evaluate_all(
                 encoder = Encoder(
                     loaded, kept, index, batch_tokens, job.settings.vectors, progress, device, trust_store
                 )
-                outcome = Ran(job, *evaluate(encoder, cards, folder, runs, job.settings, device_name(device)))
+                outcome = Ran(job, *evaluate(encoder, tasks, folder, runs, job.settings, device_name(device)))
             except StaleVectorsError as error:  # another model's vectors may hold
                 outcome = error
             except (StoreError, ResultsError):
@@ -155,8 +155,8 @@ def evaluate_all(
 
 def evaluate(
     encoder: Encoder,
-    cards: Sequence[TaskCard],
-    folder: DataFolder,
+    tasks: Sequence[TaskCard | Task],
+    folder: DataFolder | None,
     runs: Path,
     settings: Settings,
     device: str,
@@ -169,8 +169,8 @@ def evaluate(
 
     Args:
         encoder: the embedder with its store.
-        cards: the tasks, each evaluated on its own.
-        folder: where their data lies.
+        tasks: their cards, or tasks that were read already; each is evaluated on its own.
+        folder: where the data of cards lies.
         runs: the RUNS folder; the run goes to ``runs/<model>/<run id>``.
         settings: the user's choices.
         device: what the embedder runs on, for the record.
@@ -178,16 +178,17 @@ def evaluate(
     Returns:
         The run's folder, its manifest, and by task what encoding did.
     """
+    cards = [card_of(task) for task in tasks]
     run = open_run(encoder.loaded, cards, runs, settings, device)
     timing = Timing(device, encoder.batch_tokens, encoder.trust_store)
     encoding: dict[str, EncodingStats] = {}
     progress = encoder.progress
     try:
         with progress.run(encoder.loaded.info.name, len(cards)):
-            for card in cards:
+            for task, card in zip(tasks, cards, strict=True):
                 with progress.task(card.name), timing.of(card.name) as clock:
-                    evaluated = evaluate_task(encoder, card, folder, settings, clock)
-                    run.record(evaluated.result, evaluated.samples, evaluated.conditions)
+                    evaluated = evaluate_task(encoder, task, folder, settings, clock)
+                    run.record(evaluated.result, evaluated.samples, evaluated.conditions, card)
                     if encoder.distrusted:
                         disown(run, {card.name for card in cards})
                     encoding[card.name] = evaluated.encoding
@@ -208,11 +209,14 @@ def evaluate(
     return run.folder, run.manifest, encoding
 
 
-def evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, settings: Settings, clock: Clock) -> Evaluated:
+def evaluate_task(
+    encoder: Encoder, chosen: TaskCard | Task, folder: DataFolder | None, settings: Settings, clock: Clock
+) -> Evaluated:
     """One task: load, prompt, embed, rank, measure. What goes wrong with it is its failure, whatever raised it."""
+    card = card_of(chosen)
     try:
         with _failure_of_the_task(card):
-            return _evaluate_task(encoder, card, folder, settings, clock)
+            return _evaluate_task(encoder, chosen, folder, settings, clock)
     except StaleVectorsError as error:
         return _failed(encoder, card, folder, clock, error)
     except (StoreError, ResultsError):
@@ -221,9 +225,12 @@ def evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, settings
         return _failed(encoder, card, folder, clock, error)
 
 
-def _evaluate_task(encoder: Encoder, card: TaskCard, folder: DataFolder, settings: Settings, clock: Clock) -> Evaluated:
+def _evaluate_task(
+    encoder: Encoder, chosen: TaskCard | Task, folder: DataFolder | None, settings: Settings, clock: Clock
+) -> Evaluated:
+    card = card_of(chosen)
     metrics = metrics_of(card)
-    task = load_task(card, folder, settings.load_options)
+    task = load_task(chosen, folder, settings.load_options)
     clock.lap("load_s")
     prompting = prompting_of(task, encoder.loaded, settings.prompting)
     with rows_named(task):
@@ -285,7 +292,9 @@ def metrics_of(card: TaskCard) -> list[Metric]:
         raise DataError(f"the card of task {card.name}: {error}") from error
 
 
-def _failed(encoder: Encoder, card: TaskCard, folder: DataFolder, clock: Clock, error: EvalkitError) -> Evaluated:
+def _failed(
+    encoder: Encoder, card: TaskCard, folder: DataFolder | None, clock: Clock, error: EvalkitError
+) -> Evaluated:
     stats = encoder.take_stats()
     clock.count(stats)
     encoder.take_made()

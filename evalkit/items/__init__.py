@@ -13,6 +13,7 @@ from evalkit.items.item import (
     Points,
     Region,
     Side,
+    box_sentence,
     concerns,
     region_kind,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "Points",
     "Region",
     "Side",
+    "box_sentence",
     "concerns",
     "region_kind",
 ]

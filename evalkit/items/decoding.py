@@ -35,6 +35,7 @@ WRITTEN_OUT = 32 << 20
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])", re.DOTALL)
 """Of a segment with a length, or the end. In what a scan holds a 0 or a restart follows each 255."""
+_FLOATING = "floating-point samples of unknown range"
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")  # JPEG includes the MPO of cameras
 
 
@@ -68,15 +69,53 @@ def _decoded(data: bytes, name: str, upright: bool) -> Image:
                 _load(image)
                 if upright and turn is None:
                     turn = _turn(image)  # a PNG may have its EXIF behind the pixels
-                image.info = {}  # the old name of transparency, and the orientation that was just looked up
-                plain = image._new(image.im)  # no copy, and of the stored size; convert would copy what is RGB already
-                plain = _eight_bits(plain, name) if plain.mode.startswith("I") else plain
-                rgb = plain if plain.mode == "RGB" else plain.convert("RGB")
+                rgb = _as_rgb(image, name)
                 return rgb if turn is None else rgb.transpose(turn)
         except ImageError:
             raise
         except Exception as error:
             raise _broken(name, error) from error
+
+
+def of_pixels(image: Image, *, name: str, upright: bool) -> Image:
+    """An image that somebody has decoded to 8-bit RGB, by the rules for files; theirs is not written to.
+
+    Args:
+        image: of PIL; opened alone, or decoded.
+        name: what to call it in an error.
+        upright: apply the orientation that it carries.
+
+    Raises:
+        ImageError: as :func:`decode`.
+    """
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(image, name)
+    try:
+        image.load()
+        if image.mode == "F":
+            raise ImageError(f"image {name} has {_FLOATING}: convert it to RGB of 8 bits")
+        turn = _turn(image) if upright else None
+        rgb = _as_rgb(image, name)
+        rgb.readonly = 1  # whoever draws on it draws on a copy
+        return rgb if turn is None else rgb.transpose(turn)
+    except ImageError:
+        raise
+    except Exception as error:
+        raise _broken(name, error) from error
+
+
+def recorded_orientation(image: Image) -> int:
+    """The orientation that an image carries, 1 to 8; 1, upright, where it carries none that can be read."""
+    found = _orientation(image)
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def _as_rgb(image: Image, name: str) -> Image:
+    """The pixels of a decoded image and nothing else, mode RGB, 8 bits; without a copy where they are so already."""
+    plain = image._new(image.im)  # of the stored size; convert would copy what is RGB already
+    plain.info = {}  # the old name of transparency, and the orientation
+    plain = _eight_bits(plain, name) if plain.mode.startswith("I") else plain
+    return plain if plain.mode == "RGB" else plain.convert("RGB")
 
 
 def orientation_unread(image: Image) -> bool:
@@ -166,10 +205,7 @@ def _opened(data: bytes, name: str) -> Image:
     except Exception as error:
         raise _broken(name, error) from error
     if image.width * image.height > MAX_PIXELS:
-        raise ImageError(
-            f"image {name} has {image.width} x {image.height} pixels, more than the limit of {MAX_PIXELS:,}: "
-            "scale it down or leave its row out"
-        )
+        raise _too_large(image, name)
     if work := _work(image, data):
         raise ImageError(f"image {name} {work}")
     return image
@@ -217,6 +253,13 @@ def _turns_of_large_ones(pixels: int) -> Iterator[None]:
 _fewer, _decoding = Condition(), 0
 
 
+def _too_large(image: Image, name: str) -> ImageError:
+    return ImageError(
+        f"image {name} has {image.width} x {image.height} pixels, more than the limit of {MAX_PIXELS:,}: "
+        "scale it down or leave its row out"
+    )
+
+
 def _broken(name: str, error: Exception) -> ImageError:
     """What Pillow raised (its decoders raise all sorts of things) in the user's words."""
     import PIL.Image
@@ -233,7 +276,7 @@ def _not_to_be_had(image: Image) -> str | None:
     from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
     if image.mode == "F":
-        return "floating-point samples of unknown range"
+        return _FLOATING
     if not isinstance(image, TiffImageFile):
         return None
     if image.mode == "I":

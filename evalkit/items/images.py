@@ -7,7 +7,9 @@ The policy, in one place; what becomes of the pixels is :mod:`evalkit.items.deco
 * the camera's orientation (EXIF) is applied where ``upright`` is set, and to no image of any format where it is not.
   An item with a region leaves it unset, because the region counts pixels of the stored image;
 * an image may be cut; then the cut is the image to all that look at it, for its pixels and for its size;
-* an image may be held in a data set's own file, as the hub's Image feature has it: then no folder is looked into.
+* an image may be held in a data set's own file, as the hub's Image feature has it, or in memory: then no folder is
+  looked into;
+* a path that somebody names in Python (:meth:`ImageFile.of`) is theirs, and may be absolute and lead anywhere.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ import hashlib
 import os
 import stat
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from evalkit.errors import ImageError
 from evalkit.items.decoding import FORMATS as FORMATS
@@ -26,6 +29,7 @@ from evalkit.items.decoding import MAX_PIXELS as MAX_PIXELS
 from evalkit.items.decoding import decode as decode
 from evalkit.items.decoding import opened, orientation_unread, stored_size
 from evalkit.items.folders import ImageFolders, posix, refusal
+from evalkit.items.inmemory import BytesInMemory, PixelsInMemory
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -133,6 +137,51 @@ class ImageFile:
             return cls(folders.folders[0], path, upright, digest=held.digest, held=held)
         return cls(folders.holding(path), path, upright, folders=folders)
 
+    @classmethod
+    def of(cls, image: Any, *, upright: bool = True) -> ImageFile:
+        """An image as people hold it.
+
+        Args:
+            image: a PIL image, a path, the bytes of a file, ``{"bytes": …, "path": …}`` as ``datasets`` has it, a numpy
+                array of a picture (uint8, shape ``(height, width, 3)``) or of a mask (bool or uint8, shape
+                ``(height, width)``), or what is one already.
+            upright: apply the orientation that the camera recorded.
+
+        Raises:
+            ImageError: something else, or pixels that cannot be taken as RGB of 8 bits.
+        """
+        import numpy as np
+        import PIL.Image
+
+        if isinstance(image, ImageFile):
+            return image
+        if isinstance(image, Mapping) and isinstance(image.get("bytes"), bytes):
+            path = image.get("path")
+            return cls.in_memory(BytesInMemory.of(image["bytes"]), path if isinstance(path, str) else "", upright)
+        if isinstance(image, Mapping) and {"bytes", "path"} >= image.keys() and isinstance(image.get("path"), str):
+            image = image["path"]
+        if isinstance(image, bytes):
+            return cls.in_memory(BytesInMemory.of(image), "", upright)
+        if isinstance(image, np.ndarray) and (image.dtype, image.ndim) == (bool, 2):
+            image = PIL.Image.fromarray(image.astype(np.uint8) * 255)
+        elif isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] in ((), (3,)):
+            image = PIL.Image.fromarray(image)
+        if isinstance(image, PIL.Image.Image):
+            return cls.in_memory(PixelsInMemory.of(image), "", upright)
+        if not isinstance(image, str | os.PathLike) or not str(image):
+            what = f"array of {image.dtype}, shape {image.shape}" if isinstance(image, np.ndarray) else repr(image)[:80]
+            raise ImageError(
+                f"{what} ({type(image).__name__}) is no image: give a PIL image, a path, the bytes of a file, "
+                '{"bytes": …, "path": …}, or an array of uint8, shape (height, width, 3)'
+            )
+        root, name = os.path.split(os.path.abspath(os.path.expanduser(image)))
+        return cls(Path(root), name, upright, folders=ImageFolders((Path(root),), follow_links=True))
+
+    @classmethod
+    def in_memory(cls, held: Held, path: str, upright: bool) -> ImageFile:
+        """An image that is no file, called by the path that it came with as :func:`held_name` has it."""
+        return cls(Path(), held_name(posix(path), held.digest), upright, digest=held.digest, held=held)
+
     def location(self) -> Path:
         """The file's place on disk; of a held image, where its file would lie.
 
@@ -216,6 +265,8 @@ class ImageFile:
             ImageError: as :meth:`read`, or the file is no image of a known format, or it is too large, or it
                 is smaller than what is to be cut out of it.
         """
+        if isinstance(self.held, PixelsInMemory):
+            return self.cut_facts(ImageFacts(self.held.digest, *self.held.size))
         data = self.read()
         with opened(data, self.path) as image:
             width, height = stored_size(image)
@@ -251,14 +302,19 @@ class ImageFile:
         """
         if self.pixels is not None:
             return self.pixels
-        data = self.read()
-        if self.digest is not None and hashlib.sha256(data).hexdigest() != self.digest:
-            raise ImageError(f"image {self.path} has changed since it was first read: run again")
-        whole = decode(data, name=self.path, upright=self.upright)
+        whole = self._whole_rgb()
         if self.crop is None:
             return whole
         self._check_holds_crop(*whole.size)
         return whole.crop(self.crop)
+
+    def _whole_rgb(self) -> Image:
+        if isinstance(self.held, PixelsInMemory):
+            return self.held.rgb(upright=self.upright)
+        data = self.read()
+        if self.digest is not None and hashlib.sha256(data).hexdigest() != self.digest:
+            raise ImageError(f"image {self.path} has changed since it was first read: run again")
+        return decode(data, name=self.path, upright=self.upright)
 
     def _check_holds_crop(self, width: int, height: int) -> None:
         # Pillow would make up black pixels.
@@ -268,3 +324,15 @@ class ImageFile:
                 "(left, top, right, bottom)",
                 self,
             )
+
+
+def held_name(path: str, digest: str) -> str:
+    """What an image is called whose bytes came with a path that is no file, and may be that of other images, too.
+
+    Without a look at others, or it would be another name where fewer of them are read.
+
+    Args:
+        path: with ``/``. The hub's tools write the last part of a path alone, or a name of their own, the same for all.
+        digest: of the bytes.
+    """
+    return path if "/" in path else f"{path}#{digest[:16]}".removeprefix("#")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from evalkit.errors import ItemError
 from evalkit.items.images import ImageFile
@@ -63,9 +63,18 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """A mask as an image file of the stored image's size; what is not black belongs to the region."""
+    """A mask as an image of the stored image's size; what is not black belongs to the region.
+
+    Attributes:
+        image: the mask; may be given as anything that :meth:`ImageFile.of` takes, such as an array of bool.
+    """
 
     image: ImageFile
+
+    def __post_init__(self) -> None:
+        given: object = self.image
+        if not isinstance(given, ImageFile):  # its pixels are those of the stored image
+            object.__setattr__(self, "image", ImageFile.of(given, upright=False))
 
 
 Region = Box | Point | Points | Mask
@@ -81,17 +90,24 @@ class Item:
     """One thing to embed.
 
     Attributes:
-        prompt: the exact text that an instruction-following model gets; ``<image>`` marks the image.
+        prompt: the exact text that an instruction-following model gets; ``<image>`` marks the image. Where it is left
+            out it is made of the others: the mark, the instruction and the text with a space between, and on a line of
+            its own the sentence by which SCaR names a box.
         text: the content alone, without instruction and image mark (what CLIP reads).
         instruction: the instruction alone.
-        image: the image, or none.
+        image: the image, or none; may be given as anything that :meth:`ImageFile.of` takes, such as a PIL image or a
+            path.
         region: the part of the image that is meant, or none.
         region_text: the run of characters in :attr:`prompt` that names the region, with the line break before
             it; blank where no words do. It is there to take them out again (:mod:`evalkit.items.prompting`), and no
             part of what an embedder reads.
+
+    Raises:
+        ImageError: an image that is none.
+        ValueError: a ``region_text`` that the prompt does not have.
     """
 
-    prompt: str
+    prompt: str = cast(str, None)  # after __post_init__ a text
     text: str = ""
     instruction: str = ""
     image: ImageFile | None = None
@@ -99,8 +115,22 @@ class Item:
     region_text: str = ""
 
     def __post_init__(self) -> None:
+        image: object = self.image
+        if image is not None and not isinstance(image, ImageFile):
+            object.__setattr__(self, "image", ImageFile.of(image, upright=self.region is None))
+        prompt: object = self.prompt
+        if prompt is None:
+            self._make_prompt()
         if self.region_text not in self.prompt:
             raise ValueError(f"region_text {self.region_text!r} is no part of the prompt {self.prompt!r}")
+
+    def _make_prompt(self) -> None:
+        mark = IMAGE_MARK if self.image is not None else ""
+        prompt = " ".join(filter(None, (mark, self.instruction, self.text)))
+        if isinstance(self.region, Box) and not self.region_text:
+            object.__setattr__(self, "region_text", f"\n{box_sentence(self.region)}")
+            prompt += self.region_text
+        object.__setattr__(self, "prompt", prompt)
 
     @property
     def modality(self) -> str:
@@ -114,6 +144,11 @@ class Item:
         """The image files that it is made of: its image, its mask."""
         mask = self.region.image if isinstance(self.region, Mask) else None
         return tuple(image for image in (self.image, mask) if image is not None)
+
+
+def box_sentence(box: Box) -> str:
+    """The sentence by which SCaR's queries name a box: its corners as Python prints a list."""
+    return f"Referring object bbox: {list(box.corners)}"
 
 
 def concerns(error: ItemError, item: Item) -> bool:

@@ -120,7 +120,10 @@ def _read_the_rest(known: Sequence[tuple[Path, Manifest]]) -> None:
     """Per-query files that nothing else would read, so that a bad one is named: of results that count in no mean."""
     for folder, manifest in known:
         for result in manifest.tasks:
-            if not as_promised(result).complete and (path := samples_path(folder, result)) is not None:
+            if (
+                not as_promised(result, manifest.own_tasks).complete
+                and (path := samples_path(folder, result)) is not None
+            ):
                 queries_of(path, result)
 
 

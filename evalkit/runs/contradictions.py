@@ -13,7 +13,7 @@ from evalkit.runs.perquery import CLOSE
 from evalkit.runs.reducing import reducer_of
 from evalkit.runs.signature import parts
 from evalkit.scoring.metrics import METRICS
-from evalkit.suites.card import TaskCard
+from evalkit.suites.card import OWN, TaskCard
 from evalkit.suites.selecting import all_cards
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ AGAIN = "run it again, into another --out or with this run taken away"
 
 def contradictions(manifest: Manifest) -> Iterator[str]:
     """What cannot be, one sentence each: task, field, value, and what it should be."""
-    cards = {card.name: card for card in all_cards()}
+    cards = manifest.own_tasks | {card.name: card for card in all_cards()}
     for result in manifest.tasks:
         for said in _of_task(result, manifest, cards.get(result.task)):
             yield f"{result.task}: {said}"
@@ -135,5 +135,7 @@ def _groups(result: TaskResult, cards: Mapping[str, TaskCard]) -> tuple[str, ...
     """The groups of a result: its card's, or those that it says."""
     if result.task in cards:
         return cards[result.task].groups
+    if result.suite == OWN:
+        return ()
     groups = (result.suite, f"{result.suite}/{result.meta_task}")
     return groups if result.distribution is None else (*groups, f"{result.suite}/{result.distribution}")

@@ -21,14 +21,14 @@ def environment(device: str) -> Environment:
     )
 
 
-def without_places(message: str, folder: DataFolder) -> str:
+def without_places(message: str, folder: DataFolder | None) -> str:
     """An error's message for the record: where files lie is nobody's business, and no part of the result.
 
     The data folder becomes ``DATA``, each images folder ``IMAGES``, the home folder ``~``; of any other
     absolute path the name stays.
     """
-    images = [(place, "IMAGES") for place in folder.folders.folders]
-    for place, name in (*images, (folder.root, "DATA"), (Path.home(), "~")):
+    named = [] if folder is None else [*((place, "IMAGES") for place in folder.folders.folders), (folder.root, "DATA")]
+    for place, name in (*named, (Path.home(), "~")):
         for path in dict.fromkeys((str(place.resolve()), str(place.absolute()), str(place))):
             message = re.sub(rf"(?<![\w./~-]){re.escape(path)}(?=/)", name, message)
     return re.sub(r"(?<![\w:./~-])/(?:[^\s/'\":,;]+/)+(?=[^\s/])", "…/", message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -12,6 +12,7 @@ from evalkit.files import json_bytes
 from evalkit.runs.reducing import reducer_of
 from evalkit.runs.versions import Migrations
 from evalkit.scoring.metrics import IntervalMethod
+from evalkit.suites.card import OWN, TaskCard
 from evalkit.suites.selecting import all_cards
 from evalkit.suites.task import LoadOptions
 from evalkit.written import Proportion, Written, schema_of
@@ -70,7 +71,7 @@ class TaskResult(Written):
     suite: str
     """The card's suite."""
     meta_task: str
-    """The card's meta-task."""
+    """The card's meta-task; ``own`` where the card of an own task does not say."""
     distribution: Literal["ind", "ood"] | None
     """In- or out-of-distribution; null where the suite does not say."""
     status: Literal["done", "failed"]
@@ -191,6 +192,8 @@ class Manifest(Written):
     """What the last command that wrote here ran with."""
     conditions: dict[str, Conditions] = Field(default={})
     """Conditions that vectors of the tasks were made under, by their digest."""
+    own_tasks: dict[str, TaskCard] = Field(default={})
+    """The cards of tasks that no installed suite has, by the task's name: nobody else has them."""
     tasks: tuple[TaskResult, ...] = ()
     """In the order of the suites' tables."""
     averages: tuple[Average, ...] = ()
@@ -203,6 +206,17 @@ class Manifest(Written):
             if digest != one.digest:
                 raise ValueError(f"{digest!r} is not the digest of its conditions, {one.digest}")
         return conditions
+
+    @model_validator(mode="after")
+    def _own_tasks_have_cards(self) -> Self:
+        for name, card in self.own_tasks.items():
+            if (card.name, card.suite) != (name, OWN):
+                raise ValueError(f"own_tasks has {name!r}, whose card says {card.name!r} of suite {card.suite!r}")
+        own = {result.task for result in self.tasks if result.suite == OWN}
+        if lone := sorted(own ^ self.own_tasks.keys()):
+            has, lacks = ("tasks", "own_tasks") if lone[0] in own else ("own_tasks", "tasks")
+            raise ValueError(f"{has} has the own task {lone[0]!r}, and {lacks} does not")
+        return self
 
     @model_validator(mode="after")
     def _made_under_known(self) -> Self:
@@ -222,12 +236,17 @@ class Manifest(Written):
         return tasks
 
 
-def as_promised(result: TaskResult) -> TaskResult:
+def as_promised(result: TaskResult, own: Mapping[str, TaskCard]) -> TaskResult:
     """The result, incomplete where its task is not the card's of today: another version, or other queries.
 
     A run's file says what it counted as when it was written; what is published goes by the cards.
+
+    Args:
+        result: of a task.
+        own: the cards of the run's own tasks.
     """
-    card = next((card for card in all_cards() if card.name == result.task), None)
+    cards = all_cards() if result.suite != OWN else own.values()
+    card = next((card for card in cards if card.name == result.task), None)
     promised = card is not None and (result.task_version, result.n_queries) == (card.version, card.queries)
     return result if promised or not result.complete else result.model_copy(update={"complete": False})
 

@@ -23,6 +23,7 @@ from evalkit.runs.contradictions import AGAIN, contradictions
 from evalkit.runs.manifest import MIGRATIONS, SCHEMA_VERSION, Manifest, TaskResult, averages
 from evalkit.runs.samples import write_samples
 from evalkit.runs.versions import VersionError, in_version, reason_of
+from evalkit.suites.card import OWN, TaskCard
 from evalkit.suites.selecting import all_cards
 
 _CUT_OFF = re.compile(r"\.(run\.json|timing\.json|.+\.parquet)\.[0-9a-f]{12}")
@@ -51,7 +52,11 @@ class RunFolder:
             self._update(())
 
     def record(
-        self, result: TaskResult, samples: Any = None, conditions: Mapping[str, Conditions] | None = None
+        self,
+        result: TaskResult,
+        samples: Any = None,
+        conditions: Mapping[str, Conditions] | None = None,
+        card: TaskCard | None = None,
     ) -> None:
         """Write a task's samples (a pyarrow table), then the manifest that names them.
 
@@ -59,11 +64,12 @@ class RunFolder:
             result: of the task.
             samples: where it succeeded.
             conditions: by digest, those that ``result.made`` names.
+            card: of the task; kept where no installed suite has it.
         """
         with _locked(self.folder):
             if samples is not None and result.samples is not None:
                 write_samples(inside(self.folder, result.samples), samples)
-            self._update((result,), conditions)
+            self._update((result,), conditions, {} if card is None or card.suite != OWN else {card.name: card})
             if result.samples is None:  # those of an earlier command would be taken for this result's
                 inside(self.folder, f"samples/{result.task}.parquet").unlink(missing_ok=True)
 
@@ -81,21 +87,30 @@ class RunFolder:
                 json_bytes({"schema": "evalkit.timing", "schema_version": 1} | timing),
             )
 
-    def _update(self, results: Sequence[TaskResult], conditions: Mapping[str, Conditions] | None = None) -> None:
+    def _update(
+        self,
+        results: Sequence[TaskResult],
+        conditions: Mapping[str, Conditions] | None = None,
+        own: Mapping[str, TaskCard] | None = None,
+    ) -> None:
         """Merge results into the manifest on disk, which another process may have written."""
         path = inside(self.folder, "run.json")
         tasks = {result.task: result for result in self.manifest.tasks}
         known = self.manifest.conditions | dict(conditions or {})
+        cards = dict(self.manifest.own_tasks)
         if path.exists():
             written = read_run(self.folder)
             tasks |= {result.task: result for result in written.tasks}
             known |= written.conditions
+            cards |= written.own_tasks
+        cards |= own or {}
         tasks |= {result.task: result for result in results}
         order = {card.name: place for place, card in enumerate(all_cards())}
         merged = tuple(sorted(tasks.values(), key=lambda r: (order.get(r.task, len(order)), r.task)))
         used = sorted({digest for result in merged for digest in result.made if digest in known})
         update: dict[str, Any] = {
             "conditions": {digest: known[digest] for digest in used},
+            "own_tasks": dict(sorted(cards.items())),
             "tasks": merged,
             "averages": averages(merged),
         }

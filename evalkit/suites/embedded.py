@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from evalkit.errors import DataError, ImageError
 from evalkit.items.folders import posix
-from evalkit.items.images import MAX_BYTES
+from evalkit.items.images import MAX_BYTES, held_name
 
 _MARK = "\0"  # no path has one
 
@@ -158,17 +158,18 @@ class EmbeddedImages:
         path = posix(path) if isinstance(path, str) else ""
         if not isinstance(data, bytes):
             return path or None
+        held = self.keep(data)
+        mark = f"{_MARK}{held.digest}{_MARK}{path}"
+        self._cells.setdefault(mark, ImageCell(held_name(path, held.digest), held))
+        return mark
+
+    def keep(self, data: bytes) -> HeldImage:
+        """The bytes of an image, kept once however often they come.
+
+        Raises:
+            DataError: the temporary folder is full, or there is none.
+        """
         digest = hashlib.sha256(data).hexdigest()
         if digest not in self._images:
             self._images[digest] = HeldImage(digest, len(data), self._kept, self._kept.append(data))
-        mark = f"{_MARK}{digest}{_MARK}{path}"
-        self._cells.setdefault(mark, ImageCell(_name_of(path, digest), self._images[digest]))
-        return mark
-
-
-def _name_of(path: str, digest: str) -> str:
-    """Without a look at other rows, or it would be another one where fewer of them are read.
-
-    The hub's tools write the last part of a path alone, or a name of their own, the same for all.
-    """
-    return path if "/" in path else f"{path}#{digest[:16]}".removeprefix("#")
+        return self._images[digest]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evalkit.items import IMAGE_MARK, Box
+from evalkit.items import IMAGE_MARK, Box, box_sentence
 from evalkit.suites.card import TaskCard
 
 _RAW_MARK = "<|image_1|>"  # that the rows have
@@ -98,7 +98,7 @@ def scar_prompt(question: str, box: Box) -> tuple[str, str, str]:
         question: without the rows' mark.
         box: of the region.
     """
-    sentence = f"Referring object bbox: {list(box.corners)}"
+    sentence = box_sentence(box)
     named = f"\n{sentence}"
     return _after_mark(f" {question}" if question else "") + named, named, sentence
 

@@ -9,7 +9,7 @@ from functools import cache
 
 from evalkit.errors import DataError, EvalkitError, UsageError
 from evalkit.plugins import plugins
-from evalkit.suites.card import TaskCard
+from evalkit.suites.card import OWN, TaskCard
 from evalkit.suites.suite import Suite
 from evalkit.suites.task import DataFolder, LoadOptions, Task
 
@@ -27,6 +27,8 @@ def suites() -> dict[str, Suite]:
     points = plugins("evalkit.suites")
     for name in sorted(points, key=lambda name: name not in PUBLISHED):  # stable: mmeb, scar, then the rest
         point = points[name]
+        if name == OWN:
+            raise UsageError(f"suite {OWN!r} ({point.value}) has the name of people's own tasks: give it another one")
         try:
             found[name] = point.load()
         except Exception as error:
@@ -105,12 +107,22 @@ def _near(selector: str, cards: Sequence[TaskCard]) -> str:
     return f"{hint} (evalkit tasks lists them)"
 
 
-def load_task(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
-    """Read a task with the user's choices.
+def load_task(task: TaskCard | Task, folder: DataFolder | None, options: LoadOptions) -> Task:
+    """Read a task with the user's choices; one that was read already gets them.
+
+    Args:
+        task: its card, or itself.
+        folder: where the data of cards lies.
+        options: the choices.
 
     Raises:
-        DataError: rows that cannot be read as this task.
+        DataError: rows that cannot be read as this task, or no folder that would have them.
     """
+    if isinstance(task, Task):
+        return task.under(options)
+    card = task
+    if folder is None:
+        raise DataError(f"task {card.name} is read from a data folder, and none is named")
     try:
         return suites()[card.suite].load(card, folder, options)
     except EvalkitError:

@@ -5,17 +5,20 @@ Queries, distinct candidates, and per query the pool that it is ranked against.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import DataError, UsageError
 from evalkit.items import Item
 from evalkit.items.folders import ImageFolders
 from evalkit.items.images import Held, ImageFile
-from evalkit.suites.card import TaskCard
+from evalkit.suites.card import OWN, TaskCard
+from evalkit.suites.own import own_parts
+from evalkit.suites.table import TaskColumns, own_rows, table_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,3 +147,135 @@ class Task:
     def complete(self) -> bool:
         """Whether these are all the queries that the card promises."""
         return len(self.queries) == self.card.queries
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Any,
+        *,
+        name: str,
+        query_text: str | None = None,
+        query_image: str | None = None,
+        query_box: str | None = None,
+        query_point: str | None = None,
+        query_mask: str | None = None,
+        query_prompt: str | None = None,
+        candidates: str | Sequence[Any] | None = None,
+        label: str = "label",
+        id: str | None = None,
+        images: str | os.PathLike[str] | None = None,
+        instruction: str = "",
+        candidate_instruction: str = "",
+        title: str | None = None,
+        version: int = 1,
+        meta_task: str = OWN,
+        metrics: Sequence[str] | None = None,
+    ) -> Task:
+        """A task of your own, of rows that you hold; ``from_pandas`` and ``from_dataset`` are the same.
+
+        Args:
+            rows: mappings of columns to values, a ``pandas.DataFrame``, or a ``datasets.Dataset``.
+            name: of letters, digits and ``.``, ``_``, ``+``, ``-``; not that of an installed task.
+            query_text: the column with the queries' texts.
+            query_image: the column with their images: PIL images, paths, ``{"bytes": …, "path": …}``, or arrays of
+                uint8, shape (height, width, 3). A data set's images are read as they are stored.
+            query_box: the column with boxes of these images, ``[x0, y0, x1, y1]`` in pixels of the stored image,
+                half open: origin top left, x to the right, y down.
+            query_point: the column with points of them, ``[x, y]``.
+            query_mask: the column with masks of them: images of the same size; what is not black belongs to the region.
+            query_prompt: the column with the exact texts for models that follow instructions, ``<image>`` where the
+                image goes. Where it is left out they are made as :class:`evalkit.Item` says.
+                Where no ``query_…`` is given, columns are called as the keys of items are: ``text``, ``image``,
+                ``box``, ``prompt`` and so on.
+            candidates: the column with each row's own list of candidates, or one list that is the pool of all rows:
+                texts, images, or Items. Where it is left out: a column ``candidates``, or else the names of the
+                label's ``datasets.ClassLabel``.
+            label: the column with what is right: a candidate's number in its pool, from 0, its text, its id, or a list
+                of such. Equal candidates are one, so all copies of what is right are right.
+            id: the column with the queries' ids; made of their content where it is left out.
+            images: the folder that paths of images are relative to, and that none may leave. Where it is left out they
+                are relative to the current folder, and may be absolute.
+            instruction: what models that follow instructions are told of every query.
+            candidate_instruction: likewise of every candidate.
+            title: one line for people; the name where it is left out.
+            version: goes up when rows change.
+            meta_task: one of MMEB's, such as ``retrieval``, if it is of that kind.
+            metrics: by name; the first is ``precision_at_1``. Those of MMEB where it is left out.
+
+        Returns:
+            The task, read whole; images are opened when they are embedded.
+
+        Raises:
+            DataError: there is no such column (names those that are), a value that cannot be what it should be, a label
+                that is not in its pool, no rows, or two rows of one id; names row, column and value.
+
+        Example:
+            >>> import evalkit
+            >>> rows = [{"text": "a red thing", "label": "cherry"}, {"text": "a green thing", "label": 0}]
+            >>> task = evalkit.Task.from_rows(rows, name="fruit", candidates=["lime", "cherry"])
+            >>> task.labels
+            ['cherry', 'lime']
+        """
+        columns = TaskColumns(
+            query_text, query_image, query_box, query_point, query_mask, query_prompt, candidates, label, id, images
+        )
+        own, shared = own_rows(
+            table_of(rows, columns), columns, instruction=instruction, candidate_instruction=candidate_instruction
+        )
+        facts = {
+            "name": name,
+            "title": title,
+            "version": version,
+            "meta_task": meta_task,
+            "metrics": None if metrics is None else tuple(metrics),
+            "query_instruction": instruction,
+            "candidate_instruction": candidate_instruction,
+        }
+        return cls(**own_parts(facts, own, shared, card=f"task {name!r}"))
+
+    from_pandas = from_rows
+    from_dataset = from_rows
+
+    def under(self, options: LoadOptions) -> Task:
+        """The task with the user's choices, where it was made without any: it is what its rows would give with them.
+
+        Args:
+            options: of which ``limit`` keeps the first queries and the candidates of their pools, and ``upright`` says
+                how images without a region are held.
+
+        Raises:
+            DataError: candidates are to be merged by an official key, which only official rows have.
+        """
+        import numpy as np
+
+        if options == self.options:
+            return self
+        if options.official_dedup:
+            raise DataError(f"task {self.card.name}: no official loader says which of its candidates are to be merged")
+        pools = self.pools[: options.limit]
+        used, places = np.unique(np.concatenate(pools), return_inverse=True)
+        number = np.zeros(len(self.candidates), dtype=np.int32)
+        number[used] = np.arange(len(used), dtype=np.int32)
+        return replace(
+            self,
+            queries=[_held(item, options.upright) for item in self.queries[: options.limit]],
+            ids=self.ids[: options.limit],
+            candidates=[_held(self.candidates[place], options.upright) for place in used.tolist()],
+            names=[self.names[place] for place in used.tolist()],
+            pools=np.split(places.astype(np.int32), np.cumsum([len(pool) for pool in pools])[:-1]),
+            relevant=[number[right] for right in self.relevant[: options.limit]],
+            labels=self.labels[: options.limit],
+            options=options,
+        )
+
+
+def _held(item: Item, upright: bool) -> Item:
+    """The item with its image turned by what the camera recorded, or not; a region counts stored pixels."""
+    if item.image is None or item.region is not None or item.image.upright == upright or item.image.crop is not None:
+        return item
+    return replace(item, image=replace(item.image, upright=upright))
+
+
+def card_of(task: TaskCard | Task) -> TaskCard:
+    """The card of a task that was read already, or is still to be read."""
+    return task.card if isinstance(task, Task) else task

@@ -95,4 +95,4 @@ def _fewest_files(run: Run) -> tuple[int, str]:
 
 def _results(manifest: Manifest, cards: Sequence[TaskCard]) -> dict[str, TaskResult]:
     found = {result.task: result for result in manifest.tasks}
-    return {card.name: as_promised(found[card.name]) for card in cards if card.name in found}
+    return {card.name: as_promised(found[card.name], manifest.own_tasks) for card in cards if card.name in found}
