@@ -47,8 +47,6 @@ def files(name: str) -> Iterator[Any]:
                 yield parsed(block)["tool"]["evalkit"]["gate"]
         case "scores":
             yield from map(json.loads, blocks(DOCS / "compare.md", "json"))
-        case "baseline":
-            yield from (json.loads(file.read_text()) for file in sorted(ROOT.glob("baselines/*/baseline.json")))
         case "baseline-samples":
             for file in sorted(ROOT.glob("baselines/*/samples.parquet")):
                 yield from pq.read_table(file).to_pylist()
@@ -72,9 +70,7 @@ def test_nothing_unknown_is_allowed(name: str) -> None:
         assert "properties" not in part or part["additionalProperties"] is False, part["title"]
 
 
-@pytest.mark.parametrize(
-    "name", ["published", "published-models", "card", "gate-config", "scores", "baseline", "baseline-samples"]
-)
+@pytest.mark.parametrize("name", ["published", "published-models", "card", "gate-config", "scores", "baseline-samples"])
 def test_files_of_the_repository_are_as_their_schema_says(name: str) -> None:
     validator = jsonschema.Draft202012Validator(SCHEMAS[name])
     found = list(files(name))
@@ -110,6 +106,13 @@ def test_columns_are_those_of_the_files(name: str, demonstration: Demonstration)
         stated = properties[column.name]
         assert kind["type"] in ([stated["type"]] if isinstance(stated["type"], str) else stated["type"]), column.name
         assert "items" not in kind or stated["items"] == kind["items"]
+
+
+def test_a_baseline_is_as_its_schema_says(tmp_path: Path) -> None:
+    assert run(tmp_path / "runs", "random") == 0
+    assert command("baseline", "accept", tmp_path / "runs", "--reason", "first", "--out", tmp_path / "base") == 0
+    found = json.loads((tmp_path / "base/baseline.json").read_text())
+    jsonschema.Draft202012Validator(SCHEMAS["baseline"]).validate(found)
 
 
 def test_timing_of_a_task_that_failed(tmp_path: Path) -> None:
