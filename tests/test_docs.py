@@ -17,6 +17,7 @@ from printed import missing
 
 import evalkit.cli
 from evalkit.demo import COMPARED, ENTRANTS
+from evalkit.embedders.modeltext import NAMED, names
 from evalkit.example import DATA
 from evalkit.regression.config import GateConfig
 
@@ -125,6 +126,17 @@ def test_the_reference_has_every_command() -> None:
         r"^\.\. click:: evalkit\.cli\.(\w+):command\n   :prog: evalkit \1$", (DOCS / "commands.md").read_text(), re.M
     )
     assert shown == evalkit.cli.cli.list_commands(click.Context(evalkit.cli.cli))
+
+
+def test_the_page_on_weights_has_every_named_model() -> None:
+    """With the revision that the name stands for, and the command that gets it."""
+    page = (DOCS / "weights.md").read_text()
+    table = re.findall(r"^\| (`.*`) \|", page.partition("## Named models")[2].partition("###")[0], re.M)
+    assert [name for row in table[1:] for name in re.findall(r"`([\w-]+)`", row)] == [*names()]
+    for name, model in NAMED.items():
+        place, _, revision = model.partition(":")[2].partition("@")
+        assert re.search(rf"^### .*\b{name}\b", page, re.M)
+        assert re.search(rf"^hf download {re.escape(place)} --revision {revision or '[0-9a-f]{40}'}$", page, re.M)
 
 
 def test_commands_are_found() -> None:
