@@ -93,7 +93,7 @@ def result_of(card: TaskCard, scores: NDArray[np.float64]) -> TaskResult:
         status="done",
         complete=True,
         n_queries=len(scores),
-        n_candidates=card.candidates,
+        n_candidates=max(card.candidates, 10),  # as the pools of ranking_of have them
         prompting="native" if card.meta_task == "visual-interactive" else None,
         metrics={name: MetricResult(**{k: v for k, v in one.items() if k != "metric"}) for name, one in found.items()},
         signature=signature_of(card),

@@ -1,7 +1,8 @@
-"""Progress of long work: bars on a terminal, a plain line every 30 seconds elsewhere."""
+"""Progress of long work: bars on a terminal and in a notebook, a plain line every 30 seconds elsewhere."""
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import time
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ class Progress:
         self._stream = stream or sys.stderr
         self._quiet = quiet
         self._results = results
-        self._bars = not quiet and self._stream.isatty()
+        self._bars = not quiet and (self._stream.isatty() or in_notebook())
         self._run: Any = None
         self._task: Any = None
         self._name = ""
@@ -39,9 +40,7 @@ class Progress:
         """A run over so many tasks."""
         self._tasks, self._tasks_done = tasks, 0
         if self._bars:
-            from tqdm import tqdm
-
-            self._run = tqdm(total=tasks, desc=name[:_LONGEST], unit="task", file=self._stream, position=0)
+            self._run = _bar()(total=tasks, desc=name[:_LONGEST], unit="task", file=self._stream, position=0)
         try:
             yield
         finally:
@@ -55,9 +54,7 @@ class Progress:
         self._name, self._done, self._total = name, 0, 0
         self._began = self._said = time.monotonic()
         if self._bars:
-            from tqdm import tqdm
-
-            self._task = tqdm(total=0, desc=name[:_LONGEST], unit="item", file=self._stream, position=1, leave=False)
+            self._task = _bar()(total=0, desc=name[:_LONGEST], unit="item", file=self._stream, position=1, leave=False)
         try:
             yield
         finally:
@@ -102,3 +99,21 @@ class Progress:
             self._run.write(line, file=self._stream)
         else:
             print(line, file=self._stream, flush=True)
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    shell = sys.modules.get("IPython")
+    running = shell.get_ipython() if shell is not None else None
+    return running is not None and hasattr(running, "kernel")
+
+
+def _bar() -> Any:
+    """The bars of a notebook where there is one that can show them, else those of a terminal."""
+    if in_notebook() and importlib.util.find_spec("ipywidgets") is not None:
+        from tqdm.notebook import tqdm as widget
+
+        return widget
+    from tqdm import tqdm
+
+    return tqdm

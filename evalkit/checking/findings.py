@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from evalkit.checking.calls import ITEMS_ALONE, RESULTS_ALONE, SHARED, Fault
 from evalkit.checking.probes import MODALITIES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SKIPPED = "skipped: "
 
@@ -27,6 +31,45 @@ class Finding:
     name: str
     passed: bool | None
     detail: str
+
+
+@dataclass(frozen=True, repr=False)
+class Checked:
+    """What a check found.
+
+    Attributes:
+        model: how the embedder is called.
+        findings: one a check, in a fixed order.
+    """
+
+    model: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check failed."""
+        return not self.failures
+
+    @property
+    def failures(self) -> tuple[Finding, ...]:
+        """What failed."""
+        return tuple(finding for finding in self.findings if finding.passed is False)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A row for each check: ``check``, ``passed`` (missing where it was not tried) and ``found``."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "check": pd.array([finding.name for finding in self.findings], dtype="string"),
+                "passed": pd.array([finding.passed for finding in self.findings], dtype="boolean"),
+                "found": pd.array([finding.detail for finding in self.findings], dtype="string"),
+            }
+        )
+
+    def __repr__(self) -> str:
+        said = "".join(f"\n  {finding.name}: {finding.detail}" for finding in self.failures)
+        return f"<{self.model}: {len(self.failures)} of {len(self.findings)} checks failed{':' if said else ''}{said}>"
 
 
 class Report:

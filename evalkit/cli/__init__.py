@@ -30,6 +30,7 @@ _COMMANDS = {
     "gate": "Is the new run worse than the base? For CI.",
     "baseline": "Keep a run as what later ones are held to.",
     "check": "Does this embedder behave?",
+    "new": "Begin a task of your own, with files that run at once.",
     "data": "Make the miniature, a drawn stand-in for all 41 tasks.",
     "doctor": "What is installed, which device, which FAISS.",
 }

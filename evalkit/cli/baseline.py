@@ -43,8 +43,7 @@ def accept(run: Path, reason: str, out: Path | None, force: bool) -> None:
     from evalkit.errors import ResultsError, UsageError, WriteError
     from evalkit.regression.baseline import BASELINE, SAMPLES
     from evalkit.regression.baseline import accept as accept_run
-    from evalkit.regression.comparand import one_run
-    from evalkit.runs.runfolder import read_run
+    from evalkit.runs.runfolder import one_run, read_run
     from evalkit.terminal import one_line
 
     folder = one_run(run)

@@ -19,8 +19,11 @@ batch_tokens = click.option(
     help="Budget of a batch, in tokens as the model counts them.",
 )
 quiet = click.option("--quiet", is_flag=True, help="No progress.")
+SELECTOR_HELP = "Suite, group, task, glob or 'all', or the folder of your own task (./my-task)"
 data = click.option(
-    "--data", type=click.Path(path_type=Path), required=True, help="Folder with the tasks' parquet files."
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder with the tasks' parquet files; your own tasks need none.",
 )
 images = click.option(
     "--images",

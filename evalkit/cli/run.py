@@ -15,6 +15,7 @@ Examples:
   evalkit run --model clip:./clip-vit-large-patch14 --tasks mmeb/classification --data DIR --out runs
   evalkit run --model my_model.py:Mine?layers=12 --tasks all --data DIR --out runs --device cuda
   evalkit run --model virtue:./virtue-2b --tasks scar --data DIR --out runs --prompting crop
+  evalkit run --model clip-tiny --tasks ./my-task --out runs    (evalkit new task my-task writes one)
 
 The same command again goes on where it stopped; nothing is embedded twice."""
 
@@ -37,7 +38,7 @@ _WAYS = f"{'; '.join(mode.by for mode in _first)}; or {_last.by}, e.g. --prompti
     multiple=True,
     required=True,
     metavar="SELECTOR",
-    help="Suite, group, task, glob or 'all'; commas and repeats add up.",
+    help=f"{options.SELECTOR_HELP}; commas and repeats add up.",
 )
 @options.data
 @options.images
@@ -84,7 +85,7 @@ _WAYS = f"{'; '.join(mode.by for mode in _first)}; or {_last.by}, e.g. --prompti
 def command(
     models: tuple[str, ...],
     selectors: tuple[str, ...],
-    data: Path,
+    data: Path | None,
     images: tuple[Path, ...],
     follow_links: bool,
     out: Path,
@@ -110,16 +111,23 @@ def command(
     from evalkit.cli.tables import run_summary
     from evalkit.device import pick_device
     from evalkit.embedders.modeltext import parse_model
-    from evalkit.errors import EvalkitError
-    from evalkit.evaluate import Job, evaluate_all
+    from evalkit.errors import DataError, EvalkitError, UsageError
+    from evalkit.evaluate import Job, evaluate_all, metrics_of
     from evalkit.progress import Progress
     from evalkit.runs.manifest import Settings
-    from evalkit.suites.selecting import select_tasks
-    from evalkit.suites.task import DataFolder
+    from evalkit.suites.selecting import chosen_tasks, data_of
+    from evalkit.suites.task import Task, card_of
     from evalkit.terminal import one_line
 
-    cards = select_tasks(selectors)
-    folder = DataFolder.at(data, images, follow_links=follow_links)
+    tasks = chosen_tasks(selectors, follow_links=follow_links)
+    cards = [card_of(task) for task in tasks]
+    folder = data_of(tasks, data, images, follow_links=follow_links)
+    for task in tasks:
+        if isinstance(task, Task):  # of an installed task it is no mistake of who runs it
+            try:
+                metrics_of(task.card)
+            except DataError as error:
+                raise UsageError(str(error)) from error
     specs = [parse_model(text) for text in dict.fromkeys(models)]
     if device != "auto":  # to find out what auto stands for, torch would have to be loaded
         pick_device(device)
@@ -136,7 +144,7 @@ def command(
     exit_code = 0
     ran = evaluate_all(
         [Job(spec, settings) for spec in specs],
-        cards,
+        tasks,
         folder,
         out,
         store=store,

@@ -8,7 +8,8 @@ EPILOG = """\b
 Examples:
   evalkit tasks
   evalkit tasks mmeb/grounding scar
-  evalkit tasks RefCOCO-Matching"""
+  evalkit tasks RefCOCO-Matching
+  evalkit tasks ./my-task --json"""
 
 
 @click.command(epilog=EPILOG)
@@ -18,13 +19,15 @@ def command(selectors: tuple[str, ...], as_json: bool) -> None:
     """List the tasks that selectors choose, all by default; show the card of a single one whole.
 
     SELECTOR: a suite (mmeb, scar, miniature, example), 'all', a group (mmeb/classification, mmeb/vqa,
-    mmeb/retrieval, mmeb/grounding, mmeb/ind, mmeb/ood), a task, or a glob.
+    mmeb/retrieval, mmeb/grounding, mmeb/ind, mmeb/ood), a task, a glob, or the folder of your own task: one that
+    begins with . or / or ~ (./my-task), or is called like nothing that is installed.
     """
     from evalkit.cli.tables import aligned
-    from evalkit.suites.selecting import all_cards, select_tasks
+    from evalkit.suites.selecting import all_cards, chosen_tasks
+    from evalkit.suites.task import card_of
     from evalkit.terminal import json_text, printable
 
-    cards = select_tasks(selectors) if selectors else all_cards()
+    cards = [card_of(task) for task in chosen_tasks(selectors)] if selectors else all_cards()
     if as_json:
         click.echo(json_text([card.model_dump(mode="json") for card in cards], indent=2))
         return

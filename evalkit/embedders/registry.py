@@ -140,14 +140,7 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
         if isinstance(error, KeyboardInterrupt):
             raise
         raise EmbedderError(f"model {spec.text!r} cannot be loaded: {type(error).__name__}: {error}") from error
-    if not isinstance(info, EmbedderInfo) or not isinstance(info.dimension, int) or info.dimension < 1:
-        raise EmbedderError(f"model {spec.text!r}: its info is {info!r}, not an EmbedderInfo with name and dimension")
-    if wrong := info_faults(info):
-        raise EmbedderError(f"model {spec.text!r}: {'; '.join(wrong)}")
-    # The signature, one line with | between its parts, holds them.
-    for part in (info.name, info.revision or "-"):
-        if not part or not part.isprintable() or "|" in part:
-            raise EmbedderError(f"model {spec.text!r}: {part!r} is no name or revision: printable, without |")
+    require_info(info, f"model {spec.text!r}")
     own = "" if _is_lent(info.fingerprint, factory, spec.source in known) else info.fingerprint
     named = sys.modules.get(_module_name(file)) if file is not None else sys.modules.get(spec.source)
     brought = [] if spec.source in known else [*users.brought, *([named] if named is not None else [])]
@@ -157,6 +150,27 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
     if changed := [place for place, facts in zip(places, before, strict=True) if not own and facts_of(place) != facts]:
         raise EmbedderError(f"model {spec.text!r}: {changed[0]} changed while it was loaded: load it again")
     return LoadedEmbedder(embedder, info, fingerprint, Path(spec.source).name, torch)
+
+
+def require_info(info: object, model: str) -> EmbedderInfo:
+    """What an embedder says of itself, as results can hold it.
+
+    Args:
+        info: what it says.
+        model: whose it is, for the error.
+
+    Raises:
+        EmbedderError: it is no :class:`EmbedderInfo`, or something in it is of another type or no name.
+    """
+    if not isinstance(info, EmbedderInfo) or not isinstance(info.dimension, int) or info.dimension < 1:
+        raise EmbedderError(f"{model}: its info is {info!r}, not an EmbedderInfo with name and dimension")
+    if wrong := info_faults(info):
+        raise EmbedderError(f"{model}: {'; '.join(wrong)}")
+    # The signature, one line with | between its parts, holds them.
+    for part in (info.name, info.revision or "-"):
+        if not part or not part.isprintable() or "|" in part:
+            raise EmbedderError(f"{model}: {part!r} is no name or revision: printable, without |")
+    return info
 
 
 def info_faults(info: EmbedderInfo) -> list[str]:

@@ -209,7 +209,10 @@ class Encoder:
         Raises:
             StaleVectorsError: they are not what was kept; with ``--rebuild-store`` the vectors are taken out instead.
         """
-        if self._probed or self.trust_store or not self.store.writable or "text" not in self.loaded.info.modalities:
+        alone = self.store.path is None  # nobody made a vector of it before
+        if self._probed or self.trust_store or alone or not self.store.writable:
+            return
+        if "text" not in self.loaded.info.modalities:
             return
         self._probed = True
         sides: tuple[Side, Side] = ("query", "candidate")

@@ -9,13 +9,14 @@ is given. Coordinates are pixels of the stored image.
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -26,7 +27,9 @@ from evalkit.items.images import ImageFile
 from evalkit.items.item import Box, Item, Mask, Point, Points, Region, Side
 
 Number = Annotated[int | float, Field(allow_inf_nan=False)]
-Place = tuple[Number, Number]
+Place = Annotated[tuple[Number, Number], Field(strict=False)]
+Places = Annotated[tuple[Place, ...], Field(strict=False)]
+ImageOf = Callable[[str, bool], ImageFile]
 
 
 @dataclass(frozen=True)
@@ -48,22 +51,19 @@ class ItemRow:
     image_sha256: str | None = None
 
 
-class _Row(BaseModel):
-    """A line as it is written."""
+class ItemFields(BaseModel):
+    """What the object of a line says of an item. Lists may be Python's or JSON's; everything else is as it is said."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    id: str = Field(min_length=1)
-    side: Side = "query"
-    prompt: str
+    prompt: str | None = None
     text: str = ""
     instruction: str = ""
     image: Annotated[str, Field(min_length=1)] | None = None
-    image_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    box: tuple[Number, Number, Number, Number] | None = None
+    box: Annotated[tuple[Number, Number, Number, Number], Field(strict=False)] | None = None
     point: Place | None = None
-    points: tuple[Place, ...] | None = None
-    negative_points: tuple[Place, ...] | None = None
+    points: Places | None = None
+    negative_points: Places | None = None
     mask: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
@@ -73,28 +73,59 @@ class _Row(BaseModel):
             raise ValueError(f"{' and '.join(regions)} are given: a row has at most one region")
         if self.negative_points is not None and regions not in (["point"], ["points"]):
             raise ValueError("negative_points are given without point or points")
-        if regions and self.image is None and self.image_sha256 is None:
+        if regions and not self.has_image:
             raise ValueError(f"{regions[0]} is given without an image")
         return self
 
-    def region(self, folders: ImageFolders) -> Region | None:
-        """The region.
+    @property
+    def has_image(self) -> bool:
+        """Whether it says of an image."""
+        return self.image is not None
+
+    def item(self, image_of: ImageOf) -> Item:
+        """The item.
+
+        Args:
+            image_of: from a path, and whether the camera's orientation is applied, to the image.
 
         Raises:
-            ValueError: a box that ends before it begins, or points without a point.
+            ValueError: a box that ends before it begins, points without a point, or a number without end.
         """
-        if self.box is not None:
-            return Box(*self.box)
-        if self.point is not None and self.negative_points is None:
-            return Point(*self.point)
-        positive = self.points if self.point is None else (self.point,)
-        if positive is not None:
-            return Points(
-                tuple(Point(*place) for place in positive),
-                tuple(Point(*place) for place in self.negative_points or ()),
-            )
+        region = self._region(image_of)
+        # A region counts pixels of the stored image; an image alone is turned as its camera recorded.
+        image = image_of(self.image, region is None) if self.image is not None else None
+        # Without a prompt the item makes one of the rest.
+        return Item(cast(str, self.prompt), self.text, self.instruction, image, region)
+
+    def _region(self, image_of: ImageOf) -> Region | None:
+        try:
+            if self.box is not None:
+                return Box(*self.box)
+            if self.point is not None and self.negative_points is None:
+                return Point(*self.point)
+            positive = self.points if self.point is None else (self.point,)
+            if positive is not None:
+                return Points(
+                    tuple(Point(*place) for place in positive),
+                    tuple(Point(*place) for place in self.negative_points or ()),
+                )
+        except OverflowError:
+            raise ValueError("a coordinate is larger than any image") from None
         # The pixels of a mask are those of the stored image, so no orientation is applied.
-        return Mask(ImageFile.below(folders, self.mask, upright=False)) if self.mask is not None else None
+        return Mask(image_of(self.mask, False)) if self.mask is not None else None
+
+
+class _Row(ItemFields):
+    """A line as it is written."""
+
+    id: str = Field(min_length=1)
+    side: Side = "query"
+    prompt: str
+    image_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+
+    @property
+    def has_image(self) -> bool:
+        return self.image is not None or self.image_sha256 is not None
 
 
 def read_items(
@@ -152,9 +183,9 @@ def _row(path: Path, number: int, line: str, folders: ImageFolders, digests: boo
         raise UsageError(f"{path}, line {number}: key {key!r} is there twice: keep one of them")
     try:
         row = _Row.model_validate_json(line)
-        region = row.region(folders)
+        item = row.item(lambda path, upright: ImageFile.below(folders, path, upright=upright))
     except ValidationError as error:
-        raise UsageError(f"{path}, line {number}: {_explained(error)}") from None
+        raise UsageError(f"{path}, line {number}: {explained(error, _KEYS)}") from None
     except ValueError as error:
         raise UsageError(f"{path}, line {number}: {error}") from None
     if row.image is None and row.image_sha256 is not None and not digests:
@@ -162,26 +193,32 @@ def _row(path: Path, number: int, line: str, folders: ImageFolders, digests: boo
             f"{path}, line {number}: id {row.id!r} has an image_sha256 but no image: give the image's path "
             "(a digest alone is for the items of precomputed:, which finds vectors by it)"
         )
-    # A region counts pixels of the stored image; an image alone is turned as its camera recorded.
-    image = ImageFile.below(folders, row.image, upright=region is None) if row.image is not None else None
-    item = Item(row.prompt, text=row.text, instruction=row.instruction, image=image, region=region)
     return ItemRow(row.id, row.side, item, number, row.image_sha256)
 
 
+_KEYS = tuple(dict.fromkeys(("id", "side", *_Row.model_fields)))
+
+
 def _key_given_twice(line: str) -> str | None:
-    """A key that the object of a line has twice, of which parsers keep the last; none where it is no object."""
+    """A key that an object of a line has twice, of which parsers keep the last; none where it is no object."""
     twice: list[str] = []
-
-    def keys(pairs: list[tuple[str, object]]) -> None:
-        twice.extend(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
-
     with suppress(ValueError, RecursionError):  # no JSON: said later, in other words
-        json.loads(line, object_pairs_hook=keys)
+        json.loads(line, object_pairs_hook=lambda pairs: twice.extend(given_twice(key for key, _ in pairs)))
     return twice[0] if twice else None
 
 
-def _explained(error: ValidationError) -> str:
-    """The first complaint, with key, value and what is allowed."""
+def given_twice(keys: Iterable[str]) -> list[str]:
+    """The keys of an object that it has more than once."""
+    return [key for key, times in Counter(keys).items() if times > 1]
+
+
+def explained(error: ValidationError, keys: Sequence[str]) -> str:
+    """The first complaint about a line, with key, value and what is allowed.
+
+    Args:
+        error: as pydantic has it.
+        keys: those that are known.
+    """
     complaint = error.errors(include_url=False)[0]
     message = str(complaint["msg"]).removeprefix("Value error, ")
     name, *rest = complaint["loc"] or ("",)
@@ -189,10 +226,12 @@ def _explained(error: ValidationError) -> str:
     if complaint["type"] == "json_invalid":
         return f"{message.replace(' at line 1 ', ' at ')}: write one JSON object a line"
     if complaint["type"] == "extra_forbidden":
-        return f"key {key!r} is not known: the keys are {', '.join(_Row.model_fields)}"
+        near = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
+        return f"key {key!r} is not known: the keys are {', '.join(keys)}{f'; near: {near[0]}' if near else ''}"
     if complaint["type"] == "missing":
         return f"key {key!r} is missing"
-    return f"{key} is {complaint['input']!r}: {message}" if key else message
+    value = repr(complaint["input"])
+    return f"{key} is {value if len(value) <= 200 else f'{value[:200]}…'}: {message}" if key else message
 
 
 def item_json(item: Item, id: str, side: Side, image_path: str | None = None) -> dict[str, Any]:

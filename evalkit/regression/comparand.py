@@ -15,13 +15,15 @@ from evalkit.files import LARGEST_TEXT, read_file
 from evalkit.regression.baseline import BASELINE, read_baseline
 from evalkit.runs.manifest import Manifest, TaskResult
 from evalkit.runs.runfiles import samples_of
-from evalkit.runs.runfolder import read_run
+from evalkit.runs.runfolder import one_run, read_run
 from evalkit.runs.samples import Samples
 from evalkit.runs.versions import VersionError, in_version, reason_of
 from evalkit.suites.selecting import select_tasks
 from evalkit.written import Proportion, Unwritten, Written, written
 
 _SCORES_VERSION: Literal[1] = 1
+_OR = f"a baseline's folder ({BASELINE}) or a JSON file of scores"
+"""What else can be compared."""
 
 
 class ScoresFile(Written):
@@ -101,7 +103,7 @@ def read_comparand(path: Path) -> Comparand:
         if (path / BASELINE).is_file():
             baseline, samples = read_baseline(path)
             return _of_manifest(path, "baseline", baseline.run, samples)
-        folder = one_run(path)
+        folder = one_run(path, _OR)
         manifest = read_run(folder)
         read = {result.task: samples_of(folder, result) for result in manifest.tasks}
         return _of_manifest(folder, "run", manifest, {task: found for task, found in read.items() if found is not None})
@@ -109,29 +111,6 @@ def read_comparand(path: Path) -> Comparand:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
     except ResultsError as error:
         raise UsageError(str(error)) from error
-
-
-def one_run(path: Path) -> Path:
-    """The folder of the one run at or below a path.
-
-    Raises:
-        UsageError: there is none, or there are several.
-    """
-    try:
-        if not path.is_dir():
-            what = "is neither a folder nor a file" if path.exists() else "does not exist"
-            raise UsageError(f"{path} {what}: name a run's folder, a baseline's folder or a JSON file of scores")
-        if (path / "run.json").exists():  # a pipe of that name, too: to say what it is
-            return path
-        found = sorted(file.parent for depth in ("*", "*/*") for file in path.glob(f"{depth}/run.json"))
-    except OSError as error:  # a name that is too long, a folder that may not be searched
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
-    if not found:
-        raise UsageError(f"{path} holds no run (RUNS/<model>/<run id>/run.json) and no baseline ({BASELINE})")
-    if len(found) > 1:
-        listed = ", ".join(map(str, found[:5])) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
-        raise UsageError(f"{path} holds {len(found)} runs: name one of {listed}")
-    return found[0]
 
 
 def _of_manifest(

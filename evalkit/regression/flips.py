@@ -9,9 +9,9 @@ from typing import Any
 from evalkit.errors import NotComparableError, ResultsError, UsageError
 from evalkit.regression.baseline import read_choices
 from evalkit.regression.comparable import hindrances
-from evalkit.regression.comparand import Comparand, one_run
+from evalkit.regression.comparand import Comparand
 from evalkit.runs.runfiles import queries_of, samples_path
-from evalkit.runs.runfolder import read_run
+from evalkit.runs.runfolder import one_run, read_run
 
 _TOLD = ("label", "top", "image", "text")
 

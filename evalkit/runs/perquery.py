@@ -96,13 +96,16 @@ class PerQuery:
         return found
 
 
-def read_per_query(path: Path, needed: Sequence[str] = (), wanted: Sequence[str] = ()) -> PerQuery:
+def read_per_query(
+    path: Path, needed: Sequence[str] = (), wanted: Sequence[str] = (), content: bytes | None = None
+) -> PerQuery:
     """Read a per-query file: ids and scores, what is checked, and the columns that are asked for.
 
     Args:
         path: of the file.
         needed: columns that it has to have, beside id and score.
         wanted: columns to read where it has them: those of early versions have no image and no text.
+        content: of the file, where it is in memory; ``path`` is then what errors call it.
 
     Raises:
         ResultsError: the file is missing, none or no parquet; lacks a column or has it twice or of another kind; has no
@@ -115,7 +118,7 @@ def read_per_query(path: Path, needed: Sequence[str] = (), wanted: Sequence[str]
     needed = tuple(dict.fromkeys(("id", "score", *needed)))
     try:
         # Read at once: pyarrow would fetch the parts of a small file by threads, which takes longer.
-        data = pa.BufferReader(read_file(path, LARGEST))
+        data = pa.BufferReader(read_file(path, LARGEST) if content is None else content)
         with pq.ParquetFile(data) as file:
             kinds, rows = file.schema_arrow, file.metadata.num_rows
             names = kinds.names

@@ -34,7 +34,13 @@ def samples_path(folder: Path, result: TaskResult) -> Path | None:
     return path if os.path.lexists(path) else None  # a link to nowhere was there once: to read it is an error
 
 
-def queries_of(path: Path, result: TaskResult, needed: Sequence[str] = (), wanted: Sequence[str] = ()) -> PerQuery:
+def queries_of(
+    path: Path,
+    result: TaskResult,
+    needed: Sequence[str] = (),
+    wanted: Sequence[str] = (),
+    content: bytes | None = None,
+) -> PerQuery:
     """The per-query file of a result, held against all that the result says.
 
     Args:
@@ -42,11 +48,12 @@ def queries_of(path: Path, result: TaskResult, needed: Sequence[str] = (), wante
         result: whose it is.
         needed: columns that it has to have, beside id and score.
         wanted: columns to read where it has them; the image is read in any case.
+        content: of the file, where it is in memory; ``path`` is then what errors call it.
 
     Raises:
         ResultsError: it cannot be read, contradicts itself, or gives other numbers than the result has.
     """
-    found = read_per_query(path, needed, ("image", *wanted))
+    found = read_per_query(path, needed, ("image", *wanted), content)
     shared = None if found.clusters is None else where_shared(found.clusters)
     recounted(_record_of(path, result), result, found, shared)
     return found
@@ -61,8 +68,7 @@ def samples_of(folder: Path, result: TaskResult) -> Samples | None:
     path = samples_path(folder, result)
     if path is None:
         return None
-    found = queries_of(path, result)
-    return Samples(found.values("id"), found.scores, found.clusters, found.signature)
+    return Samples.of(queries_of(path, result))
 
 
 def _record_of(path: Path, result: TaskResult) -> Path:

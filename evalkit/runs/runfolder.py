@@ -165,6 +165,36 @@ def find_runs(paths: Sequence[Path]) -> list[tuple[Path, Manifest]]:
     return sorted(found.items(), key=lambda pair: (pair[1].model.name, pair[1].run_id))
 
 
+def one_run(path: Path, others: str = "") -> Path:
+    """The folder of the one run at or below a path.
+
+    Args:
+        path: of a run, or of a folder with one run below it.
+        others: what else might have been named there, in words, for the error.
+
+    Raises:
+        UsageError: there is none, or there are several.
+    """
+    try:
+        if not path.is_dir():
+            what = "does not exist"
+            if path.exists():
+                what = "is a file" if path.is_file() else "is neither a folder nor a file"
+            raise UsageError(f"{path} {what}: name a run's folder{f', {others}' if others else ''}")
+        if (path / "run.json").exists():  # a pipe of that name, too: to say what it is
+            return path
+        found = sorted(file.parent for depth in ("*", "*/*") for file in path.glob(f"{depth}/run.json"))
+    except OSError as error:  # a name that is too long, a folder that may not be searched
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+    if not found:
+        also = f", and is not {others}" if others else ""
+        raise UsageError(f"{path} holds no run (RUNS/<model>/<run id>/run.json){also}")
+    if len(found) > 1:
+        listed = ", ".join(map(str, found[:5])) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+        raise UsageError(f"{path} holds {len(found)} runs: name one of {listed}")
+    return found[0]
+
+
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Hold the lock of a run's folder; what is written there never goes through a link that somebody put there.

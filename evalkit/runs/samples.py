@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evalkit.files import write_atomically
-from evalkit.runs.perquery import read_per_query
+from evalkit.runs.perquery import PerQuery, read_per_query
 from evalkit.scoring.metrics.precision_at_1 import precision_at_1
 
 if TYPE_CHECKING:
@@ -60,11 +60,16 @@ def write_samples(path: Path, table: pa.Table) -> None:
     Raises:
         ResultsError: the folder cannot be written.
     """
+    write_atomically(path, samples_file(table))
+
+
+def samples_file(table: pa.Table) -> bytes:
+    """The per-query file of a table."""
     import pyarrow.parquet as pq
 
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,11 @@ class Samples:
     clusters: NDArray[np.int64] | None = None
     signature: str | None = None
 
+    @classmethod
+    def of(cls, found: PerQuery) -> Samples:
+        """Those of a per-query file that was read with its images."""
+        return cls(found.values("id"), found.scores, found.clusters, found.signature)
+
     @property
     def shared(self) -> NDArray[np.int64] | None:
         """:attr:`clusters` where any two queries share one, else ``None``."""
@@ -96,8 +106,7 @@ def read_samples(path: Path) -> Samples:
     Raises:
         ResultsError: as :func:`evalkit.runs.perquery.read_per_query`.
     """
-    found = read_per_query(path, wanted=("image",))
-    return Samples(found.values("id"), found.scores, found.clusters, found.signature)
+    return Samples.of(read_per_query(path, wanted=("image",)))
 
 
 def clusters_of(images: Sequence[object]) -> NDArray[np.int64]:

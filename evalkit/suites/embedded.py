@@ -143,15 +143,24 @@ class EmbeddedImages:
         """
         values = chunk.to_pylist()
         if pa.types.is_struct(chunk.type):
-            return pa.array([self._mark(value) for value in values], pa.string())
-        lists = [None if cell is None else [self._mark(value) for value in cell] for cell in values]
+            return pa.array([self.mark(value) for value in values], pa.string())
+        lists = [None if cell is None else [self.mark(value) for value in cell] for cell in values]
         return pa.array(lists, pa.list_(pa.string()))
 
     def image_cells(self) -> dict[str, ImageCell]:
         """What each mark stands for."""
         return dict(self._cells)
 
-    def _mark(self, value: dict[str, object] | None) -> str | None:
+    def cell(self, mark: str) -> ImageCell:
+        """What a mark stands for, or a path."""
+        return self._cells.get(mark) or ImageCell(posix(mark))
+
+    def mark(self, value: dict[str, object] | None) -> str | None:
+        """A cell as a string: a path where it has no bytes, else a mark; ``None`` where it is null.
+
+        Raises:
+            DataError: the temporary folder is full.
+        """
         if value is None:
             return None
         data, path = value.get("bytes"), value.get("path")

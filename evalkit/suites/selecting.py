@@ -1,17 +1,19 @@
-"""The installed suites, and choosing tasks of them by name."""
+"""The installed suites, and choosing tasks: of them by name, and people's own by their folders."""
 
 from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from pathlib import Path
 
 from evalkit.errors import DataError, EvalkitError, UsageError
 from evalkit.plugins import plugins
 from evalkit.suites.card import OWN, TaskCard
 from evalkit.suites.suite import Suite
-from evalkit.suites.task import DataFolder, LoadOptions, Task
+from evalkit.suites.task import DataFolder, LoadOptions, Task, card_of
 
 PUBLISHED = ("mmeb", "scar")  # the suites that ``all`` stands for
 
@@ -88,6 +90,125 @@ def select_tasks(selectors: Iterable[str], cards: Sequence[TaskCard] | None = No
     if not chosen:
         raise UsageError("no task is named (evalkit tasks lists them)")
     return tuple(card for card in cards if card.name in chosen)
+
+
+def chosen_tasks(
+    selectors: Iterable[str | os.PathLike[str] | Task], *, follow_links: bool = False
+) -> tuple[TaskCard | Task, ...]:
+    """Choose tasks as :func:`select_tasks`, and people's own by their folders, which are read at once.
+
+    A selector that begins with ``.``, ``/`` or ``~`` is a folder. Any other is one where nothing installed is called
+    so and such a folder exists. Where a comma is part of a folder's name, the folder that exists is meant.
+
+    Args:
+        selectors: any number; a comma separates several in one. A path is a folder, and what is a task already is
+            taken as it is.
+        follow_links: links in own tasks' folders may lead out of them.
+
+    Returns:
+        The cards of installed tasks in their order, then own tasks in the order of the selectors, each once.
+
+    Raises:
+        UsageError: a selector that chooses nothing, or no selector at all; a folder that is no task's or cannot be
+            read as one; two tasks of one name.
+    """
+    cards, named, folders, held = all_cards(), list[str](), dict[str, Path](), list[Task]()
+    for selector in (part for given in selectors for part in _selected(given, cards)):
+        if isinstance(selector, Task):
+            held.append(selector)
+        elif isinstance(selector, Path):
+            folders.setdefault(os.path.realpath(selector), selector)
+        else:
+            named.append(selector)
+    chosen = select_tasks(named, cards) if named or not (folders or held) else ()
+    taken = {"all": "the selector of all published tasks"}
+    for card in cards:
+        taken |= dict.fromkeys(card.groups, f"a group or suite {card.suite}") | {card.name: f"a task of {card.suite}"}
+    own = []
+    for folder in folders.values():
+        try:
+            task = Task.from_folder(folder, follow_links=follow_links)
+        except DataError as error:  # on a command line it is the input that is bad
+            raise UsageError(str(error)) from error
+        if (other := taken.setdefault(task.card.name, str(folder))) != str(folder):
+            raise UsageError(
+                f"{folder} is called {task.card.name!r}, and so is {other}: give it another name in its card.toml"
+            )
+        own.append(task)
+    for task in held:
+        if (name := task.card.name) in taken:
+            raise UsageError(f"a task is called {name!r}, and so is {taken[name]}: give it another name")
+        taken[name] = "another one of these tasks"
+    return (*chosen, *own, *held)
+
+
+_MARKS = (".", "/", "~")  # of what is a folder, whatever is installed
+
+
+def _selected(given: object, cards: Sequence[TaskCard]) -> Iterator[str | Path | Task]:
+    if isinstance(given, str):
+        yield from _parts(given, cards)
+    elif isinstance(given, os.PathLike):
+        yield Path(given)
+    elif isinstance(given, Task):
+        yield given
+    else:
+        raise UsageError(f"{given!r:.80} ({type(given).__name__}) is no task: give selectors, folders, or Tasks")
+
+
+def _parts(text: str, cards: Sequence[TaskCard]) -> Iterator[str | Path]:
+    """The selectors of a text with commas; those that are folders as paths."""
+    pieces = [piece.strip() for piece in text.split(",")]
+    while pieces:
+        for count in range(len(pieces), 0, -1):
+            joined = ",".join(pieces[:count])
+            known = all(any(_answers(card, piece) for card in cards) for piece in pieces[:count])
+            place = Path(joined).expanduser()
+            if joined and (joined.startswith(_MARKS) or not known) and os.path.isdir(place):
+                yield place
+                break
+        else:
+            count, (piece, *_) = 1, pieces
+            place = Path(piece).expanduser()
+            if piece.startswith(_MARKS) or (os.sep in piece and os.path.lexists(place)):
+                yield place  # and say later what is wrong with it
+            elif piece:
+                yield piece
+        del pieces[:count]
+
+
+def as_selector(folder: Path) -> str:
+    """A folder as a selector that is read as one, whatever is installed."""
+    text = str(folder)
+    return text if text.startswith(_MARKS) else f"./{text}"
+
+
+def data_of(
+    tasks: Iterable[TaskCard | Task], data: Path | None, images: Sequence[Path], *, follow_links: bool = False
+) -> DataFolder | None:
+    """The data folder that tasks are read from; ``None`` where none needs any.
+
+    Args:
+        tasks: cards, or tasks that were read already.
+        data: the folder, if one is named.
+        images: images folders that are named.
+        follow_links: links of images may lead anywhere.
+
+    Raises:
+        UsageError: it is needed and not named, or a folder that was named does not exist.
+    """
+    if data is not None:
+        return DataFolder.at(data, images, follow_links=follow_links)
+    names = [card_of(task).name for task in tasks if not isinstance(task, Task)]
+    if names:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        raise UsageError(
+            f"--data is missing: {names[0]}{more} {'are' if more else 'is'} read from a data folder (a task of your "
+            "own in a folder needs none)"
+        )
+    if images:
+        raise UsageError(f"--images {images[0]}: the images of your own tasks are in their folders; leave it out")
+    return None
 
 
 def _answers(card: TaskCard, selector: str) -> bool:

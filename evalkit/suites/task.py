@@ -143,6 +143,23 @@ class Task:
             if not inside:
                 raise DataError(f"task {self.card.name}, row {row}: the label {self.labels[row]!r} is not in its pool")
 
+    @classmethod
+    def from_folder(cls, folder: str | Path, *, follow_links: bool = False) -> Task:
+        """Read a task of your own: ``card.toml``, ``queries.jsonl``, ``candidates.jsonl`` and images.
+
+        Args:
+            folder: as ``evalkit new task DIR`` writes one, and docs/tasks-of-your-own.md has it. Its images are looked
+                for, and not opened.
+            follow_links: links in it may lead out of it: for data that you trust.
+
+        Raises:
+            UsageError: there is no such folder, or it is no task's.
+            DataError: a file, line or value that cannot be read as this task, or an image that is missing.
+        """
+        from evalkit.suites.folder import read_folder
+
+        return cls(**read_folder(Path(folder), follow_links=follow_links))
+
     @property
     def complete(self) -> bool:
         """Whether these are all the queries that the card promises."""

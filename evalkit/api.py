@@ -1,0 +1,309 @@
+"""evalkit from Python: what people hold, to the jobs that the commands do."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from evalkit import errors
+from evalkit.check import check as findings_of
+from evalkit.checking.findings import Checked
+from evalkit.device import device_name
+from evalkit.embedders.holding import held_model
+from evalkit.encoding.batches import BATCH_TOKENS
+from evalkit.encoding.checkedregions import checked_regions
+from evalkit.encoding.encode import Encoder
+from evalkit.encoding.imageindex import ImageIndex
+from evalkit.encoding.store import VectorStore
+from evalkit.errors import EvalkitError, ResultsError, UsageError
+from evalkit.evaluate import evaluate as evaluate_tasks
+from evalkit.files import inside
+from evalkit.items import Item, Side
+from evalkit.items.prompting import MODES
+from evalkit.progress import Progress
+from evalkit.runs.manifest import Settings, TaskResult
+from evalkit.runs.run import Run, load_run
+from evalkit.suites.card import TaskCard
+from evalkit.suites.selecting import chosen_tasks, data_of, load_task
+from evalkit.suites.task import DataFolder, LoadOptions, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Place = str | os.PathLike[str]
+
+
+def evaluate(
+    model: Any,
+    tasks: str | Task | Iterable[str | Task],
+    data: Place | None = None,
+    out: Place | None = None,
+    *,
+    limit: int | None = None,
+    prompting: str | None = None,
+    device: str = "auto",
+    name: str | None = None,
+    fingerprint: str | None = None,
+    images: Place | Sequence[Place] = (),
+    store: Place | None = None,
+    rebuild_store: bool = False,
+    trust_store: bool = False,
+    vectors: Literal["float32", "float16"] = "float32",
+    exif: Literal["apply", "ignore"] = "apply",
+    official_dedup: bool = False,
+    bad_regions: Literal["refuse", "keep"] = "refuse",
+    batch_tokens: int = BATCH_TOKENS,
+    quiet: bool = False,
+) -> Run:
+    """How good is this model at these tasks? The job of ``evalkit run``: same store, same files, same bytes.
+
+    Args:
+        model: the text of a MODEL, such as ``"clip:./clip-vit-large-patch14"``; an object with ``info`` and ``encode``
+            (:class:`evalkit.embedders.base.Embedder`); a sentence-transformers model; or a function
+            ``encode(texts, images)`` that gets two lists of one length (``str``, and ``PIL.Image`` or ``None``) and
+            returns an array (n, d), whose rows are made of length 1 (:mod:`evalkit.embedders.function`).
+        tasks: a selector, such as ``"scar"``, ``"mmeb/vqa"`` or the folder of an own task; a :class:`evalkit.Task`; or
+            several of these.
+        data: the data folder; may be left out where no task is read from it.
+        out: the RUNS folder; the run goes to ``out/<model>/<run id>``, and the same call goes on where it stopped.
+            ``None`` leaves nothing on the disk.
+        limit: only the first queries of each task; then it is part of no average.
+        prompting: how regions reach the model: ``native``, ``text``, ``crop`` or ``none``; ``None`` for its own input
+            where it takes regions, else for the words that name them.
+        device: what the text of a MODEL runs on: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``. An object is where it is.
+        name: how the model is called in results; as it calls itself where it is ``None``.
+        fingerprint: your word for all that the vectors of an object or a function depend on: weights, code, options.
+            Under it they are kept in the store and reused by later calls; a few are made again first, and where they
+            are others the call stops. Without it no later call sees them, and each call is a run of its own. To that of
+            the text of a MODEL it is added.
+        images: folders with the images of ``data``; ``data/images`` where it is left out.
+        store: the vector store; ``out/vectors.sqlite`` where it is ``None``.
+        rebuild_store: move a corrupt store away, and make vectors in it that do not hold anew.
+        trust_store: reuse vectors without making any of them again; it is recorded.
+        vectors: what vectors are kept as.
+        exif: what is done with the orientation that a camera recorded.
+        official_dedup: merge candidates by the official key, even where they differ.
+        bad_regions: what is done with a region without area or outside its image: it fails its task, or is taken for
+            what is nearest to it.
+        batch_tokens: budget of a batch.
+        quiet: show no progress.
+
+    Returns:
+        The run. A task that failed is in it with its error (``run.to_pandas()``); the others went on.
+
+    Raises:
+        UsageError: bad input: no such model, task, folder or setting; tasks of one name; ``out`` that holds something
+            else. Nothing is written.
+        EmbedderError: the model cannot be loaded, or a function does not return what it should. Nothing is written.
+        StaleVectorsError: an object gives other vectors than it did under this fingerprint.
+        EvalkitError: no task got a number; the first of their errors. The run in ``out`` has all of them.
+
+    Example:
+        >>> import evalkit
+        >>> from evalkit.example import DATA
+        >>> run = evalkit.evaluate("example-colours", "example/ShapeSearch", data=DATA, quiet=True)
+        >>> run.to_pandas()[["task", "value", "chance", "n"]]
+                          task  value  chance   n
+        0  example/ShapeSearch   0.25  0.1250  32
+    """
+    chosen = _chosen(tasks)
+    folder = _data_folder(chosen, data, images)
+    settings = _settings(limit, prompting, vectors, exif, official_dedup, bad_regions)
+    place = None if out is None else _runs_folder(Path(out))
+    held = held_model(
+        model,
+        lambda: _first_items(chosen, folder, settings.load_options),
+        name=name,
+        fingerprint=fingerprint,
+        device=device,
+    )
+    with ExitStack() as stack:
+        runs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="evalkit-"))) if place is None else place
+        kept = Path(store) if store is not None else None if place is None else inside(place, "vectors.sqlite")
+        vector_store = VectorStore(kept if held.kept else None, rebuild=rebuild_store)
+        encoder = Encoder(
+            held.loaded,
+            stack.enter_context(vector_store),
+            ImageIndex(),
+            batch_tokens,
+            vectors,
+            Progress(quiet=quiet, results=False),
+            device,
+            trust_store,
+        )
+        where, manifest, done = evaluate_tasks(encoder, chosen, folder, runs, settings, device_name(device))
+        results = [result for result in manifest.tasks if result.task in done]
+        if all(result.status == "failed" for result in results):
+            raise _error_of(results[0])
+        run = load_run(where)
+        return run.in_memory() if place is None else run
+
+
+def embed(
+    model: Any,
+    items: Sequence[Any],
+    *,
+    side: Side = "query",
+    device: str = "auto",
+    bad_regions: Literal["refuse", "keep"] = "refuse",
+    batch_tokens: int = BATCH_TOKENS,
+    quiet: bool = False,
+) -> NDArray[np.float32]:
+    """The vectors of items, as a run would have them; the job of ``evalkit embed``.
+
+    Args:
+        model: as :func:`evaluate` takes it.
+        items: n items; a text stands for an item of that text alone, an image (of PIL, bytes, an array) or a
+            ``pathlib.Path`` for one of that image alone. Equal items are embedded once.
+        side: ``query`` or ``candidate``.
+        device: what the text of a MODEL runs on.
+        bad_regions: what is done with a region that is not on its image.
+        batch_tokens: budget of a batch.
+        quiet: show no progress.
+
+    Returns:
+        float32, shape ``(n, dimension)``, rows of length 1, in order.
+
+    Raises:
+        UsageError: no such model or side, or no items.
+        ItemError: an image or a region that cannot be used, or is none.
+        EmbedderError: the model cannot be loaded, fails, or breaks its contract.
+
+    Example:
+        >>> import evalkit
+        >>> evalkit.embed("example-colours", ["a red circle", "a blue square"], quiet=True).shape
+        (2, 8)
+    """
+    if side not in ("query", "candidate"):
+        raise UsageError(f"side {side!r} is neither 'query' nor 'candidate'")
+    if isinstance(items, str | Item) or not len(items):
+        raise UsageError("items are a list of at least one: Items, texts or images")
+    given = [
+        item if isinstance(item, Item) else Item(text=item) if isinstance(item, str) else Item(image=item)
+        for item in items
+    ]
+    index = ImageIndex()
+    checked = checked_regions(given, index, bad_regions).items
+    held = held_model(model, lambda: _alike(checked), device=device)
+    progress = Progress(quiet=quiet)
+    with VectorStore(None) as memory, progress.run(held.loaded.info.name, 1), progress.task("items"):
+        progress.expect(len(checked))
+        encoder = Encoder(held.loaded, memory, index, batch_tokens, progress=progress, device=device)
+        return encoder.encode(checked, side)
+
+
+def check(model: Any, *, device: str = "auto", batch_tokens: int | None = None) -> Checked:
+    """Does this embedder behave? The job of ``evalkit check``, on items that it makes itself.
+
+    Args:
+        model: as :func:`evaluate` takes it.
+        device: what the text of a MODEL runs on.
+        batch_tokens: the budget of a run's batches; that of a run where it is ``None``.
+
+    Returns:
+        The findings: ``passed``, and a table of them by ``to_pandas()``.
+
+    Raises:
+        UsageError: no such model.
+        EmbedderError: it cannot be loaded.
+
+    Example:
+        >>> import evalkit
+        >>> checked = evalkit.check("random")
+        >>> checked.passed
+        True
+    """
+    held = held_model(model, lambda: [Item(text="a red square"), Item(text="a blue circle")], device=device)
+    return Checked(held.loaded.info.name, tuple(findings_of(held.loaded.embedder, batch_tokens)))
+
+
+def _settings(
+    limit: int | None, prompting: str | None, vectors: str, exif: str, official_dedup: bool, bad_regions: str
+) -> Settings:
+    from pydantic import ValidationError
+
+    if prompting is not None:
+        MODES.named(prompting)
+    said = {
+        "limit": limit,
+        "prompting": prompting,
+        "vectors": vectors,
+        "exif": exif,
+        "official_dedup": official_dedup,
+        "bad_regions": bad_regions,
+    }
+    try:
+        return Settings.model_validate(said)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise UsageError(f"{'.'.join(map(str, first['loc']))} is {first['input']!r}: {first['msg']}") from None
+
+
+def _chosen(tasks: Any) -> tuple[TaskCard | Task, ...]:
+    if isinstance(tasks, Iterable) and not isinstance(tasks, str):
+        return chosen_tasks(tasks)
+    return chosen_tasks([tasks])
+
+
+def _data_folder(
+    chosen: Sequence[TaskCard | Task], data: Place | None, images: Place | Sequence[Place]
+) -> DataFolder | None:
+    named = [images] if isinstance(images, str | os.PathLike) else list(images)
+    return data_of(chosen, None if data is None else Path(data), [Path(one) for one in named])
+
+
+def _runs_folder(place: Path) -> Path:
+    """A RUNS folder: one that is not there, or is empty, or holds what evalkit has written.
+
+    Raises:
+        UsageError: it holds something else.
+    """
+    try:
+        if not place.is_dir():
+            if os.path.lexists(place):
+                raise UsageError(f"out {place} is no folder: name one for runs")
+            return place
+        found = sorted(entry.name for entry in os.scandir(place) if not entry.name.startswith("."))
+        runs = (place / "vectors.sqlite").exists() or next(place.glob("*/*/run.json"), None) is not None
+    except OSError as error:
+        raise ResultsError(f"out {place} cannot be read: {error.strerror or error}") from error
+    if found and not runs:
+        raise UsageError(
+            f"out {place} holds something else than runs, such as {found[0]}: name a folder for runs alone"
+        )
+    return place
+
+
+def _first_items(tasks: Sequence[TaskCard | Task], folder: DataFolder | None, options: LoadOptions) -> list[Item]:
+    """Two of the items that will be embedded.
+
+    Raises:
+        EvalkitError: no task can be read; the first error.
+    """
+    failed: EvalkitError | None = None
+    few = LoadOptions(min(options.limit or 2, 2), options.official_dedup, options.upright)
+    for task in tasks:
+        try:
+            return _alike(load_task(task, folder, few).queries)
+        except EvalkitError as error:
+            failed = failed or error
+    raise failed or UsageError("no task is named")
+
+
+def _alike(items: Sequence[Item]) -> list[Item]:
+    """The first two, or the first where one of them alone has an image: batches have items of one kind."""
+    return [item for item in items[:2] if (item.image is None) == (items[0].image is None)]
+
+
+def _error_of(result: TaskResult) -> EvalkitError:
+    """The error of a task that failed."""
+    if result.error is None:
+        return errors.TaskError(f"{result.task} failed")
+    kind = getattr(errors, result.error.type, errors.TaskError)
+    error: EvalkitError = kind(f"task {result.task}: {result.error.message}")
+    return error
