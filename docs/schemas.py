@@ -26,7 +26,9 @@ from evalkit.regression.comparand import ScoresFile
 from evalkit.regression.config import GateConfig
 from evalkit.regression.verdicts import record
 from evalkit.runs import manifest
-from evalkit.suites.card import TaskCard
+from evalkit.suites import folderrows
+from evalkit.suites.card import OWN, TaskCard
+from evalkit.suites.own import COUNTED, SAID
 from evalkit.written import schema_of
 
 DIALECT = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
@@ -34,6 +36,23 @@ SECONDS = {"type": "number", "minimum": 0}
 DAY_AND_TIME = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"}
 PERCENT = {"type": "number", "minimum": 0, "maximum": 100}
 TEXT, COUNT, PLACE = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "integer", "minimum": 1}
+ITEM = {
+    "id": "Links an item to its vector, its label or its result; unique in the file.",
+    "side": "What it is.",
+    "prompt": "The exact text for models that follow instructions, `<image>` where the image goes.",
+    "text": "The content alone, for models that take no instruction.",
+    "instruction": "The instruction alone.",
+    "image": "Path of the image, relative to the file or to the images folder.",
+    "image_sha256": "Digest of the image file; in place of `image` where vectors are looked up alone.",
+    "box": "Region: x0, y0, x1, y1 in pixels of the stored image, half open.",
+    "point": "Region: x, y.",
+    "points": "Region: several points.",
+    "negative_points": "Where the region of `point` or `points` is not.",
+    "mask": "Region: path of an image that is black outside it.",
+    "candidates": "The query's own pool: ids of candidates, texts, or items; left out where all candidates are.",
+    "label": "What is right: an id, a text, a number in the pool from 0, or a list of them.",
+}
+"""Keys of an item."""
 FRACTION = {"type": "number", "minimum": 0, "maximum": 1}
 
 
@@ -52,7 +71,10 @@ def schemas() -> dict[str, dict[str, Any]]:
         "published": read(PublishedFile),
         "published-models": read(ModelFile),
         "card": read(TaskCard),
-        "items": read(jsonl._Row),
+        "own-card": own_card(),
+        "queries": items(folderrows.QueryFields, "`queries.jsonl`, a line: a query of an own task."),
+        "candidates": items(folderrows.CandidateFields, "`candidates.jsonl`, a line: a candidate of an own task."),
+        "items": items(jsonl._Row, "An item file, a line."),
     }
 
 
@@ -70,6 +92,26 @@ def read(model: type[BaseModel]) -> dict[str, Any]:
             if name == "parameters":
                 field["anyOf"] = [one for one in field["anyOf"] if one.get("type") != "string"]
     return schema
+
+
+def items(model: type[jsonl.ItemFields], description: str) -> dict[str, Any]:
+    """Of a line that says an item."""
+    schema = read(model) | {"title": "Item", "description": description}
+    properties = schema["properties"]
+    schema["properties"] = {name: properties[name] | {"description": ITEM[name]} for name in ITEM if name in properties}
+    return schema
+
+
+def own_card() -> dict[str, Any]:
+    """Of the card of a task that its owner writes, where what is not said follows from the rows."""
+    schema = read(TaskCard)
+    said = {name: schema["properties"][name] for name in (*SAID, *COUNTED)}
+    suite = {"const": OWN, "description": "May be said, and is this."}
+    return (
+        DIALECT
+        | _object("OwnCard", "`card.toml` of an own task.", said | {"suite": suite})
+        | {"required": ["name", "title"]}
+    )
 
 
 def timing() -> dict[str, Any]:

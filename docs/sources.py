@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from docutils import nodes
 from sphinx.application import Sphinx
 
 DOCS = Path(__file__).parent
@@ -102,8 +103,16 @@ def examples(app: Sphinx, context: click.Context, lines: list[str]) -> None:
     lines[:] = shown
 
 
+def dashes(app: Sphinx, doctree: nodes.document) -> None:
+    """Between a parameter and what it is: Sphinx writes two hyphens, as options do."""
+    for text in list(doctree.findall(nodes.Text)):
+        if text == " -- ":
+            text.parent.replace(text, nodes.Text(" – "))
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.connect("source-read", read)
+    app.connect("doctree-read", dashes)
     app.connect("sphinx-click-process-epilog", examples)
     return {"version": "1", "parallel_read_safe": True}

@@ -19,6 +19,7 @@ from test_docs import DOCS, ROOT, blocks
 from evalkit.example import DATA
 
 SCHEMAS: dict[str, dict[str, Any]] = runpy.run_path(str(DOCS / "schemas.py"))["schemas"]()
+SKELETON = ROOT / "tasks/skeleton"
 COLUMN_TYPES = {
     "string": {"type": "string"},
     "double": {"type": "number"},
@@ -41,7 +42,15 @@ def files(name: str) -> Iterator[Any]:
         case "published" | "published-models":
             yield from (found for found in published if found["schema"] == f"evalkit.{name}")
         case "card":
-            yield from (parsed(file.read_text()) for file in sorted((ROOT / "tasks").glob("*/*.toml")))
+            yield from (
+                parsed(file.read_text())
+                for file in sorted((ROOT / "tasks").glob("*/*.toml"))
+                if file.parent != SKELETON
+            )
+        case "own-card":
+            yield parsed((SKELETON / "card.toml").read_text())
+        case "queries" | "candidates":
+            yield from map(json.loads, (SKELETON / f"{name}.jsonl").read_text().splitlines())
         case "gate-config":
             for block in blocks(DOCS / "compare.md", "toml"):
                 yield parsed(block)["tool"]["evalkit"]["gate"]
