@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_serializer
 
 from evalkit.runs.manifest import Manifest, TaskResult
-from evalkit.suites.card import TaskCard
+from evalkit.suites.card import OWN, TaskCard
 from evalkit.written import Proportion, Unwritten, Written, written
 
 Kind = Literal["measured", "claimed", "published"]
@@ -179,7 +179,8 @@ class Entry:
     means: Mapping[str, Mean]
     """By the group's key."""
     ranks: Mapping[str, Range | None]
-    """By ``general`` and ``interactive``; null without full coverage on the data of the ranked entries."""
+    """By ``general`` and ``interactive``; null without full coverage on the data of the ranked entries. Own tasks have
+    none."""
     scores: Mapping[str, Score]
     """By the task's name; those that are there."""
     failures: Mapping[str, str] = field(default_factory=dict)
@@ -297,7 +298,7 @@ class TaskRecord(Written):
     title: str
     """One line for people."""
     meta_task: str
-    """Classification, vqa, retrieval, grounding or visual-interactive."""
+    """Classification, vqa, retrieval, grounding or visual-interactive; ``own`` where an own task does not say."""
     distribution: Literal["ind", "ood"] | None
     """In- or out-of-distribution with respect to MMEB-train; null where the suite does not say."""
     queries: int
@@ -321,11 +322,12 @@ class Board:
     caution: str
     """What its numbers do not say; may be empty."""
     cards: Annotated[tuple[TaskCard, ...], Field(alias="tasks")]
-    """In the order of the papers."""
+    """In the order of the papers; own tasks by their names."""
     groups: tuple[Group, ...]
-    """Headline first."""
+    """Headline first; own tasks have none, and so no means."""
     entries: tuple[Entry, ...]
-    """Ranked, then on other data, then without full coverage, then those that know nothing."""
+    """Ranked, then on other data, then without full coverage, then those that know nothing. On own tasks, which nobody
+    is ranked by: by how many tasks they are first on, then second, and so on."""
     footnotes: tuple[str, ...] = ()
     """Numbered from 1."""
     comparisons: tuple[Pairing, ...] = ()
@@ -334,6 +336,11 @@ class Board:
     """By the task's name; those that are known."""
     official_images: Unwritten[bool] = True
     """Whose images are somebody else's, so that pages show none unless asked to."""
+
+    @property
+    def own(self) -> bool:
+        """Whether its tasks are people's own: described by the runs, and without any group or mean."""
+        return self.key == OWN
 
     @field_serializer("cards")
     def _tasks(self, cards: tuple[TaskCard, ...]) -> tuple[TaskRecord, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from evalkit.leaderboard.board import Group
 from evalkit.runs.reducing import reducer_of
-from evalkit.suites.card import TaskCard
+from evalkit.suites.card import OWN, TaskCard
 from evalkit.suites.selecting import PUBLISHED
 
 OFFICIAL = "mmeb-scar"
@@ -23,6 +23,10 @@ _META_TASKS = {
     "grounding": "Grounding",
 }
 _DISTRIBUTIONS = {"ind": "IND", "ood": "OOD"}
+_OF_OWN = (
+    "Tasks of people's own, as the cards in their runs describe them. No mean is taken over them, as nothing says "
+    "which tasks one would need, so nobody has a rank over all of them."
+)
 _SAYS_NOTHING = "A score here says nothing about MMEB or SCaR."
 
 
@@ -37,7 +41,12 @@ class Layout:
     official_images: bool
 
     def groups(self, chance: Mapping[str, float]) -> tuple[Group, ...]:
-        """Groups of tasks, headline first; a meta-task that is all of ``general`` has none of its own."""
+        """Groups of tasks, headline first; a meta-task that is all of ``general`` has none of its own.
+
+        Tasks of people's own are in none.
+        """
+        if self.key == OWN:
+            return ()
         general = tuple(card.name for card in self.cards if card.meta_task != _INTERACTIVE)
         found = {
             "general": (self._headline("general", len(general)), general),
@@ -84,6 +93,15 @@ def layouts(cards: Sequence[TaskCard]) -> tuple[Layout, ...]:
         )
         for key in dict.fromkeys(keys.values())
     )
+
+
+def own_layout(cards: Sequence[TaskCard]) -> Layout:
+    """The board of people's own tasks.
+
+    Args:
+        cards: of all of them, from the runs.
+    """
+    return Layout(OWN, "Own tasks", _OF_OWN, tuple(cards), official_images=True)
 
 
 def _mean(tasks: Sequence[str], chance: Mapping[str, float]) -> float | None:

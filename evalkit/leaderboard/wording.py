@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from urllib.parse import urlsplit
 
 from markupsafe import Markup, escape
 
-from evalkit.leaderboard.board import Citation, Entry, Facts, Mean, Score
+from evalkit.leaderboard.board import Board, Citation, Entry, Facts, Mean, Score
+from evalkit.suites.card import OWN, TaskCard
 
 MISSING = "—"
 PARTIAL = "†"
@@ -20,6 +22,7 @@ META_TASKS = {
     "retrieval": "Retrieval",
     "grounding": "Grounding",
     "visual-interactive": "Visual-interactive",
+    "own": "Own",
 }
 DISTRIBUTIONS = {"ind": "in-distribution", "ood": "out-of-distribution", None: "not said"}
 MODALITIES = {
@@ -33,6 +36,9 @@ _MINUS = "\N{MINUS SIGN}"
 _LONG = 9  # letters that a narrow column has room for
 _SHORT = 3  # letters that may stand in a line alone
 _JOINERS = "\u200c\u200d"  # are part of words and of emoji, and turn nothing around
+_PAGE = 60  # characters of a task's name that its page has
+_PLAIN = rf"[a-z0-9]([a-z0-9._-]{{0,{_PAGE - 2}}}[a-z0-9])?"
+_DIGEST = r"-[0-9a-f]{16}$"
 _UNITS = {"M": 1, "B": 1000}  # in millions
 
 
@@ -123,6 +129,25 @@ def path(*parts: str) -> str:
     return "/".join(parts)
 
 
+def called(card: TaskCard) -> str:
+    """A task's name on pages: without that of its suite; of an own task all of it, since another's may end alike."""
+    return card.name if card.suite == OWN else card.subset
+
+
+def file_part(card: TaskCard) -> str:
+    """A task's name as part of the names of its pages.
+
+    Own tasks are called as people like: two names may end alike, differ in capitals alone, which not every disk tells
+    apart, or be longer than a file's may be. So a name that is not short, plain and in lower case has its digest in it.
+    """
+    if card.suite != OWN:
+        return path(card.subset)
+    if re.fullmatch(_PLAIN, card.name) and not re.search(_DIGEST, card.name):
+        return card.name
+    plain = re.sub(r"[^a-z0-9]+", "-", card.name.lower())[:_PAGE].strip("-")
+    return f"{plain}-{hashlib.sha256(card.name.encode()).hexdigest()[:16]}"
+
+
 def key(text: str) -> str:
     """A name of evalkit's own (a card's, a group's) as part of an identifier in a page."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
@@ -153,6 +178,16 @@ def link(text: str, href: str | None) -> Markup:
 def cite(source: Citation) -> Markup:
     """Where a number is from as HTML, with a link where it has an address that a page may link to."""
     return link(source.title, outside(source.url))
+
+
+def ordered(board: Board) -> str:
+    """In which order the entries of a board stand that has no means."""
+    if len(board.cards) == 1:
+        return "In the order of the scores."
+    return (
+        "In the order of how many of these tasks a model is first on, then second, and so on, then by name; nobody is "
+        "ranked by it."
+    )
 
 
 def coverage(entry: Entry, tasks: int) -> str:

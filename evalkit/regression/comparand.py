@@ -19,6 +19,7 @@ from evalkit.runs.runfiles import samples_of
 from evalkit.runs.runfolder import one_run, read_run
 from evalkit.runs.samples import Samples
 from evalkit.runs.versions import VersionError, in_version, reason_of
+from evalkit.suites.card import OWN
 from evalkit.suites.selecting import select_tasks
 from evalkit.written import Proportion, Unwritten, Written, written
 
@@ -70,7 +71,9 @@ class Number:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The suite and the groups that the task belongs to, as a card names them."""
+        """The suite and the groups that the task belongs to, as a card names them; an own task belongs to none."""
+        if self.suite == OWN:
+            return ()
         groups = [self.suite, f"{self.suite}/{self.meta_task}"]
         return tuple(groups if self.distribution is None else [*groups, f"{self.suite}/{self.distribution}"])
 
@@ -198,7 +201,9 @@ def _scores(path: Path) -> Comparand:
         try:
             cards = select_tasks([name])
         except UsageError as error:
-            raise UsageError(f"{path}: scores: {error}") from error
+            raise UsageError(
+                f"{path}: scores: {error}; numbers of an own task, which no suite has, are compared by their runs"
+            ) from error
         if len(cards) != 1 or cards[0].name in numbers:
             raise UsageError(f"{path}: scores: {name!r} is {len(cards)} tasks, or a task named twice; name each once")
         card = cards[0]

@@ -29,6 +29,7 @@ from evalkit.scoring.paired import (
     smallest_difference,
 )
 from evalkit.scoring.stats import by_cluster, quantile_interval, resampled_means, standard_error
+from evalkit.suites.card import OWN
 from evalkit.suites.selecting import all_cards
 
 if TYPE_CHECKING:
@@ -153,6 +154,8 @@ def _compared(
     if new is None:
         return _Task(replace(unit, status="missing", why=(f"{other.path} has no such task",)))
     why = hindrances(one, other, base.task, allow)
+    if OWN in (base.suite, new.suite) and base.suite != new.suite:  # of one name, and not the same task
+        why.append(f"suite differs: {base.suite} and {new.suite}")
     if new.failure is not None and (base.failure is None or new.value is None) and not why:
         return _Task(replace(unit, status="failed", why=(new.failure,)))
     order = None

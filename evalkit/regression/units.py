@@ -57,7 +57,7 @@ class Unit:
     Attributes:
         name: the task's, or the group's selector.
         level: what it is.
-        groups: that a task belongs to; of a group its own name.
+        groups: that a task belongs to, an own task to none; of a group its own name.
         status: whether it could be compared.
         base: Precision@1 of the base, or its mean over :attr:`tasks`; ``None`` where there is none.
         new: the same of the new one.

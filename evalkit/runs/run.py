@@ -332,6 +332,16 @@ def load_runs(*paths: str | os.PathLike[str], check: bool = True) -> Runs:
     Raises:
         UsageError: no path, or one that holds no run.
         ResultsError: as :func:`load_run`, of any of them.
+
+    Example:
+        >>> import evalkit
+        >>> from evalkit.example import DATA
+        >>> for model in ("constant", "example-colours"):
+        ...     run = evalkit.evaluate(model, "example/ShapeSearch", DATA, "runs", quiet=True)
+        >>> evalkit.load_runs("runs").to_pandas()[["model", "task", "value"]]
+                     model                 task   value
+        0         constant  example/ShapeSearch  0.0625
+        1  example-colours  example/ShapeSearch    0.25
     """
     if not paths:
         raise UsageError("name at least one folder of runs")

@@ -237,7 +237,7 @@ class _Folder:
                 near = self._folders.near(path)
                 there = f", but {near!r} is there: mend one of them" if near is not None else ": put it there"
                 return f"image {path!r} is missing in {self.root}{there}"
-            return f"image {path!r} cannot be looked up in {self.root}: {error}"
+            return f"image {path[:200]!r} cannot be looked up in {self.root}: {getattr(error, 'strerror', error)}"
         return None if stat.S_ISREG(kind) else f"image {path!r} is no file"
 
 
@@ -306,4 +306,4 @@ class _NamedCandidates:
         left = 0 if self._all_used else len(self.all) - len(self._used)
         if not left or self._file is None:
             return ()
-        return (f"{left} of {len(self.all)} candidates of {self._file.name} are in no query's pool",)
+        return (f"{left} of {len(self.all)} candidates are in no query's pool",)

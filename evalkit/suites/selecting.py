@@ -85,7 +85,8 @@ def select_tasks(selectors: Iterable[str], cards: Sequence[TaskCard] | None = No
     for selector in (part.strip() for text in selectors for part in text.split(",") if part.strip()):
         found = [card.name for card in cards if _answers(card, selector)]
         if not found:
-            raise UsageError(f"no task, group or suite is called {selector!r}{_near(selector, cards)}")
+            folder = f", and {selector} is no folder" if "/" in selector else ""
+            raise UsageError(f"no task, group or suite is called {selector!r}{folder}{_near(selector, cards)}")
         chosen.update(found)
     if not chosen:
         raise UsageError("no task is named (evalkit tasks lists them)")
@@ -158,19 +159,19 @@ def _selected(given: object, cards: Sequence[TaskCard]) -> Iterator[str | Path |
 
 def _parts(text: str, cards: Sequence[TaskCard]) -> Iterator[str | Path]:
     """The selectors of a text with commas; those that are folders as paths."""
-    pieces = [piece.strip() for piece in text.split(",")]
+    pieces = text.split(",")
     while pieces:
         for count in range(len(pieces), 0, -1):
-            joined = ",".join(pieces[:count])
-            known = all(any(_answers(card, piece) for card in cards) for piece in pieces[:count])
+            joined = ",".join(pieces[:count]).strip()
+            known = all(any(_answers(card, piece.strip()) for card in cards) for piece in pieces[:count])
             place = Path(joined).expanduser()
             if joined and (joined.startswith(_MARKS) or not known) and os.path.isdir(place):
                 yield place
                 break
         else:
-            count, (piece, *_) = 1, pieces
+            count, piece = 1, pieces[0].strip()
             place = Path(piece).expanduser()
-            if piece.startswith(_MARKS) or (os.sep in piece and os.path.lexists(place)):
+            if piece.startswith(_MARKS) or (not known and os.sep in piece and os.path.lexists(place)):
                 yield place  # and say later what is wrong with it
             elif piece:
                 yield piece

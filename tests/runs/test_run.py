@@ -432,7 +432,7 @@ def test_no_table_is_of_the_run_itself(colours: Run) -> None:
 
 def test_pandas_is_imported_where_a_table_is_asked_for(out: Path) -> None:
     code = (
-        "import gc, sys; from evalkit.runs.run import load_runs; import evalkit.regression.holding; "
+        "import gc, sys; from evalkit.runs.run import load_runs; import evalkit.regression.compared; "
         "assert 'pandas' not in sys.modules; assert len(load_runs(sys.argv[1]).to_pandas()) == 8; "
         "assert gc.isenabled()"
     )

@@ -11,15 +11,19 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from evalkit.files import json_bytes
-from evalkit.leaderboard.board import HEADLINES, Board, Entry
+from evalkit.leaderboard.board import HEADLINES, Board, Entry, Score
 from evalkit.leaderboard.downloads.latex import latex
 from evalkit.leaderboard.downloads.markdown import markdown
+from evalkit.suites.card import OWN
 from evalkit.written import schema_of
 
 Value = str | float | int | None
 
 # Some spreadsheets read the wide forms of East Asian writing (U+FF1D and so on) as the others.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+_SAY_NOTHING = ("trained_on_mmeb", "sources")
+"""Columns that say nothing beside own tasks, which are no part of MMEB and which no paper has numbers of."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def columns(board: Board) -> tuple[CsvColumn, ...]:
     ]
     for group in board.groups:
         found += _of_group(group.key, group.label)
-    found += [
+    facts = [
         CsvColumn("parameters_millions", "weights, in millions", lambda entry: entry.facts.parameters),
         CsvColumn("dimension", "of the vectors", lambda entry: entry.facts.dimension),
         CsvColumn("licence", "of the weights", lambda entry: entry.facts.licence),
@@ -109,8 +113,10 @@ def columns(board: Board) -> tuple[CsvColumn, ...]:
             lambda e: _apart(e, "claimed") or None,
         ),
     ]
-    found += [_of_task(card.name) for card in board.cards]
-    return tuple(found)
+    if board.own:
+        facts = [column for column in facts if column.name not in _SAY_NOTHING]
+        return (*found, *facts, *(column for card in board.cards for column in _of_own_task(card.name)))
+    return (*found, *facts, *(_of_task(card.name) for card in board.cards))
 
 
 def _of_group(key: str, label: str) -> list[CsvColumn]:
@@ -141,6 +147,29 @@ def _of_task(task: str) -> CsvColumn:
         return found.value if found and found.complete and not found.claimed else None
 
     return CsvColumn(task, "Precision@1, of all queries of the task, where there are samples to check it by", score)
+
+
+def _of_own_task(task: str) -> list[CsvColumn]:
+    """Columns of an own task, whose name may be that of any other column: these begin with ``own/`` and no other does.
+
+    There is no mean, whose interval could say how sure the scores are.
+    """
+
+    def of(value: Callable[[Score], Value]) -> Callable[[Entry], Value]:
+        def found(entry: Entry) -> Value:
+            score = entry.scores.get(task)
+            return value(score) if score and score.complete and not score.claimed else None
+
+        return found
+
+    name, score = f"{OWN}/{task}", _of_task(task)
+    return [
+        CsvColumn(name, score.meaning, score.of),
+        CsvColumn(f"{name}:low", "lower end of its 95 % interval", of(lambda own: own.low)),
+        CsvColumn(f"{name}:high", "upper end", of(lambda own: own.high)),
+        CsvColumn(f"{name}:n", "queries", of(lambda own: own.n)),
+        CsvColumn(f"{name}:ties", "queries whose right candidate shares its score", of(lambda own: own.n_ties)),
+    ]
 
 
 def _rank(entry: Entry, key: str, end: int) -> int | None:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from evalkit.errors import UsageError
-from evalkit.leaderboard.board import HEADLINES, Board, Entry
+from evalkit.leaderboard.board import HEADLINES, Board, Entry, Score
 from evalkit.leaderboard.wording import MISSING, count, percent
 
 _ATOM = "http://www.w3.org/2005/Atom"
 _IDS = uuid.uuid5(uuid.NAMESPACE_URL, "evalkit.leaderboard")  # ids are made of names below it, the same for ever
 _NAMED = 20  # entries of a published source that are named
+
+_SCORES = 5  # of an entry without means that are named
 
 
 @dataclass(frozen=True)
@@ -138,12 +140,29 @@ def _common(titles: Sequence[str]) -> str:
 def _summary(board: Board, entry: Entry) -> str:
     if entry.kind == "claimed":
         return f"{entry.label}: claimed, not measured: its samples are not there"
+    if board.own:
+        return f"{entry.label}: {_scores(entry)}"
     numbers = [
         f"{group.label} {text}{' (on other data than the ranked entries)' if entry.means[group.key].apart else ''}"
         for group in board.groups
         if group.key in HEADLINES and (text := percent(entry.means[group.key].value)) != MISSING
     ]
     return f"{entry.label}: {', '.join(numbers) or 'no mean, as not all tasks are there'}"
+
+
+def _scores(entry: Entry) -> str:
+    """The first scores of an entry that has no means."""
+    numbers = [
+        f"{task} {percent(score.value)}{_doubted(score)}" for task, score in list(entry.scores.items())[:_SCORES]
+    ]
+    more = [count(len(entry.scores) - _SCORES, "more task")] if len(entry.scores) > _SCORES else []
+    return ", ".join([*numbers, *more]) or "no score"
+
+
+def _doubted(score: Score) -> str:
+    if score.apart is not None:
+        return f" ({'claimed' if score.claimed else 'on other data than the ranked entries'})"
+    return "" if score.complete else " (not all queries)"
 
 
 def _id(*parts: str) -> str:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from evalkit.leaderboard.board import HEADLINES, Board, Entry, Group, Mean, Score
-from evalkit.leaderboard.wording import coverage, interval, mark, origin, outside, parameters, percent
+from evalkit.leaderboard.numbers.drafts import cut, plain_line
+from evalkit.leaderboard.wording import coverage, interval, mark, ordered, origin, outside, parameters, percent
 
 NONE = "–"
+_TITLE = 120  # characters of a task's title
 WITHOUT_TABLE = ("general", "ind", "ood")
 """Groups of tasks that stand in the tables of others."""
 
@@ -81,10 +83,13 @@ def legend(board: Board) -> tuple[str, ...]:
     scores = [score for entry in board.entries for score in entry.scores.values()]
     p1 = [score.result.metrics["precision_at_1"] for score in scores if score.result and score.result.metrics]
     ranked = any(rank for entry in board.entries for rank in entry.ranks.values())
+    means = "" if board.own else " Means are unweighted over tasks and need all of them."
     lines = [
         "Precision@1 in percent: the chance that the right candidate comes first when equal scores are put in random "
-        "order. Means are unweighted over tasks and need all of them. Bold: the highest of a column.",
+        f"order.{means} Bold: the highest of a column.",
     ]
+    if board.own:
+        lines += _of_own(board)
     if ranked:
         lines.append(
             "Intervals are 95 %. A rank is a range: best and worst place in 95 % of 2,000 bootstrap resamples of the "
@@ -96,14 +101,15 @@ def legend(board: Board) -> tuple[str, ...]:
             "apart from it (5 %, Holm)."
         )
     if any(percent(value.optimistic) != percent(value.value) for value in p1):
+        brackets = "[In square brackets]" if board.own else "(In brackets)"
         lines.append(
-            "(In brackets) with the right candidate first among equal scores, the most that ties allow, where that "
+            f"{brackets} with the right candidate first among equal scores, the most that ties allow, where that "
             "changes the number."
         )
     if not all(value.above_chance for value in p1):
         lines.append("* not above chance: the 95 % interval reaches down to what knows nothing.")
     if not all(score.complete for score in scores):
-        lines.append("† not all queries of the task of today, so no part of any mean.")
+        lines.append(f"† not all queries of the task{'' if board.own else ' of today, so no part of any mean'}.")
     apart = {why.kind for entry in board.entries for why in entry.apart.values()}
     if "other data" in apart:
         lines.append(
@@ -112,8 +118,8 @@ def legend(board: Board) -> tuple[str, ...]:
         )
     if "claimed" in apart:
         lines.append(
-            "Claimed: not measured. The run's samples are not there, so the number cannot be checked; it is part of no "
-            "mean, and has no rank."
+            "Claimed: not measured. The run's samples are not there, so the number cannot be checked; it is "
+            + ("held against no other." if board.own else "part of no mean, and has no rank.")
         )
     if any(entry.kind == "published" for entry in board.entries):
         lines.append(
@@ -122,8 +128,19 @@ def legend(board: Board) -> tuple[str, ...]:
             "and know of no other spread than that of sampling queries."
         )
     if any(entry.knows_nothing for entry in board.entries):
-        lines.append("random and constant know nothing; they are there to compare with and have no rank.")
+        rank = "" if board.own else " and have no rank"
+        lines.append(f"random and constant know nothing; they are there to compare with{rank}.")
     return tuple(lines)
+
+
+def _of_own(board: Board) -> list[str]:
+    """What there is to say of people's own tasks, which nobody else describes."""
+    said = [f"In parentheses: 95 % intervals. {ordered(board)}"]
+    for card in board.cards:
+        title = cut(plain_line(card.title), _TITLE)
+        facts = [f"{card.queries:,} queries", f"version {card.version}"]
+        said.append(f"{card.name}: {f'{title} ' if title else ''}({', '.join(facts)})")
+    return said
 
 
 def _headline(board: Board) -> Table:
@@ -133,16 +150,20 @@ def _headline(board: Board) -> Table:
         if group := groups.get(key):
             columns += [_ranks(board, entries, group), _means(board, entries, group, with_interval=True)]
     columns += [_means(board, entries, group) for group in board.groups if group.key not in HEADLINES]
+    if board.own:
+        columns += [_of_task(board, entries, card.name, card.name, with_interval=True) for card in board.cards]
     of_entries: dict[str, Callable[[Entry], str]] = {
         "Tasks": lambda entry: coverage(entry, len(board.cards)),
         "Regions by": lambda entry: entry.prompting or NONE,
-        "MMEB-train": lambda entry: entry.facts.trained_on_mmeb,
+        "MMEB-train": lambda entry: NONE if board.own else entry.facts.trained_on_mmeb,
         "Parameters": lambda entry: parameters(entry.facts.parameters) if entry.facts.parameters else NONE,
         "Dimension": lambda entry: str(entry.facts.dimension) if entry.facts.dimension else NONE,
         "Licence": lambda entry: entry.facts.licence or NONE,
     }
     for header, text in of_entries.items():
         cells = [TextCell(text(entry)) for entry in entries]
+        if board.own and all(cell.text == NONE for cell in cells):
+            continue
         columns.append(_column(board, header, cells, number=header in ("Tasks", "Parameters", "Dimension")))
     columns.append(_column(board, "Numbers", [_origin(entry) for entry in entries], number=False))
     return Table("headline", f"{board.title}: all entries", tuple(columns), _foot(board, entries))
@@ -152,14 +173,19 @@ def _tasks(board: Board, group: Group, entries: Sequence[Entry]) -> Table:
     by_region = any(entry.prompting for entry in entries) and group.key == "interactive"
     columns = [_names(board, entries), _means(board, entries, group)]
     subsets = {card.name: card.subset for card in board.cards}
-    for task in group.tasks:
-        best = _best(entries, [_counted(entry, task) for entry in entries])
-        cells = [_score(entry, task, i in best) for i, entry in enumerate(entries)]
-        columns.append(_column(board, subsets[task], cells, chance=board.chance.get(task)))
+    columns += [_of_task(board, entries, task, subsets[task]) for task in group.tasks]
     if by_region:
         cells = [TextCell(entry.prompting or NONE) for entry in entries]
         columns.insert(1, _column(board, "Regions by", cells, number=False))
     return Table(group.key, f"{group.label}: Precision@1 of each task", tuple(columns), _foot(board, entries))
+
+
+def _of_task(
+    board: Board, entries: Sequence[Entry], task: str, header: str, *, with_interval: bool = False
+) -> TextColumn:
+    best = _best(entries, [_counted(entry, task) for entry in entries])
+    cells = [_score(entry, task, i in best, with_interval) for i, entry in enumerate(entries)]
+    return _column(board, header, cells, chance=board.chance.get(task))
 
 
 def _names(board: Board, entries: Sequence[Entry]) -> TextColumn:
@@ -187,7 +213,8 @@ def _mean(mean: Mean, strong: bool, with_interval: bool) -> TextCell:
     return TextCell(text, strong, notes=mean.notes)
 
 
-def _score(entry: Entry, task: str, strong: bool) -> TextCell:
+def _score(entry: Entry, task: str, strong: bool, with_interval: bool) -> TextCell:
+    """A score with its marks; beside its interval what ties allow stands in square brackets."""
     score = entry.scores.get(task)
     if score is None:
         return TextCell("failed" if task in entry.failures else NONE)
@@ -197,7 +224,9 @@ def _score(entry: Entry, task: str, strong: bool) -> TextCell:
     if score.result and score.result.metrics:
         p1 = score.result.metrics["precision_at_1"]
         text += "" if p1.above_chance else "*"
-        text += f" ({percent(p1.optimistic)})" if percent(p1.optimistic) != percent(p1.value) else ""
+        most = "" if percent(p1.optimistic) == percent(p1.value) else percent(p1.optimistic)
+        text += f" ({interval(score.low, score.high)})" if with_interval else ""
+        text += "" if not most else f" [{most}]" if with_interval else f" ({most})"
     return TextCell(text, strong, score.tied_with_best)
 
 

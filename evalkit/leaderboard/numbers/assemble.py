@@ -17,14 +17,15 @@ from evalkit.leaderboard.board import (
     Pairing,
     Score,
 )
-from evalkit.leaderboard.layout import OFFICIAL, Layout, layouts
+from evalkit.leaderboard.layout import OFFICIAL, Layout, layouts, own_layout
 from evalkit.leaderboard.numbers.apart import set_apart, unlike
 from evalkit.leaderboard.numbers.comparing import differences
 from evalkit.leaderboard.numbers.counted import Counted, Run, chance_levels, counted
 from evalkit.leaderboard.numbers.drafts import Draft, plain_line, with_slugs
 from evalkit.leaderboard.numbers.estimates import Estimates, plain_mean, ranked_mean
 from evalkit.leaderboard.numbers.evidence import Evidence, Pair, gather
-from evalkit.leaderboard.numbers.measured import measured, why_not
+from evalkit.leaderboard.numbers.measured import WHOLE, measured, why_not
+from evalkit.leaderboard.numbers.owntasks import by_places, own_cards, shown_cards
 from evalkit.leaderboard.published.reported import PublishedRow, improvements
 from evalkit.runs.reducing import reducer_of
 from evalkit.scoring.stats import wilson
@@ -44,7 +45,7 @@ COMPARED = 12
 
 
 def boards(runs: Sequence[Run], published: Sequence[PublishedRow] = ()) -> tuple[Board, ...]:
-    """The boards that have an entry: MMEB and SCaR together, then every other suite by its own name.
+    """The boards that have an entry: MMEB and SCaR together, other suites by their own names, then people's own tasks.
 
     Args:
         runs: folders and manifests, as :func:`evalkit.runs.runfolder.find_runs` gives them, in any order.
@@ -62,7 +63,15 @@ def boards(runs: Sequence[Run], published: Sequence[PublishedRow] = ()) -> tuple
     own = counted(runs, cards)
     rows = sorted(published, key=lambda row: row.slug)
     found = [_board(layout, own, rows if layout.key == OFFICIAL else []) for layout in layouts(cards)]
+    if of_people := own_cards(runs):
+        found.append(_own_board(counted(runs, of_people), of_people))
     return tuple(board for board in found if board.entries)
+
+
+def _own_board(runs: Sequence[Counted], cards: Sequence[TaskCard]) -> Board:
+    """What is held against each other does not depend on the cards, and says which of them is shown."""
+    shown = shown_cards(set_apart(runs, cards), [card.name for card in cards])
+    return _board(own_layout(shown), runs, [])
 
 
 def _board(layout: Layout, runs: Sequence[Counted], rows: Sequence[PublishedRow]) -> Board:
@@ -71,7 +80,7 @@ def _board(layout: Layout, runs: Sequence[Counted], rows: Sequence[PublishedRow]
     groups = layout.groups(chance)
     cards = {card.name: card for card in layout.cards}
     drafts = with_slugs(measured(runs, layout.cards, groups, _facts(rows)) + [_published(row, cards) for row in rows])
-    drafts = sorted(drafts, key=lambda draft: _place(draft, groups))
+    drafts = sorted(drafts, key=lambda draft: _place(draft, groups)) if groups else by_places(drafts, list(cards))
     able = [draft.entry.slug for draft in drafts if draft.samples and not draft.entry.knows_nothing]
     evidence = gather(drafts, groups, list(cards), able[:COMPARED])
     estimates = Estimates(drafts, evidence, {name: card.queries for name, card in cards.items()})
@@ -88,6 +97,8 @@ def _board(layout: Layout, runs: Sequence[Counted], rows: Sequence[PublishedRow]
                 ranks={key: own.get(slug) for key, own in ranks.items()},
             )
         )
+        for note in () if groups else draft.notes.get(WHOLE, ()):  # there is no mean that it could stand beside
+            footnotes.setdefault(f"{draft.entry.label}: {note}", len(footnotes) + 1)
     comparisons = [_comparison(pair, drafts, groups, cards, evidence) for pair in evidence.pairs]
     if len(able) > COMPARED:
         text = f"Compared in pairs: the first {COMPARED} of {len(able)} measured entries with per-query scores."

@@ -9,7 +9,7 @@ from pathlib import Path
 from evalkit.leaderboard.board import Apart
 from evalkit.runs.manifest import Manifest, MetricResult, TaskResult, as_promised
 from evalkit.runs.runfiles import samples_path
-from evalkit.suites.card import TaskCard
+from evalkit.suites.card import OWN, TaskCard
 
 Run = tuple[Path, Manifest]
 
@@ -26,7 +26,7 @@ class Counted:
         folder: of the run.
         manifest: as it is on disk.
         results: by the task's name, of the tasks that have a card, in the order of the cards; one is complete only
-            where its task is the card's of today.
+            where its task is the card's of today, or an own task that of the run's own card.
         data: by the task's name, what is equal for numbers about the same data; of the tasks of a board that have one.
         apart: by the task's name, why its number stands outside the ranking.
     """
@@ -94,5 +94,10 @@ def _fewest_files(run: Run) -> tuple[int, str]:
 
 
 def _results(manifest: Manifest, cards: Sequence[TaskCard]) -> dict[str, TaskResult]:
-    found = {result.task: result for result in manifest.tasks}
-    return {card.name: as_promised(found[card.name], manifest.own_tasks) for card in cards if card.name in found}
+    """An own task may be called as one of a suite is, and is another one all the same."""
+    found = {(result.task, result.suite == OWN): result for result in manifest.tasks}
+    return {
+        card.name: as_promised(result, manifest.own_tasks)
+        for card in cards
+        if (result := found.get((card.name, card.suite == OWN))) is not None
+    }

@@ -69,12 +69,14 @@ def gather(drafts: Sequence[Draft], groups: Sequence[Group], tasks: Sequence[str
             for (base, new), found in pairs.items():
                 if base in rows and new in rows:
                     found[task] = compared(joined.scores[rows[base]], joined.scores[rows[new]], joined.clusters)
+            members = [group for group in groups if task in group.tasks]
+            if not members:  # an own task is part of no mean
+                continue
             means = resampled(joined.scores, seed_of(task, joined.digest), clusters=joined.clusters)
-            for group in groups:
-                if task in group.tasks:
-                    for slug in rows.keys() & whole[group.key]:
-                        total = sums[group.key].setdefault(slug, np.zeros(RESAMPLES))
-                        total += means[rows[slug]]
+            for group in members:
+                for slug in rows.keys() & whole[group.key]:
+                    total = sums[group.key].setdefault(slug, np.zeros(RESAMPLES))
+                    total += means[rows[slug]]
     return Evidence(best, sums, pairs)
 
 

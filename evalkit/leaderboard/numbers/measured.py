@@ -18,11 +18,13 @@ from evalkit.runs.manifest import Manifest, MetricResult, TaskResult
 from evalkit.runs.reducing import reducer_of
 from evalkit.runs.runfiles import samples_path
 from evalkit.scoring.reducers import Reducer
-from evalkit.suites.card import TaskCard
+from evalkit.suites.card import OWN, TaskCard
 from evalkit.terminal import percent
 
 OTHER_DATA = "On other data than the ranked entries (theirs is named first), so neither ranked nor compared with them"
 
+WHOLE = "all"
+"""Key of what has to be said of an entry where a board has no means."""
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 """How times are written, always in UTC."""
 
@@ -172,20 +174,26 @@ def _choices(manifest: Manifest) -> list[str]:
 def _notes(
     manifest: Manifest, entry: Entry, cards: Mapping[str, TaskCard], groups: Sequence[Group]
 ) -> dict[str, tuple[str, ...]]:
-    """What has to be said of the means, by the group's key."""
+    """What has to be said of the means, by the group's key; where there are none, of all tasks as :data:`WHOLE`."""
     choices = [choice for choice in _choices(manifest) if not choice.startswith("regions by")]
     notes: dict[str, tuple[str, ...]] = {}
-    for group in groups:
-        if group.key not in HEADLINES:
-            continue
+    headlines = [group for group in groups if group.key in HEADLINES]
+    for group in headlines or [Group(WHOLE, "", tuple(cards), None)]:
         scores = {task: entry.scores[task] for task in group.tasks if task in entry.scores}
         failed = {task: cut(entry.failures[task], _LONGEST) for task in group.tasks if task in entry.failures}
-        parts = {task: _missing(score, cards[task]) for task, score in scores.items() if not score.complete}
+        parts = {
+            task: _missing(score, _own_card(entry, cards[task])) for task, score in scores.items() if not score.complete
+        }
         own = [f"{', '.join(choices).capitalize()}."] if choices and scores else []
         own += outside_ranking(scores)
-        own += [f"No part of any mean: {_some(parts, parts)}."] if parts else []
+        own += [f"{'No part of any mean' if headlines else 'In part'}: {_some(parts, parts)}."] if parts else []
         own += [f"Failed: {_some(failed, failed)}."] if failed else []
-        if len(scores) == len(group.tasks) and not parts and not any(score.claimed for score in scores.values()):
+        if (
+            headlines
+            and len(scores) == len(group.tasks)
+            and not parts
+            and not any(score.claimed for score in scores.values())
+        ):
             own += _ties(scores.values(), reducer_of(group.tasks))
             own += _no_better(scores.values()) if not entry.knows_nothing else []
         if own:
@@ -217,7 +225,12 @@ def why_not(draft: Draft, card: TaskCard) -> str | None:
     score = draft.entry.scores[card.name]
     if score.claimed:
         return f"claimed: {CLAIMED.why}"
-    return None if score.complete else _missing(score, card)
+    return None if score.complete else _missing(score, _own_card(draft.entry, card))
+
+
+def _own_card(entry: Entry, card: TaskCard) -> TaskCard:
+    """The card that an entry's number is held to: of an own task that of its own run, which may differ from others'."""
+    return card if entry.run is None or card.suite != OWN else entry.run[1].own_tasks[card.name]
 
 
 def _missing(score: Score, card: TaskCard) -> str:

@@ -58,12 +58,18 @@ class NumberCell:
         text: or HTML, in its place.
         tied: the best measured one, or not told apart from it.
         title: what stands behind it; may be empty.
+        beside: what no mark is for, such as an interval and a bar.
     """
 
     value: float | None
     text: str
     tied: bool = False
     title: str = ""
+    beside: Markup | None = None
+
+    def whole(self, text: str) -> str:
+        """The text, with its marks, and what is beside it."""
+        return text if self.beside is None else Markup('<span class="v">{}</span>{}').format(text, self.beside)
 
 
 def numbers(cells: Sequence[NumberCell], chance: float | None = None, *, classes: str = "") -> list[Cell]:
@@ -87,7 +93,7 @@ def numbers(cells: Sequence[NumberCell], chance: float | None = None, *, classes
         # By hand: there are tens of thousands of them.
         made.append(
             Cell(
-                text,
+                cell.whole(text),
                 Markup(
                     (f' class="{own}"' if own else "")
                     + ("" if place[i] is None else f' data-o="{place[i]}"')

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from evalkit.leaderboard.board import Board, Difference, Entry, Group, Pairing
+from evalkit.leaderboard.board import Board, Difference, Entry, Pairing
 from evalkit.leaderboard.numbers.comparing import ALPHA
 from evalkit.leaderboard.numbers.measured import by_reason
 from evalkit.leaderboard.pages import charts
@@ -17,6 +17,8 @@ from evalkit.leaderboard.pages.grid import Cell, Column, Grid, attributes
 from evalkit.leaderboard.pages.listing import HEADLINE
 from evalkit.leaderboard.pages.standing import Standing
 from evalkit.leaderboard.wording import MISSING, breakable, link, p_value, shown, signed, signed_interval, whole
+
+_SAID = 5  # own tasks that a sentence each says who is ahead on
 
 
 def pair_page(board: Board, comparison: Pairing) -> dict[str, Any]:
@@ -32,9 +34,14 @@ def pair_page(board: Board, comparison: Pairing) -> dict[str, Any]:
     return {
         "base": pair.base,
         "new": pair.new,
-        "groups": _grid("groups", comparison.groups, groups, scale, pair) if comparison.groups else None,
-        "tasks": _grid("tasks", comparison.tasks, tasks, scale, pair) if comparison.tasks else None,
-        "verdicts": [pair.said(one, labels.get(one.where, one.where)) for one in comparison.groups[:2]],
+        "groups": _grid("groups", comparison.groups, groups, scale, pair, means=True) if comparison.groups else None,
+        "tasks": _grid("tasks", comparison.tasks, tasks, scale, pair, means=not board.own)
+        if comparison.tasks
+        else None,
+        "verdicts": [
+            pair.said(one, labels.get(one.where, one.where))
+            for one in (comparison.groups[:2] if board.groups else comparison.tasks[:_SAID])
+        ],
         "incomparable": comparison.incomparable,
     }
 
@@ -73,7 +80,13 @@ def _interval(difference: Difference) -> str:
 
 
 def _grid(
-    kind: str, differences: Sequence[Difference], names: dict[str, Markup], scale: charts.Scale, pair: _Sides
+    kind: str,
+    differences: Sequence[Difference],
+    names: dict[str, Markup],
+    scale: charts.Scale,
+    pair: _Sides,
+    *,
+    means: bool,
 ) -> Grid:
     drawn = [charts.StripDot(d.value, d.low, d.high, "" if is_sure(d) else "not-told-apart") for d in differences]
     described = (
@@ -97,7 +110,7 @@ def _grid(
             [d.adjusted for d in differences],
             p_value,
             first="asc",
-            hint="after Holm over the means and tasks of this page",
+            hint=f"after Holm over the {'means and ' if means else ''}tasks of this page",
         ),
     )
     caption = f"Differences of {'means over tasks' if kind == 'groups' else 'single tasks'}, in percentage points"
@@ -107,26 +120,35 @@ def _grid(
 # --- the matrix -----------------------------------------------------------------------------------------
 
 
-def matrices(board: Board) -> list[tuple[Group, Grid]]:
-    """Differences of one group's mean of all pairs, for each headline group that any two can be compared on.
+def matrices(board: Board) -> list[tuple[str, Grid]]:
+    """Differences of all pairs, for each headline group whose mean any two can be compared on; for each own task.
 
-    A table has a row and a column for each entry; a cell is what the row's entry is ahead of the column's.
+    A table has a row and a column for each entry; a cell is what the row's entry is ahead of the column's. Before each
+    stands what it is of.
     """
     standing = Standing(board)
-    found = []
-    for group in board.groups:
-        if group.key not in HEADLINE:
-            continue
+    found: list[tuple[str, Grid]] = []
+    for key, label in _compared_on(board):
         pairs: dict[tuple[str, str], tuple[float, bool, str]] = {}
         for comparison in board.comparisons:
-            own = next((d for d in comparison.groups if d.where == group.key), None)
+            differences = comparison.tasks if board.own else comparison.groups
+            own = next((d for d in differences if d.where == key), None)
             if own is not None:
                 href, apart = standing.pair(comparison), is_sure(own)
                 pairs[comparison.new, comparison.base] = (own.value, apart, href)
                 pairs[comparison.base, comparison.new] = (-own.value, apart, href)
         if pairs:
-            found.append((group, _matrix(standing, group, pairs)))
+            found.append(
+                (label, _matrix(standing, f"matrix-{len(found)}" if board.own else f"matrix-{key}", label, pairs))
+            )
     return found
+
+
+def _compared_on(board: Board) -> list[tuple[str, str]]:
+    """Keys and labels of the headline groups; names of tasks, twice, where there are none."""
+    if board.own:
+        return [(card.name, card.name) for card in board.cards]
+    return [(group.key, group.label) for group in board.groups if group.key in HEADLINE]
 
 
 def not_compared(board: Board) -> list[tuple[Entry, Entry, str]]:
@@ -139,15 +161,15 @@ def not_compared(board: Board) -> list[tuple[Entry, Entry, str]]:
     ]
 
 
-def _matrix(standing: Standing, group: Group, pairs: dict[tuple[str, str], tuple[float, bool, str]]) -> Grid:
+def _matrix(standing: Standing, name: str, label: str, pairs: dict[tuple[str, str], tuple[float, bool, str]]) -> Grid:
     entries = [entry for entry in standing.board.entries if any(entry.slug in pair for pair in pairs)]
     rows = heads([standing.link(entry) for entry in entries])
     columns = [Column("row", "Ahead of →", rows, None, classes="name")]
     for number, other in enumerate(entries):
         cells = [_cell(pairs.get((entry.slug, other.slug)), entry, other) for entry in entries]
         columns.append(Column(f"c{number}", link(other.label, None), cells, None))
-    caption = f"{group.label}: what the row's entry has more than the column's, in percentage points"
-    return Grid(f"matrix-{group.key}", caption, tuple(columns), looks="matrix")
+    caption = f"{label}: what the row's entry has more than the column's, in percentage points"
+    return Grid(name, caption, tuple(columns), looks="matrix")
 
 
 def _cell(pair: tuple[float, bool, str] | None, entry: Entry, other: Entry) -> Cell:

@@ -27,10 +27,13 @@ from evalkit.leaderboard.wording import (
     MISSING,
     PARTIAL,
     breakable,
+    called,
     coverage,
+    file_part,
     interval,
     key,
     mark,
+    ordered,
     parameters,
     percent,
     shown,
@@ -57,13 +60,14 @@ def marks(board: Board) -> Markup:
     if any(mean.reported for entry in entries for mean in entry.means.values()):
         found.append("°: a mean as its source reports it, without its tasks.")
     if not all(score.complete for entry in entries for score in entry.scores.values()):
-        found.append(f"{PARTIAL}: not all queries of the task, part of no mean.")
+        found.append(f"{PARTIAL}: not all queries of the task{'' if board.own else ', part of no mean'}.")
     if "other data" in apart:
         found.append(
             f"{APART['other data']}: on other data than the ranked entries; neither ranked nor compared with them."
         )
     if "claimed" in apart:
-        found.append(f"{APART['claimed']}: claimed, not measured: its samples are not there; part of no mean.")
+        more = "" if board.own else "; part of no mean"
+        found.append(f"{APART['claimed']}: claimed, not measured: its samples are not there{more}.")
     return Markup(" ").join(found)
 
 
@@ -75,6 +79,8 @@ def headline(board: Board, home: str) -> Grid:
         home: what leads from the index to the folder of the board's pages.
     """
     standing = Standing(board, home)
+    if board.own:
+        return _of_own(standing)
     groups = {group.key: group for group in board.groups}
     cards = {card.name: card for card in board.cards}
     general, interactive = groups.get("general"), groups.get("interactive")
@@ -99,6 +105,17 @@ def headline(board: Board, home: str) -> Grid:
     columns = [replace(column, section=section.key) for section, own in sections for column in own]
     caption = f"{shown(board.title)}: mean Precision@1 in percent"
     return replace(_table(standing, board.key, caption, columns), sections=tuple(section for section, _ in sections))
+
+
+def _of_own(standing: Standing) -> Grid:
+    """The table of people's own tasks: no means and no ranks, and so the interval of every score."""
+    board = standing.board
+    tasks = [_task(standing, card, wide=True) for card in board.cards]
+    parts = [("head", "", [names(standing)]), ("tasks", "Tasks", tasks), ("about", "About the model", _about(standing))]
+    columns = [replace(column, section=key) for key, _, own in parts for column in own]
+    table = _table(standing, board.key, f"{shown(board.title)}: Precision@1 in percent", columns)
+    sections = tuple(Section(key, label) for key, label, _ in parts)
+    return replace(table, sections=sections, note=Markup(" ").join([ordered(board), table.note]))
 
 
 def of_group(board: Board, group: Group) -> Grid:
@@ -173,43 +190,65 @@ def _value(value: float | None, low: float | None, high: float | None, signs: st
     """A mean with its marks and footnotes, its interval, and its bar."""
     if value is None:
         return Markup(percent(value))
+    return Markup(f'<span class="v">{percent(value)}</span>{signs}') + _span(value, low, high)
+
+
+def _span(value: float, low: float | None, high: float | None) -> Markup:
+    """The interval and the bar beside a number."""
     span = "" if low is None else f" <small>{interval(low, high)}</small>"
-    return Markup(f'<span class="v">{percent(value)}</span>{signs}{span}{charts.bar(value, low, high)}')
+    return Markup(f"{span}{charts.bar(value, low, high)}")
 
 
-def _task(standing: Standing, card: TaskCard, section: str | None = None) -> Column:
-    """Scores on a task, the numbers alone: there are many of these columns. Those of a section fold with it."""
+def _task(standing: Standing, card: TaskCard, section: str | None = None, *, wide: bool = False) -> Column:
+    """Scores on a task, the numbers alone: there are many of these columns. Those of a section fold with it.
+
+    Args:
+        standing: of the board.
+        card: of the task.
+        section: that it folds with.
+        wide: with intervals and bars.
+    """
+    board = standing.board
+    classes = fold(section) if section else "mean wide" if wide else ""
     return Column(
-        f"task-{key(card.subset)}",
-        breakable(card.subset),
-        scores(standing, card, fold(section) if section else ""),
+        f"task-{file_part(card) if board.own else key(card.subset)}",
+        breakable(called(card)),
+        scores(standing, card, classes, wide=wide),
         link=standing.task(card),
-        about=card.subset,
+        about=called(card),
         folds=section is not None,
+        classes="mean wide" if wide else "",
+        hint=shown(card.title) if wide else "",
     )
 
 
-def scores(standing: Standing, card: TaskCard, classes: str) -> list[Cell]:
-    """The cells of all entries' scores on a task."""
+def scores(standing: Standing, card: TaskCard, classes: str, *, wide: bool = False) -> list[Cell]:
+    """The cells of all entries' scores on a task; ``wide`` with intervals and bars."""
     chance = standing.board.chance.get(card.name)
-    body = numbers([_score(entry, card) for entry in standing.ranked], chance, classes=classes)
-    return standing.cells(body, [_score(e, card).text for e in standing.baselines], percent(chance), classes)
+    body = numbers([_score(entry, card, wide) for entry in standing.ranked], chance, classes=classes)
+    baselines = [_score(entry, card, wide) for entry in standing.baselines]
+    foot = [cell.whole(cell.text) for cell in baselines]
+    return standing.cells(body, foot, _value(chance, None, None) if wide else percent(chance), classes)
 
 
-def _score(entry: Entry, card: TaskCard) -> NumberCell:
+def _score(entry: Entry, card: TaskCard, wide: bool) -> NumberCell:
     """An entry's score on a task, or why it has none."""
     found = entry.scores.get(card.name)
     if found is None:
         return NumberCell(None, MISSING, title=why_no_score(entry, card))
+    text, beside = percent(found.value) + mark(found), None
+    if wide:
+        text, beside = percent(found.value), Markup(mark(found)) + _span(found.value, found.low, found.high)
     if not found.counts:
         why = why_apart(found) or "not all queries of the task"
-        return NumberCell(None, percent(found.value) + mark(found), title=why)
-    return NumberCell(found.value, percent(found.value), tied=found.tied_with_best)
+        return NumberCell(None, text, title=why, beside=beside)
+    return NumberCell(found.value, text, tied=found.tied_with_best, beside=beside)
 
 
 def _about(standing: Standing) -> list[Column]:
-    """What is known of the models apart from their scores."""
+    """What is known of the models apart from their scores; beside own tasks, where it is known of any."""
     n = len(standing.board.cards)
+    entries = standing.board.entries
 
     def done(entry: Entry) -> int:
         return sum(own.complete and not own.claimed for own in entry.scores.values())
@@ -220,11 +259,24 @@ def _about(standing: Standing) -> list[Column]:
     def counted(name: str, label: str, text: Any, order: Any, hint: str = "") -> Column:
         return standing.column(name, label, text, order, "desc", hint=hint)
 
-    return [
-        counted("coverage", "Tasks", lambda e: coverage(e, n), done, "with a number of their own"),
-        said("prompting", "Regions by", lambda e: shown(e.prompting or MISSING)),
-        said("trained", "MMEB-train", lambda e: e.facts.trained_on_mmeb, "whether it was trained on MMEB-train"),
-        counted("parameters", "Parameters", lambda e: parameters(e.facts.parameters), lambda e: e.facts.parameters),
-        counted("dimension", "Dimension", lambda e: whole(e.facts.dimension), lambda e: e.facts.dimension),
-        said("licence", "Licence of the weights", lambda e: shown(e.facts.licence or MISSING)),
+    every = [
+        (counted("coverage", "Tasks", lambda e: coverage(e, n), done, "with a number of their own"), n > 1),
+        (
+            said("prompting", "Regions by", lambda e: shown(e.prompting or MISSING)),
+            any(entry.prompting for entry in entries),
+        ),
+        (
+            said("trained", "MMEB-train", lambda e: e.facts.trained_on_mmeb, "whether it was trained on MMEB-train"),
+            False,
+        ),
+        (
+            counted("parameters", "Parameters", lambda e: parameters(e.facts.parameters), lambda e: e.facts.parameters),
+            any(entry.facts.parameters for entry in entries),
+        ),
+        (counted("dimension", "Dimension", lambda e: whole(e.facts.dimension), lambda e: e.facts.dimension), True),
+        (
+            said("licence", "Licence of the weights", lambda e: shown(e.facts.licence or MISSING)),
+            any(entry.facts.licence for entry in entries),
+        ),
     ]
+    return [column for column, says in every if says or not standing.board.own]

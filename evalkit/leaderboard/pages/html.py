@@ -25,7 +25,7 @@ from evalkit.leaderboard.pages.standing import Standing
 from evalkit.leaderboard.pages.task_list import medians, task_list
 from evalkit.leaderboard.pages.task_page import task_page
 from evalkit.leaderboard.samples.sheets import Sheet, Sheets
-from evalkit.leaderboard.wording import cite, count, path, percent, shown, signed
+from evalkit.leaderboard.wording import called, cite, count, path, percent, shown, signed
 from evalkit.suites.card import TaskCard
 
 STATIC = ("site.css", "site.js")
@@ -47,6 +47,11 @@ _DOWNLOADS = (
     ("leaderboard.tex", "LaTeX", "the headline table and one of each meta-task, for a paper with booktabs"),
     ("leaderboard.md", "Markdown", "the same tables, for a README"),
 )
+_OF_OWN = {
+    "leaderboard.csv": "one row for each entry, with all scores, their intervals and ties",
+    "leaderboard.tex": "the table of all tasks, for a paper with booktabs",
+    "leaderboard.md": "the same table, for a README",
+}
 
 
 def site(boards: Sequence[Board], *, version: str, sheets: Sequence[Sheets] = ()) -> dict[str, Callable[[], bytes]]:
@@ -109,7 +114,8 @@ class _Site:
 
     def tasks(self, board: Board) -> bytes:
         table = task_list(board, self._medians[board.key])
-        return self._page("tasks.html", board, f"Tasks of {board.title}", ("Tasks",), table=table)
+        title = board.title if board.own else f"Tasks of {board.title}"
+        return self._page("tasks.html", board, title, ("Tasks",), table=table)
 
     def group(self, board: Board, group: Group) -> bytes:
         facts = [count(len(group.tasks), "task")]
@@ -129,7 +135,7 @@ class _Site:
 
     def task(self, board: Board, card: TaskCard) -> bytes:
         view = task_page(board, card, self.samples)
-        return self._page("task.html", board, card.subset, (("Tasks", "tasks.html"), card.subset), **view)
+        return self._page("task.html", board, called(card), (("Tasks", "tasks.html"), called(card)), **view)
 
     def model(self, board: Board, entry: Entry) -> bytes:
         view = model_page(board, entry, self._medians[board.key], self.samples)
@@ -153,18 +159,23 @@ class _Site:
 
     def sheet(self, board: Board, make: Callable[[], Sheet]) -> bytes:
         sheet = make()
-        subset, label = sheet.card.subset, sheet.entry.label
+        subset, label = called(sheet.card), sheet.entry.label
         crumbs = (("Tasks", "tasks.html"), (subset, Standing(board).task(sheet.card)), f"Samples: {label}")
         return self._page("samples.html", board, f"Samples of {subset} by {label}", crumbs, **sample_page(sheet))
 
     def method(self) -> bytes:
-        return self._page("method.html", None, "Method", ("Method",), boards=[(b, _licences(b)) for b in self.boards])
+        licences = [(board, said) for board in self.boards if (said := _licences(board))]
+        own = any(board.own for board in self.boards)
+        return self._page("method.html", None, "Method", ("Method",), boards=licences, own=own)
 
     def downloads(self) -> bytes:
         views = [
             {
                 "board": board,
-                "files": [(f"{path(board.key)}/{name}", label, what) for name, label, what in _DOWNLOADS],
+                "files": [
+                    (f"{path(board.key)}/{name}", label, (_OF_OWN if board.own else {}).get(name, what))
+                    for name, label, what in _DOWNLOADS
+                ],
                 "badges": [
                     (entry, *(f"{path(board.key)}/badges/{path(entry.slug)}.{kind}" for kind in ("svg", "json")))
                     for entry in board.entries
@@ -188,7 +199,14 @@ class _Site:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        environment.filters |= {"cite": cite, "percent": percent, "region": region, "shown": shown, "signed": signed}
+        environment.filters |= {
+            "called": called,
+            "cite": cite,
+            "percent": percent,
+            "region": region,
+            "shown": shown,
+            "signed": signed,
+        }
         environment.globals |= {"policy": POLICY, "version": self.version}
         return environment
 
@@ -245,5 +263,6 @@ def _licences(board: Board) -> list[tuple[str, list[str]]]:
     """Which tasks are under which licence, the most first."""
     tasks: dict[str, list[str]] = {}
     for card in board.cards:
-        tasks.setdefault(card.licence, []).append(card.subset)
+        if card.licence or not board.own:
+            tasks.setdefault(card.licence, []).append(called(card))
     return sorted(tasks.items(), key=lambda pair: (-len(pair[1]), pair[0]))

@@ -27,6 +27,7 @@ from evalkit.leaderboard.pages.standing import Standing
 from evalkit.leaderboard.wording import (
     META_TASKS,
     MISSING,
+    called,
     interval,
     link,
     mark,
@@ -38,7 +39,7 @@ from evalkit.leaderboard.wording import (
     signed,
     whole,
 )
-from evalkit.suites.card import TaskCard
+from evalkit.suites.card import OWN, TaskCard
 
 _MOST = 5  # strengths, and weaknesses
 
@@ -59,8 +60,8 @@ def model_page(board: Board, entry: Entry, median: Mapping[str, float], pages: C
     pairs = [pair for pair in board.comparisons if pair.compared and entry.slug in (pair.base, pair.new)]
     return {
         "entry": entry,
-        "facts": _facts(entry),
-        "means": _means(standing, entry),
+        "facts": _facts(entry, board),
+        "means": _means(standing, entry) if board.groups else None,
         "notes": footnotes(board, entry.means.values()),
         "tasks": _tasks(standing, entry, median, pages) if entry.scores or entry.failures else None,
         "strengths": [one for one in reversed(far[-_MOST:]) if one["above"] > 0],
@@ -68,22 +69,23 @@ def model_page(board: Board, entry: Entry, median: Mapping[str, float], pages: C
         "pairs": [(pair, standing.entries[pair.new if pair.base == entry.slug else pair.base]) for pair in pairs],
         "command": command(run, board.cards) if run else None,
         "provenance": provenance(run) if run else (),
-        "signatures": [(card.subset, own.signature) for card, own in results if own and own.signature],
+        "signatures": [(called(card), own.signature) for card, own in results if own and own.signature],
     }
 
 
-def _facts(entry: Entry) -> list[tuple[str, str]]:
+def _facts(entry: Entry, board: Board) -> list[tuple[str, str]]:
     facts = entry.facts
     address = outside(facts.url)
     found: list[tuple[str, str]] = [
         ("Model", link(entry.model, None)),
         ("Numbers", origin(entry)),
         ("Regions by", shown(entry.prompting or MISSING)),
-        ("Trained on MMEB-train", facts.trained_on_mmeb),
+        *([] if board.own else [("Trained on MMEB-train", facts.trained_on_mmeb)]),
         ("Parameters", parameters(facts.parameters)),
         ("Dimension", whole(facts.dimension)),
         ("Licence of the weights", shown(facts.licence or MISSING)),
     ]
+    found = [(name, value) for name, value in found if not board.own or value != MISSING]
     if address:
         found.append(("Page", Markup('<a href="{0}">{0}</a>').format(address)))
     if entry.seen:
@@ -147,9 +149,10 @@ def _tasks(standing: Standing, entry: Entry, median: Mapping[str, float], pages:
         "Dots: Precision@1 in percent. Whiskers: 95 % interval. Dashed line: chance. Short line: median of the board."
     )
     above = [_above(own, m) for own, m in zip(scores, middle, strict=True)]
+    kind = Column("kind", "Meta-task", words(metas, order=[metas.index(meta) for meta in metas]), "asc", classes="t")
     columns = [
         Column("task", "Task", heads([standing.task_link(card) for card in cards]), "asc", classes="name"),
-        Column("kind", "Meta-task", words(metas, order=[metas.index(meta) for meta in metas]), "asc", classes="t"),
+        *([] if {card.meta_task for card in cards} == {OWN} else [kind]),
         Column("score", "P@1", _scores(entry, cards, scores), hint="Precision@1, in percent"),
         fixed("interval", "95 % interval", _intervals(scores)),
         plot(scale, drawn, described),
@@ -159,7 +162,7 @@ def _tasks(standing: Standing, entry: Entry, median: Mapping[str, float], pages:
     ]
     if entry.run is not None:
         columns += _of_results(scores)
-    seen = [samples(standing, card, entry, pages, card.subset) for card in cards]
+    seen = [samples(standing, card, entry, pages, called(card)) for card in cards]
     if any(seen):
         columns.append(fixed("samples", "Samples", seen, classes="t"))
     caption = "All tasks: Precision@1 in percent, against chance and the median of the board"

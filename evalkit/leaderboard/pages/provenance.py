@@ -9,7 +9,7 @@ from urllib.parse import quote
 from evalkit.encoding.conditions import together
 from evalkit.leaderboard.wording import MISSING, shown
 from evalkit.runs.manifest import Manifest
-from evalkit.suites.card import TaskCard
+from evalkit.suites.card import OWN, TaskCard
 from evalkit.suites.selecting import PUBLISHED, all_cards
 
 
@@ -20,8 +20,11 @@ def command(run: Manifest, cards: Collection[TaskCard]) -> str:
         run: of the entry.
         cards: of the board; the run's tasks among them are asked for.
     """
-    names = {card.name for card in cards}
-    parts = ["evalkit", "run", "--model", model(run), "--tasks", _selectors(run, names), "--data", "DATA"]
+    names = {card.name for card in cards if card.suite != OWN}
+    own = [card.name for card in cards if card.suite == OWN and card.name in run.own_tasks]
+    parts = ["evalkit", "run", "--model", model(run)]
+    parts += ["--tasks", ",".join(f"./{name}" for name in own)] if own else []
+    parts += ["--tasks", _selectors(run, names), "--data", "DATA"] if names else []
     parts += ["--out", "RUNS"]
     settings = run.settings
     if settings.prompting is not None:
@@ -63,7 +66,7 @@ def model(run: Manifest) -> str:
 
 
 def _selectors(run: Manifest, names: Collection[str]) -> str:
-    own = {result.task for result in run.tasks if result.task in names}
+    own = {result.task for result in run.tasks if result.task in names and result.suite != OWN}
     members: dict[str, set[str]] = {}
     for card in all_cards():
         members.setdefault(card.suite, set()).add(card.name)

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from evalkit.leaderboard.board import Board, Entry, Group, Pairing
 from evalkit.leaderboard.pages.columns import plain, words
 from evalkit.leaderboard.pages.grid import Cell, Column
-from evalkit.leaderboard.wording import breakable, link, path
+from evalkit.leaderboard.wording import breakable, called, file_part, link, path
 from evalkit.suites.card import TaskCard
 
 
@@ -49,7 +49,7 @@ class Standing:
 
     def task(self, card: TaskCard) -> str:
         """The address of a task's page."""
-        return f"{self.home}task-{path(card.subset)}.html"
+        return f"{self.home}task-{file_part(card)}.html"
 
     def model(self, entry: Entry) -> str:
         """The address of an entry's page."""
@@ -65,7 +65,7 @@ class Standing:
 
     def task_link(self, card: TaskCard) -> Markup:
         """A task's name, which a narrow column may break, with a link to its page."""
-        return Markup('<a href="{}">{}</a>').format(self.task(card), breakable(card.subset))
+        return Markup('<a href="{}">{}</a>').format(self.task(card), breakable(called(card)))
 
     def cells(self, body: Sequence[Cell], foot: Sequence[str], chance: str, classes: str) -> list[Cell]:
         """A column: of the ranked, of those that know nothing, and of chance where it is known."""

@@ -12,7 +12,7 @@ from evalkit.leaderboard.pages.columns import figures, fixed, heads, texts
 from evalkit.leaderboard.pages.grid import Choice, Column, Grid, attributes
 from evalkit.leaderboard.pages.standing import Standing
 from evalkit.leaderboard.wording import DISTRIBUTIONS, META_TASKS, MISSING, MODALITIES, percent, shown, whole
-from evalkit.suites.card import TaskCard
+from evalkit.suites.card import OWN, TaskCard
 
 
 def medians(board: Board) -> dict[str, float]:
@@ -38,10 +38,17 @@ def task_list(board: Board, median: Mapping[str, float]) -> Grid:
     best = [_best(standing, card) for card in cards]
     chance, middle = ([of.get(card.name) for card in cards] for of in (board.chance, median))
     names = [_named([entry for _, entry in top], standing) for top in best]
+    kinds = texts("kind", "Meta-task", [META_TASKS[card.meta_task] for card in cards])
+    distributions = texts("distribution", "Distribution", [DISTRIBUTIONS[card.distribution] for card in cards])
+    licences = texts("licence", "Licence", [shown(card.licence) or MISSING for card in cards], "t long")
+    titles = texts(
+        "title", "Title", [Markup('<bdi class="said">{}</bdi>').format(shown(card.title)) for card in cards], "t long"
+    )
     columns = (
         Column("task", "Task", heads([standing.task_link(card) for card in cards]), "asc", classes="name"),
-        texts("kind", "Meta-task", [META_TASKS[card.meta_task] for card in cards]),
-        texts("distribution", "Distribution", [DISTRIBUTIONS[card.distribution] for card in cards]),
+        *([titles] if board.own else []),
+        *([] if {card.meta_task for card in cards} == {OWN} else [kinds]),
+        *([] if board.own else [distributions]),
         texts("query", "Query", [MODALITIES[card.query_modality] for card in cards]),
         texts("candidate", "Candidates are", [MODALITIES[card.candidate_modality] for card in cards]),
         figures("queries", "Queries", [card.queries for card in cards], whole),
@@ -50,7 +57,7 @@ def task_list(board: Board, median: Mapping[str, float]) -> Grid:
         figures("median", "Median", middle, percent, hint="of all entries with a score"),
         figures("best", "Best", [top[0][0] if top else None for top in best], percent),
         fixed("entry", "Best entry", names, classes="t"),
-        texts("licence", "Licence", [card.licence for card in cards], "t long"),
+        *([licences] if not board.own or any(card.licence for card in cards) else []),
     )
     return Grid(
         id="tasks",

@@ -20,6 +20,7 @@ from evalkit.leaderboard.wording import (
     META_TASKS,
     MISSING,
     MODALITIES,
+    called,
     count,
     interval,
     outside,
@@ -28,7 +29,7 @@ from evalkit.leaderboard.wording import (
     whole,
 )
 from evalkit.runs.manifest import MetricResult
-from evalkit.suites.card import TaskCard
+from evalkit.suites.card import OWN, TaskCard
 
 _POOLS = {"shared": "one for all queries", "own": "its own for each query"}
 _PUBLISHED_ALONE = (
@@ -54,7 +55,7 @@ def task_page(board: Board, card: TaskCard, pages: Collection[str]) -> dict[str,
     shares_images = card.meta_task == "visual-interactive"
     return {
         "card": card,
-        "kind": META_TASKS[card.meta_task],
+        "kind": _kind(card),
         "facts": _facts(card),
         "sources": [_source(source.hub, source.revision) for source in card.sources],
         "best": _names([e for e, own in counted if own.value == top], standing),
@@ -85,17 +86,26 @@ def _without(n: int) -> str:
     return f"{count(n, 'entry has', 'entries have')} no score of {'its' if n == 1 else 'their'} own on this task."
 
 
+def _kind(card: TaskCard) -> str:
+    said = META_TASKS[card.meta_task]
+    if card.suite != OWN:
+        return said
+    return "Own task" if card.meta_task == OWN else f"Own task: {said.lower()}"
+
+
 def _facts(card: TaskCard) -> list[tuple[str, str]]:
-    return [
-        ("Family", card.family),
-        ("Distribution", DISTRIBUTIONS[card.distribution]),
+    """What its card says; of people's own, which may say little, what it says."""
+    own = card.suite == OWN
+    found = [
+        *([] if own else [("Family", card.family), ("Distribution", DISTRIBUTIONS[card.distribution])]),
         ("Queries", f"{card.queries:,}, {MODALITIES[card.query_modality]}"),
         ("Candidates", f"{card.candidates:,} a query, {MODALITIES[card.candidate_modality]}"),
         ("Pool", _POOLS[card.pool]),
-        ("Instruction", card.query_instruction or MISSING),
-        ("Licence", card.licence),
+        ("Instruction", shown(card.query_instruction) or MISSING),
+        ("Licence", shown(card.licence) or MISSING),
         ("Version", str(card.version)),
     ]
+    return [(name, value) for name, value in found if not own or value != MISSING]
 
 
 def _source(hub: str, revision: str | None) -> tuple[str, str, str | None]:
@@ -143,13 +153,14 @@ def _table(standing: Standing, card: TaskCard, top: float | None, pages: Collect
     regions = standing.column(
         "prompting", "Regions by", lambda e: _regions(e, found[e.slug], card), first="asc", classes="t"
     )
-    columns.append(regions)
+    if not standing.board.own or any(own and own.result and own.result.prompting for own in found.values()):
+        columns.append(regions)
     seen = {entry.slug: samples(standing, card, entry, pages, entry.label) for entry in entries}
     if any(seen.values()):
         columns.append(standing.column("samples", "Samples", lambda e: seen[e.slug], classes="t"))
     return Grid(
         id="scores",
-        caption=f"{card.subset}: Precision@1 of all entries, in percent",
+        caption=f"{called(card)}: Precision@1 of all entries, in percent",
         columns=tuple(columns),
         rows=tuple(row(entry) for entry in standing.ranked),
         choices=choices(standing.ranked),

@@ -15,6 +15,7 @@ from evalkit.leaderboard.board import Board, Entry, Score
 from evalkit.leaderboard.samples.answers import Answer
 from evalkit.leaderboard.samples.media import Gallery, Mark, MediaMode, ShownImage
 from evalkit.leaderboard.samples.taskfiles import NamedTask, TaskFiles
+from evalkit.leaderboard.wording import file_part
 from evalkit.suites.card import TaskCard
 from evalkit.suites.task import DataFolder
 
@@ -127,7 +128,8 @@ class Sheets:
 
 def sheet_path(board: Board, card: TaskCard, entry: Entry) -> str:
     """The page's path below the site's folder."""
-    return f"{board.key}/samples-{card.subset}-{entry.slug}.html"
+    # Slugs hold no two hyphens together, so no two of own tasks and entries have one name.
+    return f"{board.key}/samples-{file_part(card)}{'--' if board.own else '-'}{entry.slug}.html"
 
 
 def sheets(board: Board, data: DataFolder | None, *, media: MediaMode = "none", limit: int = LIMIT) -> Sheets:

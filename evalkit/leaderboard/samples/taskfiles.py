@@ -11,7 +11,7 @@ from evalkit.leaderboard.board import Board, Entry
 from evalkit.leaderboard.samples.answers import Answers, read_answers
 from evalkit.runs.environment import without_places
 from evalkit.runs.manifest import Settings
-from evalkit.suites.card import TaskCard
+from evalkit.suites.card import OWN, TaskCard
 from evalkit.suites.task import DataFolder, Task
 
 
@@ -80,6 +80,11 @@ class TaskFiles:
 
     def rows(self, entry: Entry) -> NamedTask | str:
         """The rows that an entry's run was made of, or in a sentence why they are not to be had."""
+        if self.card.suite == OWN:
+            return (
+                "The texts and images of the queries are not here: an own task lies in no data folder, and its run "
+                "keeps the answers alone."
+            )
         if self._data is None:
             return (
                 "The texts and images of the queries are not here: the pages were made without the tasks' data "

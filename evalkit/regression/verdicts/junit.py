@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 from evalkit.regression.gate import Gate, Judged
 from evalkit.regression.verdicts.brief import interval, points
+from evalkit.suites.card import OWN
 from evalkit.terminal import one_line
 
 
@@ -18,7 +19,7 @@ def junit_xml(gate: Gate) -> bytes:
     root = ElementTree.Element("testsuites", name="evalkit gate")
     suites: dict[str, list[Judged]] = {}
     for one in gate.judged:
-        suites.setdefault(one.unit.groups[0].split("/")[0], []).append(one)
+        suites.setdefault(_suite(one), []).append(one)
     totals = {"tests": 0, "failures": 0, "errors": 0}
     for name, judged in suites.items():
         kinds = [_kind(one) for one in judged]
@@ -37,6 +38,11 @@ def junit_xml(gate: Gate) -> bytes:
     ElementTree.indent(root)
     written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return written + b"\n"
+
+
+def _suite(one: Judged) -> str:
+    """The suite of a unit; own tasks, which belong to none, stand together."""
+    return one.unit.groups[0].split("/")[0] if one.unit.groups else OWN
 
 
 def _kind(one: Judged) -> str:

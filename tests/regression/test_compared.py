@@ -20,9 +20,9 @@ from evalkit.errors import NotComparableError, UsageError
 from evalkit.regression.baseline import accept
 from evalkit.regression.comparand import comparand_of, read_comparand
 from evalkit.regression.compare import compare as comparison_of
+from evalkit.regression.compared import ComparedRuns, GatedRuns, compare, gate
 from evalkit.regression.config import GateConfig
 from evalkit.regression.gate import judge
-from evalkit.regression.holding import ComparedRuns, GatedRuns, compare, gate
 from evalkit.runs.run import load_run, load_runs
 
 COLUMNS = ["task", "base", "new", "difference", "low", "high", "p_value", "verdict"]

@@ -17,7 +17,7 @@ from evalkit.embedders import tiny
 from evalkit.embedders.base import EmbedderInfo
 from evalkit.embedders.baselines import Constant, Random
 from evalkit.embedders.function import text_of, unit_rows
-from evalkit.embedders.holding import HeldModel, held_model
+from evalkit.embedders.heldmodel import HeldModel, held_model
 from evalkit.errors import EmbedderError, UsageError
 from evalkit.items import Box, Item
 
