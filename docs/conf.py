@@ -14,6 +14,7 @@ release = version = evalkit.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click", "sources"]
 needs_sphinx = "8.2"
+source_suffix = {".md": "markdown", ".ipynb": "markdown"}
 suppress_warnings: list[str] = []  # none: a warning is an error
 nitpicky = True
 # Of other projects, whose inventories would have to be fetched, and of evalkit's own rooms, which are not public.
@@ -31,6 +32,8 @@ napoleon_use_ivar = True
 
 smartquotes = False  # two hyphens of an option are no dash
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_title = f"evalkit {release}"
 html_copy_source = False
 html_show_sphinx = False

@@ -5,6 +5,7 @@ Links between all of them are the ones that GitHub follows; here they lead to th
 
 from __future__ import annotations
 
+import html
 import json
 import os.path
 import re
@@ -35,12 +36,13 @@ _LINK = re.compile(r"(\]\()([^)\s#]+)((?:#[^)\s]*)?\))")
 
 def read(app: Sphinx, name: str, content: list[str]) -> None:
     """Put the file of another folder in its stub's place, and lead links to the site's pages."""
-    here = DOCS / f"{name}.md"
-    file = here
+    here = file = Path(app.env.doc2path(name))
     if name in ELSEWHERE:
         file = ROOT / ELSEWHERE[name]
         app.env.note_dependency(str(file))
         content[0] = file.read_text(encoding="utf-8")
+    if file.suffix == ".ipynb":
+        content[0] = notebook(json.loads(content[0]))
 
     def led(link: re.Match[str]) -> str:
         opening, target, rest = link.groups()
@@ -52,6 +54,25 @@ def read(app: Sphinx, name: str, content: list[str]) -> None:
     content[0] = _FIELDS.sub(lambda mark: fields(app, mark[1]), content[0])
     parts = _FENCED.split(content[0])
     content[0] = "".join(part if index % 2 else _LINK.sub(led, part) for index, part in enumerate(parts))
+
+
+def notebook(content: dict[str, Any]) -> str:
+    """A notebook as a page, with the outputs that are kept in it (``tests/test_tutorial_notebook.py``)."""
+    parts = []
+    for cell in content["cells"]:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(text)
+            continue
+        parts.append(f"```python\n{text}\n```")
+        for output in cell["outputs"]:
+            found = {kind: "".join(lines) for kind, lines in output["data"].items()}
+            if "image/png" in found:
+                shown = f'<img alt="what the code shows" src="data:image/png;base64,{found["image/png"].strip()}">'
+            else:
+                shown = found.get("text/html") or f"<pre>{html.escape(found['text/plain'])}</pre>"
+            parts.append(f'```{{raw}} html\n<div class="output">\n{shown}\n</div>\n```')
+    return "\n\n".join(parts)
 
 
 def fields(app: Sphinx, name: str) -> str:

@@ -28,6 +28,7 @@ HELD = {
         ("sh", 1): ".ci/run: demo()",
         ("text", 1): ".ci/run: table()",
         ("sh", 2): ".ci/run: tests()",
+        ("python", 1): "tests/test_tutorial_notebook.py: test_the_notebook_gives_the_outputs_that_it_shows",
     },
     "docs/start.md": {("sh", 1): ".ci/run: demo()", ("sh", 2): ".ci/run: demo()"},
     "docs/embedders.md": {("text", 1): "tests/test_executed_pages.py: test_the_failed_check_that_is_shown"},
@@ -79,10 +80,21 @@ def an_environment(place: Path) -> None:
     (place / ".venv/bin/activate").touch()
 
 
+def results(place: Path) -> None:
+    """A run, one of another model, a baseline and a gate's configuration, as the page on Python names them."""
+    (place / "my_model.py").write_text(MINE.replace('name="mine"', 'name="my-model"'))
+    assert run(place / "runs", f"{place / 'my_model.py'}:Mine") == 0
+    assert run(place / "older", "random") == 0
+    base = place / "baselines/my-model"
+    assert command("baseline", "accept", place / "runs", "--reason", "first", "--out", base) == 0
+    (place / "gate.toml").write_text("alpha = 0.05\n")
+
+
 STARTS: dict[str, Callable[[Path], None]] = {
     "README.md": an_environment,
     "docs/compare.md": two_runs,
     "docs/leaderboard.md": a_board,
+    "docs/python.md": results,
 }
 """What is there before the first block of a page, beside the data of the example."""
 SECONDS = {"docs/miniature.md": 12, "docs/embedders.md": 3, "docs/compare.md": 3, "docs/leaderboard.md": 3}
