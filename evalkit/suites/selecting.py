@@ -200,7 +200,12 @@ def as_selector(folder: Path) -> str:
 
 
 def data_of(
-    tasks: Iterable[TaskCard | Task], data: Path | None, images: Sequence[Path], *, follow_links: bool = False
+    tasks: Iterable[TaskCard | Task],
+    data: Path | None,
+    images: Sequence[Path],
+    *,
+    follow_links: bool = False,
+    said: str = "--",
 ) -> DataFolder | None:
     """The data folder that tasks are read from; ``None`` where none needs any.
 
@@ -209,6 +214,7 @@ def data_of(
         data: the folder, if one is named.
         images: images folders that are named.
         follow_links: links of images may lead anywhere.
+        said: what an error writes before ``data`` and ``images``.
 
     Raises:
         UsageError: it is needed and not named, or a folder that was named does not exist.
@@ -219,11 +225,11 @@ def data_of(
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         raise UsageError(
-            f"--data is missing: {names[0]}{more} {'are' if more else 'is'} read from a data folder (a task of your "
-            "own in a folder needs none)"
+            f"{said}data is missing: {names[0]}{more} {'are' if more else 'is'} read from a data folder (a task of "
+            "your own in a folder needs none)"
         )
     if images:
-        raise UsageError(f"--images {images[0]}: the images of your own tasks are in their folders; leave it out")
+        raise UsageError(f"{said}images {images[0]}: the images of your own tasks are in their folders; leave it out")
     return None
 
 
