@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 _AT_ONCE = 1024  # rows of a parquet file
 _HELD_AT_ONCE = 16  # those that hold images
 _INDEX = re.compile(r"__index_level_\d+__")  # a column that pandas adds to what is no part of the table
-
-
 _CANDIDATE = {"anyOf": [{"type": "string", "minLength": 1}, {"type": "object"}]}
-_LABEL = {"anyOf": [(one := {"type": ["string", "integer"]}), {"type": "array", "items": one, "minItems": 1}]}
+_ONE = {"type": ["string", "integer"]}
+_LABEL = {"anyOf": [_ONE, {"type": "array", "items": _ONE, "minItems": 1}]}
 
 
 class CandidateFields(ItemFields):
