@@ -122,6 +122,11 @@ def evaluate(
         fingerprint=fingerprint,
         device=device,
     )
+    if store is not None and not held.kept:
+        raise UsageError(
+            f"store {store}: {held.loaded.info.name} is an object, and nobody vouches for its vectors: give a "
+            "fingerprint, or leave the store out"
+        )
     with ExitStack() as stack:
         runs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="evalkit-"))) if place is None else place
         kept = Path(store) if store is not None else None if place is None else inside(place, "vectors.sqlite")
@@ -140,8 +145,7 @@ def evaluate(
         results = [result for result in manifest.tasks if result.task in done]
         if all(result.status == "failed" for result in results):
             raise _error_of(results[0])
-        run = load_run(where)
-        return run.in_memory() if place is None else run
+        return load_run(where, check=False).in_memory() if place is None else load_run(where)
 
 
 def embed(

@@ -158,7 +158,7 @@ class Task:
         """
         from evalkit.suites.folder import read_folder
 
-        return cls(**read_folder(Path(folder), follow_links=follow_links))
+        return cls(**read_folder(Path(folder).expanduser(), follow_links=follow_links))
 
     def __repr__(self) -> str:
         card = self.card
