@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evalkit.api import check, embed, evaluate
     from evalkit.items import Box, Item, Mask, Point, Points
-    from evalkit.regression.holding import compare, gate
+    from evalkit.regression.compared import compare, gate
     from evalkit.runs.run import Run, Runs, load_run, load_runs
     from evalkit.suites.task import Task
 
@@ -39,7 +39,7 @@ __all__ = [
 _MODULES = {
     "evalkit.api": ("check", "embed", "evaluate"),
     "evalkit.items.item": ("Box", "Item", "Mask", "Point", "Points"),
-    "evalkit.regression.holding": ("compare", "gate"),
+    "evalkit.regression.compared": ("compare", "gate"),
     "evalkit.runs.run": ("Run", "Runs", "load_run", "load_runs"),
     "evalkit.suites.task": ("Task",),
 }

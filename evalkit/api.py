@@ -13,7 +13,7 @@ from evalkit import errors
 from evalkit.check import check as findings_of
 from evalkit.checking.findings import Checked
 from evalkit.device import device_name
-from evalkit.embedders.holding import held_model
+from evalkit.embedders.heldmodel import held_model
 from evalkit.encoding.batches import BATCH_TOKENS
 from evalkit.encoding.checkedregions import checked_regions
 from evalkit.encoding.encode import Encoder
@@ -109,7 +109,7 @@ def evaluate(
         >>> run = evalkit.evaluate("example-colours", "example/ShapeSearch", data=DATA, quiet=True)
         >>> run.to_pandas()[["task", "value", "chance", "n"]]
                           task  value  chance   n
-        0  example/ShapeSearch   0.25  0.1250  32
+        0  example/ShapeSearch   0.25  0.0625  32
     """
     chosen = _chosen(tasks)
     folder = _data_folder(chosen, data, images)
@@ -122,6 +122,11 @@ def evaluate(
         fingerprint=fingerprint,
         device=device,
     )
+    if store is not None and not held.kept:
+        raise UsageError(
+            f"store {store}: {held.loaded.info.name} is an object, and nobody vouches for its vectors: give a "
+            "fingerprint, or leave the store out"
+        )
     with ExitStack() as stack:
         runs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="evalkit-"))) if place is None else place
         kept = Path(store) if store is not None else None if place is None else inside(place, "vectors.sqlite")
@@ -177,7 +182,7 @@ def embed(
     Example:
         >>> import evalkit
         >>> evalkit.embed("example-colours", ["a red circle", "a blue square"], quiet=True).shape
-        (2, 8)
+        (2, 9)
     """
     if side not in ("query", "candidate"):
         raise UsageError(f"side {side!r} is neither 'query' nor 'candidate'")
@@ -254,7 +259,7 @@ def _data_folder(
     chosen: Sequence[TaskCard | Task], data: Place | None, images: Place | Sequence[Place]
 ) -> DataFolder | None:
     named = [images] if isinstance(images, str | os.PathLike) else list(images)
-    return data_of(chosen, None if data is None else Path(data), [Path(one) for one in named])
+    return data_of(chosen, None if data is None else Path(data), [Path(one) for one in named], said="")
 
 
 def _runs_folder(place: Path) -> Path:

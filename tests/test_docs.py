@@ -17,6 +17,7 @@ from printed import missing
 
 import evalkit.cli
 from evalkit.demo import COMPARED, ENTRANTS
+from evalkit.embedders.modeltext import NAMED, names
 from evalkit.example import DATA
 from evalkit.regression.config import GateConfig
 
@@ -24,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / name
     for name in ("README.md", "CONTRIBUTING.md", "tasks/README.md", "reports/README.md", "training/README.md")
-] + sorted((ROOT / "docs").glob("*.md"))
+] + sorted((ROOT / "docs").rglob("*.md"))
 DOCS = ROOT / "docs"
 
 pages = pytest.mark.parametrize("page", PAGES, ids=[page.relative_to(ROOT).as_posix() for page in PAGES])
@@ -119,6 +120,25 @@ def test_commands_in_the_text_exist(page: Path) -> None:
         assert set(re.findall(r"--[a-z-]+", rest)) <= options | {"--help"}
 
 
+def test_the_reference_has_every_command() -> None:
+    """Its page is made of their help when the site is built."""
+    shown = re.findall(
+        r"^\.\. click:: evalkit\.cli\.(\w+):command\n   :prog: evalkit \1$", (DOCS / "commands.md").read_text(), re.M
+    )
+    assert shown == evalkit.cli.cli.list_commands(click.Context(evalkit.cli.cli))
+
+
+def test_the_page_on_weights_has_every_named_model() -> None:
+    """With the revision that the name stands for, and the command that gets it."""
+    page = (DOCS / "weights.md").read_text()
+    table = re.findall(r"^\| (`.*`) \|", page.partition("## Named models")[2].partition("###")[0], re.M)
+    assert [name for row in table[1:] for name in re.findall(r"`([\w-]+)`", row)] == [*names()]
+    for name, model in NAMED.items():
+        place, _, revision = model.partition(":")[2].partition("@")
+        assert re.search(rf"^### .*\b{name}\b", page, re.M)
+        assert re.search(rf"^hf download {re.escape(place)} --revision {revision or '[0-9a-f]{40}'}$", page, re.M)
+
+
 def test_commands_are_found() -> None:
     block = """
 .venv/bin/pip install . && .venv/bin/evalkit run --model 'a?b=1&c=2' --tasks x,y \\
@@ -208,7 +228,7 @@ def test_the_page_on_results_shows_the_files_of_a_run(here: Path, capsys: pytest
 
 def test_lines_are_short() -> None:
     """Output is shown as it is printed."""
-    for page in sorted(DOCS.glob("*.md")):
+    for page in sorted(DOCS.rglob("*.md")):
         text = page.read_text()
         printed = {line for block in blocks(page, "text") for line in block.split("\n") if len(line) <= 120}
         long = [line for line in text.split("\n") if len(line) > 110 and line not in printed]
@@ -274,15 +294,20 @@ def test_vectors_from_elsewhere(here: Path, capsys: pytest.CaptureFixture[str]) 
     page = (DOCS / "embedders.md").read_text().partition("## Vectors from elsewhere")[2]
     block = re.search(r"^```sh\n(.*?)^```$", page, re.M | re.S)
     assert block is not None
-    (here / "vectors").mkdir()
     inspect, embed, evaluate = commands(block[1])
-    (here / "vectors/shapes.jsonl").write_text(run(capsys, inspect)[1])
-    assert run(capsys, [*embed, "--quiet"])[0] == 0
+    for arguments in (inspect, [*embed, "--quiet"]):
+        assert run(capsys, arguments)[0] == 0
     direct = ["run", "--model", "my_model.py:Mine", *evaluate[evaluate.index("--tasks") :]]
     for arguments in (evaluate, direct):
         assert run(capsys, [*arguments, "--quiet"])[0] == 0
     one, other = (json.loads(file.read_text())["tasks"][0]["metrics"] for file in here.glob("runs/*/*/run.json"))
     assert one == other
+    (here / "vectors/shapes.npz").unlink()
+    array = re.search(r"^```python\n(.*?)^```$", page, re.M | re.S)
+    assert array is not None
+    exec(compile(array[1], "docs/embedders.md", "exec"), {})  # noqa: S102
+    assert run(capsys, [*evaluate, "--quiet"])[0] == 0
+    assert len(list(here.glob("runs/vectors/*/run.json"))) == 2, "other vectors are another model's run"
 
 
 def test_prompts_of_the_page_are_the_official_ones() -> None:

@@ -27,6 +27,8 @@ def command(as_json: bool) -> int:
             click.echo(f"{name:<{width}}  {value}")
         for warning in found.warnings:
             click.echo(f"warning: {warning}")
+        for note in found.notes:
+            click.echo(f"note: {note}")
         if not found.warnings:
             click.echo("nothing wrong")
     return 1 if found.warnings else 0

@@ -1,20 +1,21 @@
 """Vectors that were computed before: item files with their vectors, found again by what an item holds.
 
-This is how a model that evalkit cannot run is scored: ``evalkit inspect`` writes a task's items, anything at
-all makes vectors of them, and ``precomputed:DIR`` looks them up.
+This is how a model that evalkit cannot run is scored: ``evalkit inspect --items`` writes what has to be embedded,
+anything at all makes vectors of it, and ``precomputed:DIR`` looks them up.
 """
 
 from __future__ import annotations
 
 import hashlib
-import zipfile
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from evalkit.embedders.base import OURS, EmbedderInfo
+from evalkit.embedders.vectorfiles import find_pairs, read_vectors, same
 from evalkit.errors import EmbedderError, ImageError, UsageError
 from evalkit.files import open_file
 from evalkit.items import Item, Mask, Region, Side, region_kind
@@ -26,10 +27,37 @@ if TYPE_CHECKING:
     from evalkit.items.images import ImageFile
     from evalkit.items.jsonl import ItemRow
 
-TOLERANCE = 1e-3  # by how much a length may differ from 1, and two vectors of one item from each other
-
 # Side, prompt, digest of the image, region: what makes two items the same.
 _Key = tuple[str, str, str, Region | str | None]
+
+
+@dataclass(frozen=True)
+class _Vectors:
+    """The vectors of all pairs, counted through. Those of an ``.npy`` stay on the disk.
+
+    Attributes:
+        arrays: one a pair, floating-point numbers, shape ``(n, dimension)``.
+        starts: the number of the first row of each.
+    """
+
+    arrays: tuple[NDArray[Any], ...]
+    starts: tuple[int, ...]
+
+    def take(self, rows: Sequence[int]) -> NDArray[np.float32]:
+        """Rows by their numbers; float32, shape ``(len(rows), dimension)``."""
+        import numpy as np
+
+        taken = np.empty((len(rows), self.arrays[0].shape[1]), dtype=np.float32)
+        wanted = np.asarray(rows, dtype=np.int64)
+        of = np.searchsorted(self.starts, wanted, side="right") - 1  # an empty array's start is the next one's, too
+        for number in np.unique(of).tolist():
+            here = of == number
+            taken[here] = self.arrays[number][wanted[here] - self.starts[number]]
+        return taken
+
+    def same(self, one: int, other: int) -> bool:
+        """Whether two rows may be of one item."""
+        return same(*self.take([one, other]))
 
 
 @dataclass(frozen=True)
@@ -37,14 +65,14 @@ class _VectorTable:
     """Where each item's vector lies.
 
     Attributes:
-        vectors: float32, shape ``(n, dimension)``.
+        vectors: of all pairs.
         rows: of items as they are written.
         told: of items whose region the model did not take but was told in words, without that region; ``None``
             where it alone tells several vectors apart.
         digest: of the files.
     """
 
-    vectors: NDArray[np.float32]
+    vectors: _Vectors
     rows: dict[_Key, int]
     told: dict[_Key, int | None]
     digest: str
@@ -54,18 +82,20 @@ class _VectorTable:
 
 
 class Precomputed:
-    """Vectors from a folder: ``precomputed:DIR[?images=DIR][&regions=box]``.
+    """Vectors from a folder, or of one pair in it: ``precomputed:DIR[?images=DIR][&regions=box]``.
 
-    DIR holds pairs ``NAME.jsonl`` (items, see :mod:`evalkit.items.jsonl`) and ``NAME.npz`` (``ids`` and
-    ``vectors``, as ``evalkit embed`` writes them). The two files of a pair are linked by id. An item to embed
+    DIR holds pairs: ``NAME.jsonl`` (items, see :mod:`evalkit.items.jsonl`) and their vectors, linked by id:
+    ``NAME.npz`` (``ids`` and ``vectors``, as ``evalkit embed`` writes them), or ``NAME.npy`` with ``NAME.ids.txt``
+    (:mod:`evalkit.embedders.vectorfiles`). ``precomputed:DIR/NAME.npy`` is that pair alone. An item to embed
     is found by its content: its side, prompt, region, and the SHA-256 of its image file's bytes, which a line
     may give as ``image_sha256`` so that the image need not be there. A line's region may be lacking in the item
     where the model behind the vectors did not take it. An item whose image is cut (``--prompting crop``) is never
     found: a line cannot say how.
 
     Args:
-        path: the folder DIR.
-        images: folder that image paths are relative to; that of the item file where it is ``None``.
+        path: the folder DIR, or the ``.npz`` or ``.npy`` of one pair.
+        images: folder that image paths are relative to, or several with ``:`` between (as in ``PATH``), of which the
+            first counts that has the path; that of the item file where it is ``None``.
         regions: kinds of region, of ``box``, ``point``, ``points``, ``mask``, with commas between, that the
             model behind the vectors took as an input of its own. Only its maker knows; results say ``native``
             for these.
@@ -82,27 +112,24 @@ class Precomputed:
             raise UsageError(
                 f"precomputed option regions={regions!r}: {min(unknown)!r} is none of box, point, mask, points"
             )
-        self._folder = Path(path).expanduser()
-        self._images = Path(images).expanduser() if images else None
-        if not self._folder.is_dir():
+        place = Path(path).expanduser()
+        self._place, only = place, None
+        if place.is_file():
+            if place.suffix not in (".npz", ".npy"):
+                raise UsageError(f"precomputed:{path} is a file, and no .npz or .npy: name its folder, or the vectors")
+            only = place.stem
+        elif not place.is_dir():
             raise UsageError(f"precomputed folder {path} does not exist")
-        if self._images is not None and not self._images.is_dir():
-            raise UsageError(f"images folder {images} does not exist")
-        stems = {
-            kind: {file.stem for file in self._folder.glob(f"*.{kind}") if file.is_file()} for kind in ("jsonl", "npz")
-        }
-        alone = sorted(stems["jsonl"] ^ stems["npz"])
-        if alone:
-            has, lacks = ("jsonl", "npz") if alone[0] in stems["jsonl"] else ("npz", "jsonl")
+        self._images = [Path(folder).expanduser() for folder in images.split(os.pathsep) if folder] if images else None
+        for folder in self._images or ():
+            if not folder.is_dir():
+                raise UsageError(f"images folder {folder} does not exist")
+        self._name = only or place.resolve().name or "precomputed"
+        self._pairs = find_pairs(place if only is None else place.parent, only)
+        if not self._pairs:
             raise UsageError(
-                f"{self._folder / alone[0]}.{has} has no {alone[0]}.{lacks} beside it: items and vectors "
-                "come in pairs of one name (evalkit embed --input NAME.jsonl --output NAME.npz)"
-            )
-        self._names = sorted(stems["npz"])
-        if not self._names:
-            raise UsageError(
-                f"precomputed folder {path} holds no pair NAME.jsonl and NAME.npz: write items with evalkit "
-                "inspect, vectors with evalkit embed"
+                f"precomputed folder {path} holds no pair NAME.jsonl and NAME.npz (or NAME.npy with NAME.ids.txt): "
+                "write items with evalkit inspect --items, vectors with evalkit embed or with numpy"
             )
 
     @cached_property
@@ -114,8 +141,8 @@ class Precomputed:
         """
         table, kinds = self._table, ",".join(sorted(self._regions))
         return EmbedderInfo(
-            name=self._folder.resolve().name or "precomputed",
-            dimension=int(table.vectors.shape[1]),
+            name=self._name,
+            dimension=int(table.vectors.arrays[0].shape[1]),
             revision=table.digest,
             regions=self._regions,
             options={"regions": kinds} if kinds else {},
@@ -141,18 +168,18 @@ class Precomputed:
         for item in items:
             if item.image is not None and item.image.crop is not None:
                 raise EmbedderError(
-                    f"{self._folder} has no vectors of images that are cut, as that of the {side} {_described(item)}: "
+                    f"{self._place} has no vectors of images that are cut, as that of the {side} {_described(item)}: "
                     "use another --prompting than crop"
                 )
             digest = _image_digest(item.image, seen) if item.image is not None else ""
             row = table.find((side, item.prompt, digest, _region_key(item.region, seen)))
             if row is None:
                 raise EmbedderError(
-                    f"{self._folder} has no vector for the {side} {_described(item)}: write the task's items "
-                    "with evalkit inspect, and vectors for all of them"
+                    f"{self._place} has no vector for the {side} {_described(item)}: write the task's items "
+                    "with evalkit inspect --items, and vectors for all of them"
                 )
             found.append(row)
-        return table.vectors[found]
+        return table.vectors.take(found)
 
     @cached_property
     def _table(self) -> _VectorTable:
@@ -160,48 +187,39 @@ class Precomputed:
 
         from evalkit.items.jsonl import read_items
 
-        pairs = [(self._folder / f"{name}.jsonl", self._folder / f"{name}.npz") for name in self._names]
-        ids, blocks = zip(*(_read_vectors(file) for _, file in pairs), strict=True)
-        for (_, file), block in zip(pairs, blocks, strict=True):
-            if block.shape[1] != blocks[0].shape[1]:
+        pairs = self._pairs
+        ids, arrays = zip(*map(read_vectors, pairs), strict=True)
+        for pair, array in zip(pairs, arrays, strict=True):
+            if array.shape[1] != arrays[0].shape[1]:
                 raise UsageError(
-                    f"{file} has vectors of length {block.shape[1]}, {pairs[0][1].name} of length "
-                    f"{blocks[0].shape[1]}: all pairs of a folder come from one model"
+                    f"{pair.vectors} has vectors of length {array.shape[1]}, {pairs[0].vectors.name} of length "
+                    f"{arrays[0].shape[1]}: all pairs of a folder come from one model"
                 )
-        vectors: NDArray[np.float32] = np.concatenate(blocks)
-        starts = np.cumsum([0, *(len(block) for block in blocks)]).tolist()
+        starts = np.cumsum([0, *(len(array) for array in arrays[:-1])]).tolist()
+        vectors = _Vectors(arrays, tuple(starts))
         rows: dict[_Key, int] = {}
         told: dict[_Key, int | None] = {}
         places: dict[_Key, str] = {}
         seen: dict[tuple[Path, str], str] = {}
-        for (file, npz), known, start in zip(pairs, ids, starts, strict=False):
-            for row in read_items(file, self._images, digests=True):
-                place = f"{file}, line {row.line}, id {row.id!r}"
+        for pair, known, start in zip(pairs, ids, starts, strict=True):
+            for row in read_items(pair.items, self._images, digests=True):
+                place = f"{pair.items}, line {row.line}, id {row.id!r}"
                 if row.id not in known:
-                    raise UsageError(f"{place}: {npz.name} has no vector of this id; embed the file again")
+                    whose = pair.vectors if pair.ids is None else pair.ids
+                    raise UsageError(f"{place}: {whose.name} has no vector of this id; embed the file again")
                 key, at = _key(row, place, seen), start + known[row.id]
                 places.setdefault(key, place)
                 first = rows.setdefault(key, at)
-                if first != at and not _same(vectors[first], vectors[at]):
+                if first != at and not vectors.same(first, at):
                     raise UsageError(
                         f"{place}: it is the same item as {places[key]}, but has another vector: leave one of them out"
                     )
                 region = row.item.region
                 if region is not None and region_kind(region) not in self._regions:
                     other = told.setdefault((*key[:3], None), at)
-                    if other is not None and other != at and not _same(vectors[other], vectors[at]):
+                    if other is not None and other != at and not vectors.same(other, at):
                         told[*key[:3], None] = None
-        return _VectorTable(
-            vectors,
-            rows,
-            told,
-            digest=_digest(file for pair in pairs for file in pair),
-        )
-
-
-def _same(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
-    """Whether two vectors may be of one item: a model's own arithmetic depends on the batch a little."""
-    return bool(abs(one - other).max() <= TOLERANCE)
+        return _VectorTable(vectors, rows, told, digest=_digest(file for pair in pairs for file in pair.files))
 
 
 def _described(item: Item) -> str:
@@ -245,46 +263,3 @@ def _image_digest(image: ImageFile, seen: dict[tuple[Path, str], str]) -> str:
 def _region_key(region: Region | None, seen: dict[tuple[Path, str], str]) -> Region | str | None:
     """The region itself, whose numbers are equal by value; of a mask its file's digest."""
     return _image_digest(region.image, seen) if isinstance(region, Mask) else region
-
-
-def _read_vectors(file: Path) -> tuple[dict[str, int], NDArray[np.float32]]:
-    """Row of each id, and the vectors, float32, shape ``(n, dimension)``."""
-    import numpy as np
-
-    written = "as evalkit embed writes them"
-    try:
-        # Opened here, because numpy leaves a file open that is none of its own.
-        with open_file(file) as stream:
-            arrays = np.load(stream, allow_pickle=False)
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise ValueError("one array, not an archive of arrays")
-            lacking = [name for name in ("ids", "vectors") if name not in arrays]
-            if lacking:
-                raise UsageError(f"{file} has no array {lacking[0]!r}: it needs ids and vectors, {written}")
-            ids, vectors = arrays["ids"], arrays["vectors"]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{file} cannot be read ({error}): it needs ids and vectors, {written}") from error
-    if ids.ndim != 1 or ids.dtype.kind != "U":
-        raise UsageError(f"{file} has ids of shape {ids.shape} and type {ids.dtype}: they are strings")
-    if vectors.ndim != 2 or vectors.dtype.kind != "f" or not vectors.shape[1]:
-        raise UsageError(
-            f"{file} has vectors of shape {vectors.shape} and type {vectors.dtype}: they are floating-point "
-            "numbers of shape (items, dimension)"
-        )
-    if len(ids) != len(vectors):
-        raise UsageError(f"{file} has {len(ids)} ids but {len(vectors)} vectors: each vector has one id")
-    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-    # Not a number compares as false, so it lands here too.
-    wrong = np.flatnonzero(~(np.abs(lengths - 1) <= TOLERANCE))
-    if len(wrong):
-        row = int(wrong[0])
-        fault = f"is of length {lengths[row]:.6g}, not 1" if np.isfinite(lengths[row]) else "is not finite"
-        raise UsageError(
-            f"{file}, row {row}: the vector of id {str(ids[row])!r} {fault}: write finite vectors of length 1"
-        )
-    rows: dict[str, int] = {}
-    for row, id in enumerate(ids.tolist()):
-        first = rows.setdefault(id, row)
-        if first != row and not _same(vectors[first], vectors[row]):
-            raise UsageError(f"{file}: id {id!r} has two vectors, in rows {first} and {row}: give each item its own id")
-    return rows, vectors.astype(np.float32, copy=False)

@@ -18,7 +18,18 @@ IMAGE_MARK = "<image>"
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A box in pixels, half open: x0 <= x < x1, y0 <= y < y1. Integers stay integers."""
+    """A box in pixels, half open: x0 <= x < x1, y0 <= y < y1. Integers stay integers.
+
+    Pixels count from the top left of the stored image, x to the right, y down.
+
+    Raises:
+        ValueError: a corner that is not finite, or a box that ends before it begins.
+
+    Example:
+        >>> import evalkit
+        >>> evalkit.Box(10, 20, 30, 60).corners
+        (10, 20, 30, 60)
+    """
 
     x0: float
     y0: float
@@ -39,7 +50,16 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A point in pixels."""
+    """A point in pixels, from the top left of the stored image: x to the right, y down.
+
+    Raises:
+        ValueError: a coordinate that is not finite.
+
+    Example:
+        >>> import evalkit
+        >>> evalkit.Point(3, 4.5).y
+        4.5
+    """
 
     x: float
     y: float
@@ -51,7 +71,17 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Several points in pixels, such as clicks on an object: those that lie in the region, and those that do not."""
+    """Several points in pixels, such as clicks on an object: those that lie in the region, and those that do not.
+
+    Raises:
+        ValueError: no positive point.
+
+    Example:
+        >>> import evalkit
+        >>> clicks = evalkit.Points((evalkit.Point(3, 4),), negative=(evalkit.Point(9, 9),))
+        >>> len(clicks.positive), len(clicks.negative)
+        (1, 1)
+    """
 
     positive: tuple[Point, ...]
     negative: tuple[Point, ...] = ()
@@ -67,6 +97,16 @@ class Mask:
 
     Attributes:
         image: the mask; may be given as anything that :meth:`ImageFile.of` takes, such as an array of bool.
+
+    Raises:
+        ImageError: what is no image.
+
+    Example:
+        >>> import evalkit, numpy as np
+        >>> marked = np.zeros((6, 8), dtype=bool)
+        >>> marked[2:4, 3:5] = True
+        >>> evalkit.Mask(marked).image.rgb().getbbox()
+        (3, 2, 5, 4)
     """
 
     image: ImageFile
@@ -105,6 +145,14 @@ class Item:
     Raises:
         ImageError: an image that is none.
         ValueError: a ``region_text`` that the prompt does not have.
+
+    Example:
+        >>> import evalkit, PIL.Image
+        >>> photo = PIL.Image.new("RGB", (64, 48), "red")
+        >>> item = evalkit.Item(text="What is this?", image=photo, region=evalkit.Box(0, 0, 10, 10))
+        >>> print(item.prompt)
+        <image> What is this?
+        Referring object bbox: [0, 0, 10, 10]
     """
 
     prompt: str = cast(str, None)  # after __post_init__ a text

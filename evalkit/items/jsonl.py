@@ -29,6 +29,7 @@ from evalkit.items.item import Box, Item, Mask, Point, Points, Region, Side
 Number = Annotated[int | float, Field(allow_inf_nan=False)]
 Place = Annotated[tuple[Number, Number], Field(strict=False)]
 Places = Annotated[tuple[Place, ...], Field(strict=False)]
+TOO_LARGE = "larger than any image"
 ImageOf = Callable[[str, bool], ImageFile]
 
 
@@ -89,7 +90,7 @@ class ItemFields(BaseModel):
             image_of: from a path, and whether the camera's orientation is applied, to the image.
 
         Raises:
-            ValueError: a box that ends before it begins, points without a point, or a number without end.
+            ValueError: a box that ends before it begins, or points without a point.
         """
         region = self._region(image_of)
         # A region counts pixels of the stored image; an image alone is turned as its camera recorded.
@@ -98,19 +99,16 @@ class ItemFields(BaseModel):
         return Item(cast(str, self.prompt), self.text, self.instruction, image, region)
 
     def _region(self, image_of: ImageOf) -> Region | None:
-        try:
-            if self.box is not None:
-                return Box(*self.box)
-            if self.point is not None and self.negative_points is None:
-                return Point(*self.point)
-            positive = self.points if self.point is None else (self.point,)
-            if positive is not None:
-                return Points(
-                    tuple(Point(*place) for place in positive),
-                    tuple(Point(*place) for place in self.negative_points or ()),
-                )
-        except OverflowError:
-            raise ValueError("a coordinate is larger than any image") from None
+        if self.box is not None:
+            return Box(*self.box)
+        if self.point is not None and self.negative_points is None:
+            return Point(*self.point)
+        positive = self.points if self.point is None else (self.point,)
+        if positive is not None:
+            return Points(
+                tuple(Point(*place) for place in positive),
+                tuple(Point(*place) for place in self.negative_points or ()),
+            )
         # The pixels of a mask are those of the stored image, so no orientation is applied.
         return Mask(image_of(self.mask, False)) if self.mask is not None else None
 
@@ -188,6 +186,8 @@ def _row(path: Path, number: int, line: str, folders: ImageFolders, digests: boo
         raise UsageError(f"{path}, line {number}: {explained(error, _KEYS)}") from None
     except ValueError as error:
         raise UsageError(f"{path}, line {number}: {error}") from None
+    except OverflowError:  # of pydantic, too
+        raise UsageError(f"{path}, line {number}: a coordinate is {TOO_LARGE}") from None
     if row.image is None and row.image_sha256 is not None and not digests:
         raise UsageError(
             f"{path}, line {number}: id {row.id!r} has an image_sha256 but no image: give the image's path "
@@ -227,7 +227,7 @@ def explained(error: ValidationError, keys: Sequence[str]) -> str:
         return f"{message.replace(' at line 1 ', ' at ')}: write one JSON object a line"
     if complaint["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
-        return f"key {key!r} is not known: the keys are {', '.join(keys)}{f'; near: {near[0]}' if near else ''}"
+        return f"key {key!r:.200} is not known: the keys are {', '.join(keys)}{f'; near: {near[0]}' if near else ''}"
     if complaint["type"] == "missing":
         return f"key {key!r} is missing"
     value = repr(complaint["input"])

@@ -14,6 +14,7 @@ from evalkit.errors import ResultsError, UsageError
 from evalkit.files import LARGEST_TEXT, read_file
 from evalkit.regression.baseline import BASELINE, read_baseline
 from evalkit.runs.manifest import Manifest, TaskResult
+from evalkit.runs.run import Run
 from evalkit.runs.runfiles import samples_of
 from evalkit.runs.runfolder import one_run, read_run
 from evalkit.runs.samples import Samples
@@ -112,6 +113,21 @@ def read_comparand(path: Path) -> Comparand:
         return _of_manifest(folder, "run", manifest, {task: found for task, found in read.items() if found is not None})
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ResultsError as error:
+        raise UsageError(str(error)) from error
+
+
+def comparand_of(run: Run) -> Comparand:
+    """A run that somebody holds, which need not lie on disk.
+
+    Raises:
+        UsageError: a per-query file that is there cannot be read, or does not bear out its number.
+    """
+    path = run.folder or Path(f"{run.model}/{run.run_id} (in memory)")
+    try:
+        read = {result.task: run.queries(result) for result in run.manifest.tasks}
+        samples = {task: Samples.of(found) for task, found in read.items() if found is not None}
+        return _of_manifest(path, "run", run.manifest, samples)
     except ResultsError as error:
         raise UsageError(str(error)) from error
 

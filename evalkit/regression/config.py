@@ -103,6 +103,18 @@ def read_config(path: Path | None, flags: Mapping[str, Any] | None = None) -> Ga
         raise UsageError(f"--{key.replace('_', '-')}{mark}{rest}") from None
 
 
+def config_of(table: Mapping[str, Any]) -> GateConfig:
+    """The configuration of a mapping with the keys of the file.
+
+    Raises:
+        UsageError: a key or value that is none; names the key and the near one.
+    """
+    try:
+        return GateConfig.model_validate(dict(table))
+    except ValidationError as error:
+        raise UsageError(f"config: {_reason(error)}") from None
+
+
 def origin(key: str, path: Path | None, flags: Mapping[str, Any] | None = None) -> str:
     """Where :func:`read_config` had a key's value from, in the words of its errors."""
     return f"--{key.replace('_', '-')}" if (flags or {}).get(key) is not None else f"{path or PYPROJECT}: {key}"

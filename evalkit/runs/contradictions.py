@@ -108,12 +108,13 @@ def _of_averages(manifest: Manifest, cards: Mapping[str, TaskCard]) -> Iterator[
         for group in card.groups if card.suite in suites else ():
             known[group] = known.get(group, 0) + 1
     seen: set[str] = set()
+    groups = [(result, _groups(result, cards)) for result in manifest.tasks]
     for average in manifest.averages:
         where = f"averages of {average.group}"
         if average.group in seen or average.group.split("/")[0] not in suites:
             yield f"{where}: {'they are there twice' if average.group in seen else 'no task is of that suite'}"
         seen.add(average.group)
-        members = [result for result in manifest.tasks if average.group in _groups(result, cards)]
+        members = [result for result, own in groups if average.group in own]
         scores = [
             result.metrics["precision_at_1"].value
             for result in members

@@ -8,8 +8,10 @@ read. What nothing bears out is a claim (:attr:`Run.claimed`), and is called one
 from __future__ import annotations
 
 import difflib
+import gc
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -40,7 +42,7 @@ class Run:
 
     >>> import evalkit
     >>> from evalkit.example import DATA
-    >>> run = evalkit.evaluate("example-colours", "example", data=DATA, out=None)
+    >>> run = evalkit.evaluate("example-colours", "example", data=DATA, quiet=True)
     >>> run.to_pandas()[["task", "value", "n_ties", "n"]]
                        task     value  n_ties   n
     0        example/Shapes      0.25      64  64
@@ -156,11 +158,11 @@ class Run:
 
         >>> import evalkit
         >>> from evalkit.example import DATA
-        >>> run = evalkit.evaluate("example-colours", "example/Shapes", data=DATA, out=None)
+        >>> run = evalkit.evaluate("example-colours", "example/Shapes", data=DATA, quiet=True)
         >>> run.samples("example/Shapes")[["score", "rank", "ties", "label"]].head(2)
            score  rank  ties       label
-        0   0.25     1     3  red circle
-        1   0.25     1     3  red circle
+        0   0.25     1     3  red square
+        1   0.25     1     3  pink cross
 
         Args:
             task: its name, one of :attr:`tasks`.
@@ -238,7 +240,8 @@ class Runs(Sequence[Run]):
 
     >>> import evalkit
     >>> from evalkit.example import DATA
-    >>> runs = evalkit.Runs(evalkit.evaluate(m, "example", data=DATA, out=None) for m in ("constant", "random"))
+    >>> models = "constant", "random"
+    >>> runs = evalkit.Runs(evalkit.evaluate(model, "example", data=DATA, quiet=True) for model in models)
     >>> len(runs), len(runs.to_pandas())
     (2, 8)
 
@@ -299,11 +302,12 @@ def load_run(path: str | os.PathLike[str], *, check: bool = True) -> Run:
     >>> import evalkit, tempfile
     >>> from evalkit.example import DATA
     >>> with tempfile.TemporaryDirectory() as out:
-    ...     _ = evalkit.evaluate("example-colours", "example", data=DATA, out=out)
+    ...     _ = evalkit.evaluate("example-colours", "example", data=DATA, out=out, quiet=True)
     ...     run = evalkit.load_run(out)
-    >>> run.averages()
-         group     value  n_done  n_tasks
-    0  example  0.285714       4        4
+    >>> run.averages().head(2)
+                        group     value  n_done  n_tasks
+    0                 example  0.285714       4        4
+    1  example/classification      0.25       1        1
 
     Args:
         path: ``RUNS/<model>/<run id>``, or a folder with exactly one run below it.
@@ -322,6 +326,15 @@ def load_run(path: str | os.PathLike[str], *, check: bool = True) -> Run:
 def load_runs(*paths: str | os.PathLike[str], check: bool = True) -> Runs:
     """All runs at or below some folders, sorted by model and run id.
 
+    >>> import evalkit, tempfile
+    >>> from evalkit.example import DATA
+    >>> with tempfile.TemporaryDirectory() as out:
+    ...     for model in ("random", "constant"):
+    ...         _ = evalkit.evaluate(model, "example/Shapes", data=DATA, out=out, quiet=True)
+    ...     runs = evalkit.load_runs(out)
+    >>> [run.model for run in runs]
+    ['constant', 'random']
+
     Args:
         paths: runs' folders, or folders that hold them (``RUNS/<model>/<run id>``).
         check: as :func:`load_run`. It is what takes long where runs are many.
@@ -329,10 +342,34 @@ def load_runs(*paths: str | os.PathLike[str], check: bool = True) -> Runs:
     Raises:
         UsageError: no path, or one that holds no run.
         ResultsError: as :func:`load_run`, of any of them.
+
+    Example:
+        >>> import evalkit
+        >>> from evalkit.example import DATA
+        >>> for model in ("constant", "example-colours"):
+        ...     run = evalkit.evaluate(model, "example/ShapeSearch", DATA, "runs", quiet=True)
+        >>> evalkit.load_runs("runs").to_pandas()[["model", "task", "value"]]
+                     model                 task   value
+        0         constant  example/ShapeSearch  0.0625
+        1  example-colours  example/ShapeSearch    0.25
     """
     if not paths:
         raise UsageError("name at least one folder of runs")
-    return Runs(_loaded(find_runs([Path(path) for path in paths]), check=check))
+    with _uncollected():
+        found = find_runs([Path(path) for path in paths])
+    return Runs(_loaded(found, check=check))
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No look for circles while many records are read, of which all is kept: half of the time goes there."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _loaded(found: Iterable[tuple[Path, Manifest]], *, check: bool) -> list[Run]:

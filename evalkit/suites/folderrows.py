@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from evalkit.errors import DataError
 from evalkit.files import LARGEST_TEXT, as_text, open_file, read_file
-from evalkit.items.jsonl import ItemFields, explained, given_twice
+from evalkit.items.jsonl import TOO_LARGE, ItemFields, explained, given_twice
 from evalkit.suites.embedded import EmbeddedImages, holds_images
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def checked(fields: type[Fields], given: Mapping[str, Any], where: str) -> Field
         known: type[ItemFields] = fields
         keys = tuple(dict.fromkeys((*_FIRST, *known.model_fields)))
         raise DataError(f"{where}: {explained(error, keys)}") from None
+    except OverflowError:
+        raise DataError(f"{where}: a coordinate is {TOO_LARGE}") from None
     if found.prompt is None and not found.text and found.image is None:
         raise DataError(f"{where}: there is nothing to embed: give it a text, an image or a prompt")
     return found
@@ -135,6 +137,12 @@ def _object(line: str, where: str) -> dict[str, Any]:
         raise DataError(f"{where}: {line.strip()[:80]!r} is no JSON object: write one a line, in braces")
     if twice:
         raise DataError(f"{where}: key {twice[0]!r} is there twice: keep one of them")
+    if "\\u" in line:
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            half = error.object[error.start]
+            raise DataError(f"{where}: {half!r} is half a letter, and no text has such: write whole ones") from None
     return found
 
 

@@ -85,7 +85,8 @@ def select_tasks(selectors: Iterable[str], cards: Sequence[TaskCard] | None = No
     for selector in (part.strip() for text in selectors for part in text.split(",") if part.strip()):
         found = [card.name for card in cards if _answers(card, selector)]
         if not found:
-            raise UsageError(f"no task, group or suite is called {selector!r}{_near(selector, cards)}")
+            folder = f", and {selector} is no folder" if "/" in selector else ""
+            raise UsageError(f"no task, group or suite is called {selector!r}{folder}{_near(selector, cards)}")
         chosen.update(found)
     if not chosen:
         raise UsageError("no task is named (evalkit tasks lists them)")
@@ -121,10 +122,7 @@ def chosen_tasks(
         else:
             named.append(selector)
     chosen = select_tasks(named, cards) if named or not (folders or held) else ()
-    taken = {"all": "the selector of all published tasks"}
-    for card in cards:
-        taken |= dict.fromkeys(card.groups, f"a group or suite {card.suite}") | {card.name: f"a task of {card.suite}"}
-    own = []
+    taken, own = taken_names(cards), []
     for folder in folders.values():
         try:
             task = Task.from_folder(folder, follow_links=follow_links)
@@ -140,6 +138,20 @@ def chosen_tasks(
             raise UsageError(f"a task is called {name!r}, and so is {taken[name]}: give it another name")
         taken[name] = "another one of these tasks"
     return (*chosen, *own, *held)
+
+
+def taken_names(cards: Iterable[TaskCard]) -> dict[str, str]:
+    """The names that no own task may have, and what each is called already.
+
+    Args:
+        cards: of the installed tasks.
+    """
+    taken = {"all": "the selector of all published tasks", OWN: "the suite of own tasks"}
+    for card in cards:
+        taken |= dict.fromkeys(card.groups, f"a group or suite of {card.suite}") | {
+            card.name: f"a task of {card.suite}"
+        }
+    return taken
 
 
 _MARKS = (".", "/", "~")  # of what is a folder, whatever is installed
@@ -158,19 +170,19 @@ def _selected(given: object, cards: Sequence[TaskCard]) -> Iterator[str | Path |
 
 def _parts(text: str, cards: Sequence[TaskCard]) -> Iterator[str | Path]:
     """The selectors of a text with commas; those that are folders as paths."""
-    pieces = [piece.strip() for piece in text.split(",")]
+    pieces = text.split(",")
     while pieces:
         for count in range(len(pieces), 0, -1):
-            joined = ",".join(pieces[:count])
-            known = all(any(_answers(card, piece) for card in cards) for piece in pieces[:count])
+            joined = ",".join(pieces[:count]).strip()
+            known = all(any(_answers(card, piece.strip()) for card in cards) for piece in pieces[:count])
             place = Path(joined).expanduser()
             if joined and (joined.startswith(_MARKS) or not known) and os.path.isdir(place):
                 yield place
                 break
         else:
-            count, (piece, *_) = 1, pieces
+            count, piece = 1, pieces[0].strip()
             place = Path(piece).expanduser()
-            if piece.startswith(_MARKS) or (os.sep in piece and os.path.lexists(place)):
+            if piece.startswith(_MARKS) or (not known and os.sep in piece and os.path.lexists(place)):
                 yield place  # and say later what is wrong with it
             elif piece:
                 yield piece
@@ -184,7 +196,12 @@ def as_selector(folder: Path) -> str:
 
 
 def data_of(
-    tasks: Iterable[TaskCard | Task], data: Path | None, images: Sequence[Path], *, follow_links: bool = False
+    tasks: Iterable[TaskCard | Task],
+    data: Path | None,
+    images: Sequence[Path],
+    *,
+    follow_links: bool = False,
+    said: str = "--",
 ) -> DataFolder | None:
     """The data folder that tasks are read from; ``None`` where none needs any.
 
@@ -193,6 +210,7 @@ def data_of(
         data: the folder, if one is named.
         images: images folders that are named.
         follow_links: links of images may lead anywhere.
+        said: what an error writes before ``data`` and ``images``.
 
     Raises:
         UsageError: it is needed and not named, or a folder that was named does not exist.
@@ -203,11 +221,11 @@ def data_of(
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         raise UsageError(
-            f"--data is missing: {names[0]}{more} {'are' if more else 'is'} read from a data folder (a task of your "
-            "own in a folder needs none)"
+            f"{said}data is missing: {names[0]}{more} {'are' if more else 'is'} read from a data folder (a task of "
+            "your own in a folder needs none)"
         )
     if images:
-        raise UsageError(f"--images {images[0]}: the images of your own tasks are in their folders; leave it out")
+        raise UsageError(f"{said}images {images[0]}: the images of your own tasks are in their folders; leave it out")
     return None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from html.parser import HTMLParser
@@ -316,6 +318,24 @@ def test_a_number_without_queries_is_called_a_claim(out: Path, tmp_path: Path, c
     assert found.to_pandas().equals(colours.to_pandas())
 
 
+def test_a_run_of_a_suite_that_is_not_installed_is_held_as_it_is(out: Path, tmp_path: Path) -> None:
+    theirs = copied(out / "whole/random", tmp_path / "theirs")
+    text = (theirs / "run.json").read_text().replace('"example', '"theirs').replace("samples/example", "samples/theirs")
+    data = json.loads(text)
+    data |= {"status": "interrupted", "averages": []}
+    for task in data["tasks"]:
+        task["metrics"] = {"precision_at_1": task["metrics"]["precision_at_1"], "theirs": task["metrics"]["mrr"]}
+    (theirs / "run.json").write_text(json.dumps(data))
+    (theirs / "samples/example").rename(theirs / "samples/theirs")
+    found = load_run(theirs)
+    assert set(found.to_pandas()["suite"]) == {"theirs"}
+    assert found.to_pandas("theirs")["value"].notna().all()
+    assert found.to_pandas("mrr")[list(NUMBERS)].isna().all(axis=None)
+    assert len(found.wrong("theirs/Shapes")) > 0
+    assert found.averages().empty
+    assert repr(found).endswith(": interrupted; 4 tasks>")
+
+
 @pytest.mark.parametrize("load", [load_run, load_runs])
 def test_what_holds_no_run_is_refused(load: Callable[..., object], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"{tmp_path} holds no run"):
@@ -408,6 +428,15 @@ def test_no_table_is_of_the_run_itself(colours: Run) -> None:
     frame = colours.to_pandas()
     frame.loc[:, "value"] = 1.0
     assert set(colours.to_pandas()["value"]) != {1.0}
+
+
+def test_pandas_is_imported_where_a_table_is_asked_for(out: Path) -> None:
+    code = (
+        "import gc, sys; from evalkit.runs.run import load_runs; import evalkit.regression.compared; "
+        "assert 'pandas' not in sys.modules; assert len(load_runs(sys.argv[1]).to_pandas()) == 8; "
+        "assert gc.isenabled()"
+    )
+    subprocess.run([sys.executable, "-c", code, out / "whole"], check=True)
 
 
 # --- shown -------------------------------------------------------------------------------------------------

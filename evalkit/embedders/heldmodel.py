@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import sys
 import uuid
 from collections.abc import Callable, Sequence
@@ -90,7 +91,7 @@ def _embedder(model: object, name: str | None, first: Callable[[], Sequence[Item
         raise UsageError(f"{model.__name__} is a class: give an object of it, such as {model.__name__}()")
     if is_sentence_transformer(model):
         return SentenceEmbedder(model, name or ""), "sentence-transformers"
-    if hasattr(model, "info") and hasattr(model, "encode"):
+    if all(inspect.getattr_static(model, part, model) is not model for part in ("info", "encode")):
         return cast(Embedder, model), f"{kind.__module__}.{kind.__qualname__}"
     if callable(model):
         return FunctionEmbedder(model, name or _name_of(model), first()), "function"
