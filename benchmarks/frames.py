@@ -64,7 +64,7 @@ def main() -> None:
         with timed("averages"):
             runs.averages()
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-        print(f"{len(frame)} rows; peak memory {memory} MiB")
+        print(f"{len(runs)} runs, {len(frame)} rows; peak memory {memory} MiB")
 
 
 if __name__ == "__main__":

@@ -254,7 +254,7 @@ def _data_folder(
     chosen: Sequence[TaskCard | Task], data: Place | None, images: Place | Sequence[Place]
 ) -> DataFolder | None:
     named = [images] if isinstance(images, str | os.PathLike) else list(images)
-    return data_of(chosen, None if data is None else Path(data), [Path(one) for one in named])
+    return data_of(chosen, None if data is None else Path(data), [Path(one) for one in named], said="")
 
 
 def _runs_folder(place: Path) -> Path:

@@ -174,7 +174,7 @@ def test_an_object_that_changed_between_calls_on_other_tasks_is_found(tmp_path: 
         (lambda texts, images: np.ones((1, 3)), own(), {}, errors.EmbedderError, r"shape \(1, 3\) for 2 items"),
         (colours, [own(), own()], {}, errors.UsageError, "called 'mine', and so is another"),
         (colours, own("ImageNet-1K"), {}, errors.UsageError, "called 'ImageNet-1K', and so is a task of mmeb"),
-        (colours, "scar", {}, errors.UsageError, "data is missing"),
+        (colours, "scar", {}, errors.UsageError, "^data is missing: SCaR/"),
         (colours, "no-such-task", {"data": DATA}, errors.UsageError, "no task, group or suite is called"),
         (colours, 3, {}, errors.UsageError, "is no task"),
         (colours, [], {}, errors.UsageError, "no task is named"),

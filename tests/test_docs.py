@@ -294,15 +294,20 @@ def test_vectors_from_elsewhere(here: Path, capsys: pytest.CaptureFixture[str]) 
     page = (DOCS / "embedders.md").read_text().partition("## Vectors from elsewhere")[2]
     block = re.search(r"^```sh\n(.*?)^```$", page, re.M | re.S)
     assert block is not None
-    (here / "vectors").mkdir()
     inspect, embed, evaluate = commands(block[1])
-    (here / "vectors/shapes.jsonl").write_text(run(capsys, inspect)[1])
-    assert run(capsys, [*embed, "--quiet"])[0] == 0
+    for arguments in (inspect, [*embed, "--quiet"]):
+        assert run(capsys, arguments)[0] == 0
     direct = ["run", "--model", "my_model.py:Mine", *evaluate[evaluate.index("--tasks") :]]
     for arguments in (evaluate, direct):
         assert run(capsys, [*arguments, "--quiet"])[0] == 0
     one, other = (json.loads(file.read_text())["tasks"][0]["metrics"] for file in here.glob("runs/*/*/run.json"))
     assert one == other
+    (here / "vectors/shapes.npz").unlink()
+    array = re.search(r"^```python\n(.*?)^```$", page, re.M | re.S)
+    assert array is not None
+    exec(compile(array[1], "docs/embedders.md", "exec"), {})  # noqa: S102
+    assert run(capsys, [*evaluate, "--quiet"])[0] == 0
+    assert len(list(here.glob("runs/vectors/*/run.json"))) == 2, "other vectors are another model's run"
 
 
 def test_prompts_of_the_page_are_the_official_ones() -> None:

@@ -67,6 +67,10 @@ class Checked:
             }
         )
 
+    def _repr_html_(self) -> str:
+        """The table, for a notebook; pandas escapes what is in it."""
+        return str(self.to_pandas().to_html(index=False, na_rep="not tried"))
+
     def __repr__(self) -> str:
         said = "".join(f"\n  {finding.name}: {finding.detail}" for finding in self.failures)
         return f"<{self.model}: {len(self.failures)} of {len(self.findings)} checks failed{':' if said else ''}{said}>"

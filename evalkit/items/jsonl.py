@@ -227,7 +227,7 @@ def explained(error: ValidationError, keys: Sequence[str]) -> str:
         return f"{message.replace(' at line 1 ', ' at ')}: write one JSON object a line"
     if complaint["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
-        return f"key {key!r} is not known: the keys are {', '.join(keys)}{f'; near: {near[0]}' if near else ''}"
+        return f"key {key!r:.200} is not known: the keys are {', '.join(keys)}{f'; near: {near[0]}' if near else ''}"
     if complaint["type"] == "missing":
         return f"key {key!r} is missing"
     value = repr(complaint["input"])

@@ -153,8 +153,8 @@ def compare(base: Held, new: Held, *, config: Configuration | None = None, allow
 
     >>> import evalkit
     >>> from evalkit.example import DATA
-    >>> base = evalkit.evaluate("random", "example", data=DATA, out=None)
-    >>> new = evalkit.evaluate("example-colours", "example", data=DATA, out=None)
+    >>> base = evalkit.evaluate("random", "example", data=DATA, quiet=True)
+    >>> new = evalkit.evaluate("example-colours", "example", data=DATA, quiet=True)
     >>> evalkit.compare(base, new).to_pandas()[["task", "difference", "verdict"]]
                        task  difference       verdict
     0        example/Shapes     0.21875      improved
@@ -189,8 +189,8 @@ def gate(base: Held, new: Held, config: Configuration | None = None, *, allow: C
 
     >>> import evalkit
     >>> from evalkit.example import DATA
-    >>> good = evalkit.evaluate("example-colours", "example", data=DATA, out=None)
-    >>> bad = evalkit.evaluate("constant", "example", data=DATA, out=None)
+    >>> good = evalkit.evaluate("example-colours", "example", data=DATA, quiet=True)
+    >>> bad = evalkit.evaluate("constant", "example", data=DATA, quiet=True)
     >>> found = evalkit.gate(good, bad)
     >>> found.passed, "example/Shapes" in found.failures
     (False, True)

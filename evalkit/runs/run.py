@@ -42,7 +42,7 @@ class Run:
 
     >>> import evalkit
     >>> from evalkit.example import DATA
-    >>> run = evalkit.evaluate("example-colours", "example", data=DATA, out=None)
+    >>> run = evalkit.evaluate("example-colours", "example", data=DATA, quiet=True)
     >>> run.to_pandas()[["task", "value", "n_ties", "n"]]
                        task     value  n_ties   n
     0        example/Shapes      0.25      64  64
@@ -158,7 +158,7 @@ class Run:
 
         >>> import evalkit
         >>> from evalkit.example import DATA
-        >>> run = evalkit.evaluate("example-colours", "example/Shapes", data=DATA, out=None)
+        >>> run = evalkit.evaluate("example-colours", "example/Shapes", data=DATA, quiet=True)
         >>> run.samples("example/Shapes")[["score", "rank", "ties", "label"]].head(2)
            score  rank  ties       label
         0   0.25     1     3  red square
@@ -240,7 +240,8 @@ class Runs(Sequence[Run]):
 
     >>> import evalkit
     >>> from evalkit.example import DATA
-    >>> runs = evalkit.Runs(evalkit.evaluate(m, "example", data=DATA, out=None) for m in ("constant", "random"))
+    >>> models = "constant", "random"
+    >>> runs = evalkit.Runs(evalkit.evaluate(model, "example", data=DATA, quiet=True) for model in models)
     >>> len(runs), len(runs.to_pandas())
     (2, 8)
 
@@ -301,7 +302,7 @@ def load_run(path: str | os.PathLike[str], *, check: bool = True) -> Run:
     >>> import evalkit, tempfile
     >>> from evalkit.example import DATA
     >>> with tempfile.TemporaryDirectory() as out:
-    ...     _ = evalkit.evaluate("example-colours", "example", data=DATA, out=out)
+    ...     _ = evalkit.evaluate("example-colours", "example", data=DATA, out=out, quiet=True)
     ...     run = evalkit.load_run(out)
     >>> run.averages().head(2)
                         group     value  n_done  n_tasks
@@ -324,6 +325,15 @@ def load_run(path: str | os.PathLike[str], *, check: bool = True) -> Run:
 
 def load_runs(*paths: str | os.PathLike[str], check: bool = True) -> Runs:
     """All runs at or below some folders, sorted by model and run id.
+
+    >>> import evalkit, tempfile
+    >>> from evalkit.example import DATA
+    >>> with tempfile.TemporaryDirectory() as out:
+    ...     for model in ("random", "constant"):
+    ...         _ = evalkit.evaluate(model, "example/Shapes", data=DATA, out=out, quiet=True)
+    ...     runs = evalkit.load_runs(out)
+    >>> [run.model for run in runs]
+    ['constant', 'random']
 
     Args:
         paths: runs' folders, or folders that hold them (``RUNS/<model>/<run id>``).

@@ -27,6 +27,7 @@ from evalkit.suites.own import COUNTED, SAID, OwnCandidate, OwnRow, own_parts
 
 CARD = "card.toml"
 _LISTED = 8  # names of a folder, in an error
+_NEAR = 100  # letters of an id that others are held against
 
 
 def read_folder(folder: Path, *, follow_links: bool = False) -> dict[str, Any]:
@@ -292,10 +293,11 @@ class _NamedCandidates:
                 self._texts[given] = OwnCandidate(self._folder.item(row, self._instruction, where))
             return self._texts[given]
         if given not in self._by_id:
-            near = difflib.get_close_matches(given, list(self._by_id)[:10_000], n=3, cutoff=0.5)
+            ids = [id_ for id_ in list(self._by_id)[:10_000] if len(id_) <= _NEAR]
+            near = difflib.get_close_matches(given, ids, n=3, cutoff=0.5) if len(given) <= _NEAR else []
             hint = f"; near: {', '.join(near)}" if near else ""
             raise DataError(
-                f"{where} is {given!r}, which is no id in {self._file}{hint} (a text that is no id is an item: "
+                f"{where} is {given!r:.200}, which is no id in {self._file}{hint} (a text that is no id is an item: "
                 '{"text": …})'
             )
         self._used.add(given)

@@ -41,17 +41,12 @@ class OwnCandidate:
 
     Attributes:
         item: what is embedded.
-        id: how labels and results may call it; its text, or else its image, where there is none.
+        id: how labels and results may call it. Where there is none, or the same item has another one elsewhere, they
+            call it by its text, or else its image.
     """
 
     item: Item
     id: str | None = None
-
-    @property
-    def name(self) -> str:
-        """How results call it."""
-        image = self.item.image.path if self.item.image is not None else ""
-        return self.id or self.item.text or image or self.item.prompt
 
 
 @dataclass(frozen=True)
@@ -95,18 +90,18 @@ def own_parts(
         raise DataError(f"{card}: {name!r} has no queries")
     known = _Distinct()
     common = known.pool(shared)
-    pools, relevant, labels = [], [], []
+    pools, relevant = [], []
     for row in own:
         pool = common if row.candidates is None else known.pool(row.candidates)
         if not len(pool.numbers):
             raise DataError(f"{row.where}: it has no candidates")
-        right = pool.right(row.label, row.where)
         pools.append(pool.numbers)
-        relevant.append(np.unique(right).astype(np.int32))
-        labels.append(known.names[right[0]])
+        relevant.append(np.unique(pool.right(row.label, row.where)).astype(np.int32))
+    names = known.names()
+    labels = [min(names[number] for number in right.tolist()) for right in relevant]
     queries = _below_one_folder([row.query for row in own])
     candidates = _below_one_folder(known.items)
-    ids = _ids(own, queries, labels, pools, known.names)
+    ids = _ids(own, queries, labels, pools, names)
     counted = {
         "queries": len(own),
         "candidates": max(len(pool) for pool in pools),
@@ -119,7 +114,7 @@ def own_parts(
         "queries": queries,
         "ids": ids,
         "candidates": candidates,
-        "names": known.names,
+        "names": names,
         "pools": pools,
         "relevant": relevant,
         "labels": labels,
@@ -127,12 +122,16 @@ def own_parts(
     }
 
 
+_SHORT = 100  # letters of a text that others are held against
+_SEVERAL = ""  # ids of one item, so that none is its name
+
+
 class _Distinct:
     """The candidates of a task, each item once."""
 
     def __init__(self) -> None:
         self.items: list[Item] = []
-        self.names: list[str] = []
+        self._ids: list[str | None] = []
         self._numbers: dict[Item, int] = {}
 
     def pool(self, candidates: Sequence[OwnCandidate]) -> _Pool:
@@ -142,9 +141,18 @@ class _Distinct:
             number = self._numbers.setdefault(candidate.item, len(self.items))
             if number == len(self.items):
                 self.items.append(candidate.item)
-                self.names.append(candidate.name)
+                self._ids.append(candidate.id)
+            elif candidate.id is not None and candidate.id != self._ids[number]:
+                self._ids[number] = _SEVERAL if self._ids[number] is not None else candidate.id
             numbers[place] = number
         return _Pool(candidates, numbers)
+
+    def names(self) -> list[str]:
+        """How results call them, in whatever order they came."""
+        return [
+            id_ or item.text or (item.image.path if item.image is not None else item.prompt)
+            for id_, item in zip(self._ids, self.items, strict=True)
+        ]
 
 
 class _Pool:
@@ -184,12 +192,14 @@ class _Pool:
                 return [self._ids[label]]
             if label in self._texts:
                 return self._texts[label]
-            raise DataError(f"{where}: label {label!r} is not in its pool of {len(self.numbers)}{self._near(label)}")
+            raise DataError(
+                f"{where}: label {label!r:.200} is not in its pool of {len(self.numbers)}{self._near(label)}"
+            )
         place = _whole(label)
         if place is None:
             raise DataError(
-                f"{where}: label {label!r} is no label: give a candidate's number in the pool (from 0), its id, its "
-                "text, or a list of such"
+                f"{where}: label {label!r:.200} is no label: give a candidate's number in the pool (from 0), its id, "
+                "its text, or a list of such"
             )
         if not 0 <= place < len(self.numbers):
             raise DataError(
@@ -200,9 +210,10 @@ class _Pool:
 
     def _near(self, label: str) -> str:
         named = list(dict.fromkeys([*self._ids, *self._texts]))
-        near = difflib.get_close_matches(label, named[:10_000], n=3, cutoff=0.5)
-        said = near or named[:3]
-        return f" ({'near' if near else 'such as'}: {', '.join(map(repr, said))})" if said else ""
+        short = [name for name in named[:10_000] if len(name) <= _SHORT]  # of long ones it would take hours
+        near = difflib.get_close_matches(label, short, n=3, cutoff=0.5) if len(label) <= _SHORT else []
+        said = [f"{name!r:.{_SHORT}}" for name in near or named[:3]]
+        return f" ({'near' if near else 'such as'}: {', '.join(said)})" if said else ""
 
 
 def _whole(label: object) -> int | None:

@@ -122,10 +122,7 @@ def chosen_tasks(
         else:
             named.append(selector)
     chosen = select_tasks(named, cards) if named or not (folders or held) else ()
-    taken = {"all": "the selector of all published tasks"}
-    for card in cards:
-        taken |= dict.fromkeys(card.groups, f"a group or suite {card.suite}") | {card.name: f"a task of {card.suite}"}
-    own = []
+    taken, own = taken_names(cards), []
     for folder in folders.values():
         try:
             task = Task.from_folder(folder, follow_links=follow_links)
@@ -141,6 +138,20 @@ def chosen_tasks(
             raise UsageError(f"a task is called {name!r}, and so is {taken[name]}: give it another name")
         taken[name] = "another one of these tasks"
     return (*chosen, *own, *held)
+
+
+def taken_names(cards: Iterable[TaskCard]) -> dict[str, str]:
+    """The names that no own task may have, and what each is called already.
+
+    Args:
+        cards: of the installed tasks.
+    """
+    taken = {"all": "the selector of all published tasks", OWN: "the suite of own tasks"}
+    for card in cards:
+        taken |= dict.fromkeys(card.groups, f"a group or suite of {card.suite}") | {
+            card.name: f"a task of {card.suite}"
+        }
+    return taken
 
 
 _MARKS = (".", "/", "~")  # of what is a folder, whatever is installed
@@ -185,7 +196,12 @@ def as_selector(folder: Path) -> str:
 
 
 def data_of(
-    tasks: Iterable[TaskCard | Task], data: Path | None, images: Sequence[Path], *, follow_links: bool = False
+    tasks: Iterable[TaskCard | Task],
+    data: Path | None,
+    images: Sequence[Path],
+    *,
+    follow_links: bool = False,
+    said: str = "--",
 ) -> DataFolder | None:
     """The data folder that tasks are read from; ``None`` where none needs any.
 
@@ -194,6 +210,7 @@ def data_of(
         data: the folder, if one is named.
         images: images folders that are named.
         follow_links: links of images may lead anywhere.
+        said: what an error writes before ``data`` and ``images``.
 
     Raises:
         UsageError: it is needed and not named, or a folder that was named does not exist.
@@ -204,11 +221,11 @@ def data_of(
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         raise UsageError(
-            f"--data is missing: {names[0]}{more} {'are' if more else 'is'} read from a data folder (a task of your "
-            "own in a folder needs none)"
+            f"{said}data is missing: {names[0]}{more} {'are' if more else 'is'} read from a data folder (a task of "
+            "your own in a folder needs none)"
         )
     if images:
-        raise UsageError(f"--images {images[0]}: the images of your own tasks are in their folders; leave it out")
+        raise UsageError(f"{said}images {images[0]}: the images of your own tasks are in their folders; leave it out")
     return None
 
 

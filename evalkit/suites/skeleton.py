@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.errors import UsageError, WriteError
+from evalkit.suites.selecting import all_cards, taken_names
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -58,9 +59,9 @@ def write_skeleton(folder: Path) -> str:
 
 
 def task_name(folder: str) -> str:
-    """A name that a card may have, made of a folder's; ``my-task`` where nothing of that can stand in one."""
-    plain = re.sub(r"[^A-Za-z0-9._+-]+", "-", folder)
-    return plain.strip("._+-") or _NAME
+    """A name that an own task may have, made of a folder's; ``my-task`` where nothing of that can stand in one."""
+    plain = re.sub(r"[^A-Za-z0-9._+-]+", "-", folder).strip("._+-") or _NAME
+    return f"my-{plain}" if plain in taken_names(all_cards()) else plain
 
 
 def _files(name: str, folder: str) -> dict[str, bytes]:

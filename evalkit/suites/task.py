@@ -93,7 +93,7 @@ class LoadOptions:
     """Apply the camera's orientation to images (never to an item with a region)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Task:
     """A loaded task: n queries over m distinct candidates.
 
@@ -158,7 +158,13 @@ class Task:
         """
         from evalkit.suites.folder import read_folder
 
-        return cls(**read_folder(Path(folder), follow_links=follow_links))
+        return cls(**read_folder(Path(folder).expanduser(), follow_links=follow_links))
+
+    def __repr__(self) -> str:
+        card = self.card
+        pool = "one pool for all" if card.pool == "shared" else "own pools"
+        queries = f"{len(self.queries)} queries ({card.query_modality})"
+        return f"<Task {card.name}: {queries}, {len(self.candidates)} candidates ({card.candidate_modality}), {pool}>"
 
     @property
     def complete(self) -> bool:

@@ -101,9 +101,10 @@ def test_what_is_no_task(selector, said, here):
     [
         ("ImageNet-1K", "a task of mmeb"),
         ("SCaR/ADE20K", "a task of scar"),
-        ("mmeb", "a group or suite mmeb"),
-        ("mmeb/vqa", "a group or suite mmeb"),
+        ("mmeb", "a group or suite of mmeb"),
+        ("mmeb/vqa", "a group or suite of mmeb"),
         ("all", "the selector of all published tasks"),
+        ("own", "the suite of own tasks"),
     ],
 )  # fmt: skip
 def test_the_name_of_what_is_installed(name, said, here):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from ownfolders import CARD, QUERIES, TEXTS, Row, as_parquet, draw, write_folder
 from evalkit.errors import DataError, EvalkitError, UsageError
 from evalkit.items import Box, Item, Mask, Point, Points
 from evalkit.items.images import ImageFile
+from evalkit.suites.folderrows import QueryFields
+from evalkit.suites.own import COUNTED, SAID
 from evalkit.suites.task import LoadOptions, Task
 
 
@@ -130,6 +133,7 @@ def test_ids_of_a_pool_are_its_own(tmp_path):
     rows = [{"id": str(i), "text": "?", "candidates": choice, "label": "B"} for i, choice in enumerate(choices)]
     task = Task.from_folder(write_folder(tmp_path, rows, None))
     assert [task.candidates[int(numbers[0])].text for numbers in task.relevant] == ["y", "z"]
+    assert task.labels == ["y", "B"], "what is A to one and B to another is called by its text"
 
 
 def test_without_a_file_of_candidates_strings_are_texts(tmp_path):
@@ -221,6 +225,24 @@ def test_a_folder_by_a_link_and_links_within_it(tmp_path):
     for name in ("mine", "link"):
         task = Task.from_folder(tmp_path / name)
         assert [query.image is not None and query.image.rgb().size for query in task.queries] == [(8, 6)] * 2
+
+
+def test_the_lines_that_the_page_shows_are_read(tmp_path):
+    page = (Path(__file__).parents[2] / "docs/tasks-of-your-own.md").read_text(encoding="utf-8")
+    both, alone = re.findall(r"^```json\n(.*?)^```$", page, re.M | re.S)
+    draw(tmp_path / "both/images/a.jpg")
+    candidates = [{"id": "square", "text": "a square"}, {"id": "circle", "text": "a circle"}]
+    task = Task.from_folder(write_folder(tmp_path / "both", both.splitlines(), candidates))
+    assert task.queries[0].prompt == "<image> What is in it?\nReferring object bbox: [8, 18, 40, 50]"
+    assert task.queries[0].region_text.strip() in page
+    assert right(task) == {"q1": {"circle"}, "q2": {"circle"}}
+    assert right(Task.from_folder(write_folder(tmp_path / "alone", alone.splitlines(), None))) == {"q3": {"blue"}}
+
+
+def test_the_page_has_every_field_and_key():
+    page = (Path(__file__).parents[2] / "docs/tasks-of-your-own.md").read_text(encoding="utf-8")
+    cells = [name for cell in re.findall(r"^\| (`.*?`) \|", page, re.M) for name in re.findall(r"`(\w+)`", cell)]
+    assert set(cells) == {*SAID, *COUNTED, *QueryFields.model_fields} - {"side"}
 
 
 # --- parquet -----------------------------------------------------------------------------------------
@@ -355,14 +377,14 @@ def tasks(draw: Callable[[Any], Any]) -> tuple[list[Row], list[Row]]:
 
 
 def facts(task: Task) -> dict[str, tuple[Any, ...]]:
-    """By query: its item, and the items of its pool and those that are right, whatever their order."""
+    """By query: its item, its label, and the items and names of its pool and of what is right, whatever their order."""
+
+    def called(numbers: Any) -> list[tuple[str, str]]:
+        return sorted((task.candidates[c].text, task.names[c]) for c in set(numbers.tolist()))
+
     return {
-        id_: (
-            task.queries[number],
-            sorted(task.candidates[c].text for c in set(task.pools[number].tolist())),
-            sorted(task.candidates[c].text for c in task.relevant[number].tolist()),
-        )
-        for number, id_ in enumerate(task.ids)
+        id_: (task.queries[row], task.labels[row], called(task.pools[row]), called(task.relevant[row]))
+        for row, id_ in enumerate(task.ids)
     }
 
 
@@ -578,6 +600,9 @@ Q: Row = {"id": "q", "text": "x", "label": "a"}
         (Q | {"label": None}, ["key 'label' is missing"]),
         (Q | {"label": "d"}, ["label 'd' is not in its pool of 3", "'a', 'b', 'c'"]),
         (Q | {"label": "an aple"}, ["label 'an aple' is not in its pool", "an apple"]),
+        (Q | {"label": "x" * 100_000}, ["label 'xxx", "'a', 'b', 'c'"]),
+        (Q | {"candidates": ["y" * 100_000]}, ["candidates[0] is 'yyy", "which is no id"]),
+        (Q | {"z" * 100_000: 1}, ["key 'zzz"]),
         (Q | {"label": 3}, ["label 3 is not in its pool of 3", "0 to 2"]),
         (Q | {"label": -1}, ["label -1 is not in its pool of 3"]),
         (Q | {"label": True}, ["label True is no label"]),

@@ -95,6 +95,7 @@ def test_what_its_rows_say_is_in_the_pictures(tmp_path):
     [
         ("birds", "birds"), ("Birds_2+1.0", "Birds_2+1.0"), ("my birds", "my-birds"), ("vögel!", "v-gel"),
         (".hidden", "hidden"), ("-x-", "x"), ("鳥", "my-task"), ("", "my-task"),
+        ("VOC2007", "my-VOC2007"), ("example", "my-example"), ("all", "my-all"),
     ],
 )  # fmt: skip
 def test_names_that_a_card_may_have(folder, name, tmp_path):

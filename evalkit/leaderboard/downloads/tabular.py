@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from evalkit.leaderboard.board import HEADLINES, Board, Entry, Group, Mean, Score
-from evalkit.leaderboard.numbers.drafts import cut, plain_line
+from evalkit.leaderboard.numbers.drafts import cut
 from evalkit.leaderboard.wording import coverage, interval, mark, ordered, origin, outside, parameters, percent
 
 NONE = "–"
@@ -137,7 +137,7 @@ def _of_own(board: Board) -> list[str]:
     """What there is to say of people's own tasks, which nobody else describes."""
     said = [f"In parentheses: 95 % intervals. {ordered(board)}"]
     for card in board.cards:
-        title = cut(plain_line(card.title), _TITLE)
+        title = cut(card.title, _TITLE)
         facts = [f"{card.queries:,} queries", f"version {card.version}"]
         said.append(f"{card.name}: {f'{title} ' if title else ''}({', '.join(facts)})")
     return said

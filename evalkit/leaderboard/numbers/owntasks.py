@@ -12,7 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from evalkit.leaderboard.board import Entry
 from evalkit.leaderboard.numbers.counted import Counted, Run, precision_at_1
-from evalkit.leaderboard.numbers.drafts import Draft
+from evalkit.leaderboard.numbers.drafts import Draft, plain_line
+from evalkit.leaderboard.wording import shown
 from evalkit.suites.card import TaskCard
 
 
@@ -28,7 +29,7 @@ def shown_cards(runs: Sequence[Counted], names: Collection[str]) -> tuple[TaskCa
     Of the runs whose number is held against others; where there are none, of those on other data, of those with a part
     of the queries, of those that claim a number, of those that failed. Where their cards differ, the one that most of
     their models have, then that of the highest version, then the first by what it says: whatever folder it was read
-    from, and whatever the scores are.
+    from, and whatever the scores are. Its words are a stranger's, and returned as they can be shown.
 
     Args:
         runs: from :func:`evalkit.leaderboard.numbers.apart.set_apart`.
@@ -45,8 +46,15 @@ def shown_cards(runs: Sequence[Counted], names: Collection[str]) -> tuple[TaskCa
                 cards[text] = card
                 said.setdefault(_doubt(run, name), {}).setdefault(text, set()).add(run.manifest.model.name)
         best = said[min(said)]
-        found.append(cards[min(best, key=lambda text: (-len(best[text]), -cards[text].version, text))])
+        found.append(_showable(cards[min(best, key=lambda text: (-len(best[text]), -cards[text].version, text))]))
     return tuple(found)
+
+
+def _showable(card: TaskCard) -> TaskCard:
+    words = {name: plain_line(getattr(card, name)) for name in ("title", "licence", "query_instruction")}
+    return card.model_copy(
+        update={**words, "notes": tuple(map(plain_line, card.notes)), "citation": shown(card.citation)}
+    )
 
 
 def _doubt(run: Counted, name: str) -> int:

@@ -13,13 +13,18 @@ from evalkit.suites.card import OWN, TaskCard
 from evalkit.suites.selecting import PUBLISHED, all_cards
 
 
-def command(run: Manifest, cards: Collection[TaskCard]) -> str:
+def command(run: Manifest, cards: Collection[TaskCard]) -> str | None:
     """The command that measures it again: where the checkpoint and the data lie is the reader's to say.
+
+    A model that was given to :func:`evalkit.evaluate` as a function, or as an object of a notebook's own class, has
+    none. Whether an own task was a folder or made in Python nothing says; the command is that of a folder.
 
     Args:
         run: of the entry.
         cards: of the board; the run's tasks among them are asked for.
     """
+    if run.model.family == "function" or run.model.family.startswith("__main__."):
+        return None
     names = {card.name for card in cards if card.suite != OWN}
     own = [card.name for card in cards if card.suite == OWN and card.name in run.own_tasks]
     parts = ["evalkit", "run", "--model", model(run)]
