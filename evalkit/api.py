@@ -122,6 +122,11 @@ def evaluate(
         fingerprint=fingerprint,
         device=device,
     )
+    if store is not None and not held.kept:
+        raise UsageError(
+            f"store {store}: {held.loaded.info.name} is an object, and nobody vouches for its vectors: give a "
+            "fingerprint, or leave the store out"
+        )
     with ExitStack() as stack:
         runs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="evalkit-"))) if place is None else place
         kept = Path(store) if store is not None else None if place is None else inside(place, "vectors.sqlite")

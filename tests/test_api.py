@@ -179,6 +179,7 @@ def test_an_object_that_changed_between_calls_on_other_tasks_is_found(tmp_path: 
         (colours, 3, {}, errors.UsageError, "is no task"),
         (colours, [], {}, errors.UsageError, "no task is named"),
         (colours, "example", {"data": "no/such/folder"}, errors.UsageError, "does not exist"),
+        (colours, own(), {"store": "kept.sqlite"}, errors.UsageError, "nobody vouches for its vectors"),
         (colours, own(), {"limit": 0}, errors.UsageError, "limit is 0"),
         (colours, own(), {"prompting": "shouted"}, errors.UsageError, "'shouted' is not one of native, text"),
         (colours, own(), {"vectors": "int8"}, errors.UsageError, "vectors is 'int8'"),
