@@ -50,6 +50,7 @@ HELD["docs/ci.md"] = {(block.language, block.number): RECIPE for block in blocks
 
 NOT_RUN = {
     "docs/data.md": ["it downloads", "it takes the images of MSCOCO"],
+    "docs/install.md": ["it installs", "it takes a GPU", "it takes a GPU", "it installs"],
     "docs/results.md": ["it takes two versions of torch"],
     "docs/tiny.md": ["it takes six minutes"],
     "docs/virtue.md": ["it takes weights and the images of SCaR", "it downloads"],
