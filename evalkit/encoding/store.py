@@ -49,7 +49,7 @@ class VectorStore:
     """Vectors by key.
 
     Args:
-        path: the file, made where it is missing; ``None`` for one that goes with it. One that cannot be written is read.
+        path: the file, made where it is missing; ``None`` for one that goes with it. What cannot be written is read.
         rebuild: read all of it, and where it is corrupt or of another version, move it away and begin anew.
 
     Attributes:
