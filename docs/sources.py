@@ -49,7 +49,9 @@ def read(app: Sphinx, name: str, content: list[str]) -> None:
         found = (file.parent / target).resolve()
         if re.match(r"[a-z]+:", target) or not found.exists():
             return link[0]  # what leads nowhere is for the builder to report
-        return f"{opening}{os.path.relpath(_PAGES.get(found, found), here.parent)}{rest}"
+        page = _PAGES.get(found, found)
+        kind = "" if page.is_relative_to(DOCS) else "path:"  # of a file that is no page of the site
+        return f"{opening}{kind}{os.path.relpath(page, here.parent)}{rest}"
 
     content[0] = _FIELDS.sub(lambda mark: fields(app, mark[1]), content[0])
     parts = _FENCED.split(content[0])

@@ -3,7 +3,7 @@
 * ``sh``: every command, one after the other, as ``bash -e`` does; those of evalkit in this process.
 * ``python``: executed, with the names of the page's earlier blocks. If the text before it ends in the name of a file,
   "`my_model.py`:", that file is written instead.
-* ``text``: what the block before it has printed, to the letter (:func:`printed.missing`).
+* ``text``: what the block before it has printed, to the letter.
 
 A block that cannot be run is marked on the page: a line ``*Not run in CI: REASON.*`` stands before it. Blocks of other
 languages, and of none, are no output.
@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 from builders import command
-from printed import missing
 from sybil import Document, Example
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser
@@ -140,7 +139,7 @@ def printing(*, error: bool = False) -> Iterator[Output]:
         yield output
 
 
-def execute(page: Path, shell: Shell, elsewhere: Container[tuple[str, int]] = ()) -> list[Block]:
+def execute(page: Path, shell: Shell, elsewhere: Container[tuple[str, int]] = ()) -> Iterator[tuple[Block, str]]:
     """Execute a page in a folder.
 
     Args:
@@ -148,31 +147,26 @@ def execute(page: Path, shell: Shell, elsewhere: Container[tuple[str, int]] = ()
         shell: with the folder.
         elsewhere: blocks, by language and number, that another test executes.
 
-    Returns:
-        The blocks that were executed or compared.
+    Yields:
+        Each block that is executed, with its output; of a block of output, with that which it is about.
 
     Raises:
-        AssertionError: a command that fails, or output that is not what the page shows; with page and line.
+        AssertionError: a command that fails; with page and line.
     """
-    said, done = "", []
+    said = ""
     for block in blocks_of(page):
         if block.reason is not None or (block.language, block.number) in elsewhere:
             continue
-        where = f"{page}:{block.line}"
-        if block.language == "text":
-            drift = missing(block.text, said)
-            assert drift is None, f"{where}: {drift}\n\nprinted:\n{said}"
-        elif block.language == "sh":
+        if block.language == "sh":
             code, said = shell.run(block.text)
-            assert code == 0, f"{where}: exit code {code}\n{said}"
+            assert code == 0, f"{page}:{block.line}: exit code {code}\n{said}"
         elif block.file is not None:
             (shell.place / block.file).write_text(block.text, encoding="utf-8")
-        else:
+        elif block.language == "python":
             with contextlib.chdir(shell.place), printing() as output:
                 block.example.evaluate()
             said = output.said
-        done.append(block)
-    return done
+        yield block, said
 
 
 _python = PythonEvaluator()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from builders import command, run
 from executed import Block, Shell, blocks_of, execute, printing
+from printed import missing
 from test_docs import DOCS, PAGES, ROOT, blocks
 
 from evalkit.example import DATA
@@ -49,6 +50,7 @@ HELD["docs/ci.md"] = {(block.language, block.number): RECIPE for block in blocks
 
 NOT_RUN = {
     "docs/data.md": ["it downloads", "it takes the images of MSCOCO"],
+    "docs/install.md": ["it installs", "it takes a GPU", "it takes a GPU", "it installs"],
     "docs/results.md": ["it takes two versions of torch"],
     "docs/tiny.md": ["it takes six minutes"],
     "docs/virtue.md": ["it takes weights and the images of SCaR", "it downloads"],
@@ -121,12 +123,15 @@ EXECUTED = [name for name, page in HERE.items() if any(runs(name, block) for blo
 )
 def test_the_blocks_of_a_page_do_what_they_show(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = dict(METRICS)
-    done = execute(HERE[name], prepared(name, tmp_path), HELD.get(name, {}))
+    done = []
+    for block, said in execute(HERE[name], prepared(name, tmp_path), HELD.get(name, {})):
+        done.append((block.language, block.number))
+        if block.language == "text":
+            drift = missing(block.text, said)
+            assert drift is None, f"{name}:{block.line}: {drift}\n\nprinted:\n{said}"
     for metric in METRICS.keys() - known.keys():  # of the page on metrics
         del METRICS[metric]
-    assert [(block.language, block.number) for block in done] == [
-        (block.language, block.number) for block in blocks_of(HERE[name]) if runs(name, block)
-    ]
+    assert done == [(block.language, block.number) for block in blocks_of(HERE[name]) if runs(name, block)]
 
 
 def test_what_is_not_run_is_marked_and_listed_here() -> None:
@@ -191,10 +196,8 @@ def test_the_stale_vectors_that_are_shown(tmp_path: Path) -> None:
 
 
 if __name__ == "__main__":
-    name = Path(sys.argv[1]).resolve().relative_to(ROOT).as_posix()
+    page = Path(sys.argv[1]).resolve().relative_to(ROOT).as_posix()
     with tempfile.TemporaryDirectory() as folder:
-        shell = prepared(name, Path(folder))
-        for one in blocks_of(HERE[name]):
-            if one.language == "sh" and runs(name, one):
-                code, said = shell.run(one.text)
-                print(f"{one.text}\n{said}\nexit {code}\n")
+        for one, printed in execute(HERE[page], prepared(page, Path(folder)), HELD.get(page, {})):
+            if one.language != "text":
+                print(f"--- {page}:{one.line}\n{printed}")
