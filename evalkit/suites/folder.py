@@ -286,7 +286,9 @@ class _NamedCandidates:
             row = checked(CandidateFields, given, where)
             return OwnCandidate(self._folder.item(row, self._instruction, where), row.id)
         if not isinstance(given, str) or not given:
-            raise DataError(f"{where} is {given!r}: give an item, or an id of candidates.jsonl, or a text without it")
+            raise DataError(
+                f"{where} is {given!r:.200}: give an item, or an id of candidates.jsonl, or a text without it"
+            )
         if self._file is None:  # then no string can be an id
             if given not in self._texts:
                 row = checked(CandidateFields, {"text": given}, where)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, WithJsonSchema
 
 from evalkit.errors import DataError
 from evalkit.files import LARGEST_TEXT, as_text, open_file, read_file
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _AT_ONCE = 1024  # rows of a parquet file
 _HELD_AT_ONCE = 16  # those that hold images
 _INDEX = re.compile(r"__index_level_\d+__")  # a column that pandas adds to what is no part of the table
+_CANDIDATE = {"anyOf": [{"type": "string", "minLength": 1}, {"type": "object"}]}
+_ONE = {"type": ["string", "integer"]}
+_LABEL = {"anyOf": [_ONE, {"type": "array", "items": _ONE, "minItems": 1}]}
 
 
 class CandidateFields(ItemFields):
@@ -39,8 +42,8 @@ class QueryFields(ItemFields):
 
     id: Annotated[str, Field(min_length=1)]
     side: Literal["query"] = "query"
-    candidates: list[Any] | None = None
-    label: Any
+    candidates: list[Annotated[Any, WithJsonSchema(_CANDIDATE)]] | None = None
+    label: Annotated[Any, WithJsonSchema(_LABEL)]
 
 
 Fields = TypeVar("Fields", QueryFields, CandidateFields)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -98,8 +99,9 @@ def chosen_tasks(
 ) -> tuple[TaskCard | Task, ...]:
     """Choose tasks as :func:`select_tasks`, and people's own by their folders, which are read at once.
 
-    A selector that begins with ``.``, ``/`` or ``~`` is a folder. Any other is one where nothing installed is called
-    so and such a folder exists. Where a comma is part of a folder's name, the folder that exists is meant.
+    A selector that begins with ``.``, ``/`` or ``~`` is a folder, or a glob of folders. Any other is a folder where
+    nothing installed is called so and such a folder exists. Where a comma is part of a folder's name, the folder that
+    exists is meant.
 
     Args:
         selectors: any number; a comma separates several in one. A path is a folder, and what is a task already is
@@ -182,7 +184,9 @@ def _parts(text: str, cards: Sequence[TaskCard]) -> Iterator[str | Path]:
         else:
             count, piece = 1, pieces[0].strip()
             place = Path(piece).expanduser()
-            if piece.startswith(_MARKS) or (not known and os.sep in piece and os.path.lexists(place)):
+            if piece.startswith(_MARKS) and glob.has_magic(piece) and (found := sorted(glob.glob(str(place)))):
+                yield from (Path(one) for one in found if os.path.isdir(one))
+            elif piece.startswith(_MARKS) or (not known and os.sep in piece and os.path.lexists(place)):
                 yield place  # and say later what is wrong with it
             elif piece:
                 yield piece

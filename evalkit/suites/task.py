@@ -144,7 +144,7 @@ class Task:
                 raise DataError(f"task {self.card.name}, row {row}: the label {self.labels[row]!r} is not in its pool")
 
     @classmethod
-    def from_folder(cls, folder: str | Path, *, follow_links: bool = False) -> Task:
+    def from_folder(cls, folder: str | os.PathLike[str], *, follow_links: bool = False) -> Task:
         """Read a task of your own: ``card.toml``, ``queries.jsonl``, ``candidates.jsonl`` and images.
 
         Args:
@@ -155,6 +155,13 @@ class Task:
         Raises:
             UsageError: there is no such folder, or it is no task's.
             DataError: a file, line or value that cannot be read as this task, or an image that is missing.
+
+        Example:
+            >>> import evalkit
+            >>> from importlib.resources import files
+            >>> task = evalkit.Task.from_folder(files("evalkit.tasks") / "skeleton")  # what evalkit new task writes
+            >>> len(task.queries), len(task.candidates), task.labels[1]
+            (9, 9, 'red-circle')
         """
         from evalkit.suites.folder import read_folder
 

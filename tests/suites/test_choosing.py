@@ -67,6 +67,20 @@ def test_a_comma_in_a_folder_that_exists(here):
     assert names("./x,") == ["x"]
 
 
+def test_a_glob_of_folders(here):
+    for name in ("b", "a", "c"):
+        own(here / "tasks" / name)
+    (here / "tasks/README.md").touch()
+    own(here / "tasks [old]", "old")
+    assert names("./tasks/*") == ["a", "b", "c"]
+    assert names(f"{here}/tasks/[ab],./tasks [old]") == ["a", "b", "old"]
+    with pytest.raises(UsageError, match=r"^no/\* does not exist"):
+        chosen_tasks(["./no/*"])
+    (here / "tasks/d").mkdir()
+    with pytest.raises(UsageError, match=r"^tasks/d is no task of your own"):
+        chosen_tasks(["./tasks/*"])
+
+
 def test_a_comma_never_steals_names(here):
     own(here / "mmeb,scar", "both")
     assert chosen_tasks(["mmeb,scar"]) == select_tasks(["mmeb", "scar"])
