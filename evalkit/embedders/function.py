@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evalkit.embedders.base import EmbedderInfo
-from evalkit.errors import EmbedderError
+from evalkit.errors import EmbedderError, EvalkitError
 from evalkit.items import IMAGE_MARK, Item, Side
 
 if TYPE_CHECKING:
@@ -36,13 +36,25 @@ class FunctionEmbedder:
     def __init__(self, function: Function, name: str, first: Sequence[Item]) -> None:
         self._function = function
         self._name = name
-        self.info = EmbedderInfo(name=name, dimension=int(self._called(first).shape[1]))
+        try:
+            found = self._called(first)
+        except EvalkitError:
+            raise
+        except (Exception, SystemExit) as error:
+            said = f"{text_of(first[0])[:80]!r}{' with an image' if first[0].image is not None else ''}"
+            raise EmbedderError(
+                f"function {name} raised {type(error).__name__}: {error} (it got {len(first)} items, the first of them "
+                f"{said})"
+            ) from error
+        self.info = EmbedderInfo(name=name, dimension=int(found.shape[1]))
 
     def encode(self, items: Sequence[Item], side: Side) -> NDArray[np.float32]:
         """float32, shape ``(len(items), info.dimension)``, rows of length 1; a row of zeros stays one.
 
+        What the function raises goes to the caller as it is, who may try a smaller batch where memory ran out.
+
         Raises:
-            EmbedderError: as for the class, or rows of another length than before.
+            EmbedderError: it returns something else than an array (n, d), or rows of another length than before.
         """
         found = self._called(items)
         if found.shape[1] != self.info.dimension:
@@ -53,17 +65,19 @@ class FunctionEmbedder:
         return unit_rows(found)
 
     def _called(self, items: Sequence[Item]) -> NDArray[np.floating]:
-        texts = [text_of(item) for item in items]
-        images = [None if item.image is None else item.image.rgb() for item in items]
-        try:
-            returned = self._function(texts, images)
-        except Exception as error:
-            said = f"{texts[0][:80]!r}{' with an image' if images[0] is not None else ''}"
-            raise EmbedderError(
-                f"function {self._name} raised {type(error).__name__}: {error} (it got {len(items)} items, the first "
-                f"of them {said})"
-            ) from error
+        returned = self._function([text_of(item) for item in items], _images_of(items))
         return array_of(returned, len(items), f"function {self._name}")
+
+
+def _images_of(items: Sequence[Item]) -> list[Image | None]:
+    """Each item's own: who writes to one writes to no other's, though items of one image come with the same pixels."""
+    images: list[Image | None] = []
+    seen: set[int] = set()
+    for item in items:
+        image = None if item.image is None else item.image.rgb()
+        images.append(image.copy() if image is not None and id(image) in seen else image)
+        seen.add(id(image))
+    return images
 
 
 def text_of(item: Item) -> str:
@@ -76,7 +90,7 @@ def array_of(returned: Any, count: int, who: str) -> NDArray[np.floating]:
     """What somebody's code returned as vectors, floating-point, shape ``(count, d)``.
 
     Args:
-        returned: an array of numpy or torch, or lists of numbers.
+        returned: an array of numpy or torch, or a list of rows: arrays, or lists of numbers.
         count: of items.
         who: returned it, for the error.
 
@@ -85,11 +99,10 @@ def array_of(returned: Any, count: int, who: str) -> NDArray[np.floating]:
     """
     import numpy as np
 
-    if hasattr(returned, "detach"):  # of torch, on whatever device, in whatever precision
-        returned = returned.detach().float().cpu()
     try:
-        found = np.asarray(returned)
-    except (TypeError, ValueError) as error:
+        listed = isinstance(returned, list | tuple)
+        found = np.asarray([_off_torch(row) for row in returned] if listed else _off_torch(returned))
+    except (RuntimeError, TypeError, ValueError) as error:
         raise EmbedderError(f"{who} returned {type(returned).__name__}, which is no array: {error}") from error
     if found.ndim != 2 or found.shape[0] != count or found.shape[1] < 1:
         raise EmbedderError(
@@ -99,6 +112,14 @@ def array_of(returned: Any, count: int, who: str) -> NDArray[np.floating]:
     if found.dtype.kind not in "fiu":
         raise EmbedderError(f"{who} returned an array of {found.dtype}: numbers are wanted")
     return found.astype(np.float64)
+
+
+def _off_torch(returned: Any) -> Any:
+    """What numpy reads: a tensor without its graph, from whatever device, in whatever precision."""
+    if not hasattr(returned, "detach"):
+        return returned
+    found = returned.detach().cpu()
+    return found.float() if found.is_floating_point() else found
 
 
 def unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float32]:

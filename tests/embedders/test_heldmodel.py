@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,8 +20,11 @@ from evalkit.embedders.base import EmbedderInfo
 from evalkit.embedders.baselines import Constant, Random
 from evalkit.embedders.function import text_of, unit_rows
 from evalkit.embedders.heldmodel import HeldModel, held_model
+from evalkit.encoding.encode import Encoder
+from evalkit.encoding.store import VectorStore
 from evalkit.errors import EmbedderError, UsageError
 from evalkit.items import Box, Item
+from evalkit.items.images import ImageFile
 
 RED = PIL.Image.new("RGB", (6, 4), "red")
 ITEMS = [Item(text="a dog"), Item(text="a cat", instruction="Find:")]
@@ -79,6 +84,31 @@ def test_what_torch_returns_is_taken_from_any_graph_and_precision() -> None:
         return torch.tensor(lengths(texts, images)).to(torch.bfloat16).requires_grad_()
 
     assert held(half).loaded.embedder.encode(ITEMS, "query").shape == (2, 3)
+    rows = held(lambda texts, images: list(half(texts, images))).loaded.embedder.encode(ITEMS, "query")
+    assert np.array_equal(rows, held(half).loaded.embedder.encode(ITEMS, "query"))
+    with pytest.raises(EmbedderError, match="numbers are wanted"):
+        held(lambda texts, images: half(texts, images).to(torch.complex64))
+
+
+def test_a_function_that_writes_to_its_inputs_writes_to_its_own() -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def careless(texts: list[str], images: list[Any]) -> NDArray[np.float64]:
+        found = lengths(texts, images)
+        for image in images:
+            if image is not None:
+                seen.append(image.getpixel((0, 0)))
+                image.paste((0, 0, 255), (0, 0, 6, 4))
+        texts.clear()
+        images.clear()
+        return found
+
+    embedder = held(careless).loaded.embedder
+    decoded = ImageFile.of(RED)
+    same = dataclasses.replace(decoded, pixels=decoded.rgb())  # as a batch has it, decoded once
+    embedder.encode([Item(text="a", image=same), Item(text="b", image=same)], "query")
+    assert seen == [(255, 0, 0)] * 2
+    assert RED.getpixel((0, 0)) == (255, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +132,24 @@ def test_what_is_no_array_of_vectors_is_said_before_anything_else(returned: Any,
 def test_a_function_that_raises_says_at_which_item() -> None:
     with pytest.raises(EmbedderError, match=r"function table raised KeyError: 'a dog' .*2 items, .* 'a dog'"):
         held(lambda texts, images: [{}[text] for text in texts], name="table")
+    with pytest.raises(EmbedderError, match="function leave raised SystemExit: 3"):
+        held(lambda texts, images: texts.clear() or sys.exit(3), name="leave")
+
+
+def test_a_function_whose_memory_runs_out_gets_smaller_batches() -> None:
+    sizes: list[int] = []
+
+    def narrow(texts: list[str], images: list[PIL.Image.Image | None]) -> NDArray[np.float64]:
+        sizes.append(len(texts))
+        if len(texts) > 5:
+            raise MemoryError
+        return lengths(texts, images)
+
+    items = [Item(text="a" * count) for count in range(1, 13)]
+    with VectorStore(None) as memory:
+        found = Encoder(held(narrow).loaded, memory).encode(items, "query")
+    assert np.array_equal(found, held(lengths).loaded.embedder.encode(items, "query"))
+    assert max(sizes) == 12
 
 
 def test_vectors_of_another_length_than_before() -> None:
