@@ -164,6 +164,26 @@ def test_an_object_that_changed_between_calls_on_other_tasks_is_found(tmp_path: 
         evalkit.evaluate(changed, turned, name="function", **said)
 
 
+def test_an_object_of_which_the_images_alone_changed_is_found_on_other_tasks(tmp_path: Path) -> None:
+    said: dict[str, Any] = {"out": tmp_path / "runs", "fingerprint": "v1", "name": "seer", "quiet": True}
+
+    def pictures(name: str, *drawn: str) -> evalkit.Task:
+        pool = [PIL.Image.new("RGB", (8, 8), colour) for colour in drawn]
+        return evalkit.Task.from_rows([{"image": pool[0], "label": 0}], name=name, candidates=pool)
+
+    def seer(sign: int) -> Any:
+        def seen(texts: Texts, images: Images) -> np.ndarray[Any, Any]:
+            means = [np.asarray(image).mean(axis=(0, 1)) for image in images if image is not None]
+            return np.stack(means)[:, ::sign] + 1  # of texts alone it raises
+
+        return seen
+
+    evalkit.evaluate(seer(1), pictures("first", "red", "blue"), **said)
+    evalkit.evaluate(seer(1), pictures("second", "lime", "olive"), **said)
+    with pytest.raises(errors.StaleVectorsError, match="'<image>' with image"):
+        evalkit.evaluate(seer(-1), pictures("third", "navy", "teal"), **said)
+
+
 # --- what goes wrong --------------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from evalkit.encoding.spotcheck import SpotCheck, cosine_distances, verdict
 from evalkit.encoding.store import VectorStore
 from evalkit.errors import EvalkitError, RegionError, StaleVectorsError, StoreError
 from evalkit.items import Item, Mask, Side, region_kind
+from evalkit.items.images import ImageFile
 from evalkit.items.keys import content_digest, vector_key
 from evalkit.items.regions import fault
 from evalkit.progress import Progress
@@ -36,7 +37,22 @@ PROBES = tuple(
         ("a train that crosses a bridge", "Represent the given text."),
     )
 )
-"""Items that are embedded with every run, whatever its tasks are."""
+"""Texts that are embedded with every run, whatever its tasks are."""
+
+
+def _probes(modalities: Collection[str]) -> list[tuple[Item, ...]]:
+    """Items that are embedded with every run of an embedder, those of each list together: texts, and a picture.
+
+    A tower for images may change while that for texts stays, and there are models of images alone.
+    """
+    import numpy as np
+
+    rows, columns = np.mgrid[0:64, 0:96]
+    picture = np.stack([rows * 4, columns * 2, (rows // 16 + columns // 16) % 2 * 90], axis=2).astype(np.uint8)
+    image = ImageFile.of(picture)
+    pictured = (Item(image=image),) if "image" in modalities else (Item(text="a rug", image=image),)
+    found = [PROBES] if "text" in modalities else []
+    return [*found, pictured] if {"image", "image+text"} & {*modalities} else found
 
 
 @dataclass
@@ -212,26 +228,31 @@ class Encoder:
         alone = self.store.path is None  # nobody made a vector of it before
         if self._probed or self.trust_store or alone or not self.store.writable:
             return
-        if "text" not in self.loaded.info.modalities:
-            return
         self._probed = True
         sides: tuple[Side, Side] = ("query", "candidate")
-        for side in sides:
-            items = {vector_key(self.loaded.fingerprint, self.dtype, side, content_digest(i)): i for i in PROBES}
-            entries = [self._forward.entry(key, item) for key, item in items.items()]
-            try:
-                [(_, vectors)] = self._forward.embedded([entries], side)
-            except (EvalkitError, ValueError):  # of vectors from elsewhere, or of images alone
-                continue
-            keys = list(items)
-            if self.store.put(keys, vectors.astype(self.dtype), self._number(self._batching())):
-                continue
-            try:
-                self._hold(keys, dict(zip(keys, vectors, strict=True)), items, side)
-            except StaleVectorsError:
-                if not self.store.rebuild:
-                    raise
-                self._forget()
+        for group in _probes(self.loaded.info.modalities):
+            self.images.gather(group)
+            known = [self.images.known(item) for item in group]
+            for side in sides:
+                self._probe(known, side)
+
+    def _probe(self, known: Sequence[Item], side: Side) -> None:
+        """Hold the vectors of items of one kind against those of before."""
+        items = {vector_key(self.loaded.fingerprint, self.dtype, side, content_digest(item)): item for item in known}
+        entries = [self._forward.entry(key, item) for key, item in items.items()]
+        try:
+            [(_, vectors)] = self._forward.embedded([entries], side)
+        except (EvalkitError, ValueError):  # of vectors from elsewhere, or of images alone, or of texts
+            return
+        keys = list(items)
+        if self.store.put(keys, vectors.astype(self.dtype), self._number(self._batching())):
+            return
+        try:
+            self._hold(keys, dict(zip(keys, vectors, strict=True)), items, side)
+        except StaleVectorsError:
+            if not self.store.rebuild:
+                raise
+            self._forget()
 
     def _changed(self, keys: Sequence[bytes]) -> str:
         """What is known to be different from when the vectors of these keys were made, in words."""
