@@ -123,6 +123,7 @@ def own_parts(
 
 
 _SHORT = 100  # letters of a text that others are held against
+_LONGEST_NAME = 200  # letters; a file's name has 255 bytes, of which some are its ending's
 _SEVERAL = ""  # ids of one item, so that none is its name
 
 
@@ -178,7 +179,7 @@ class _Pool:
         Raises:
             DataError: one is not in the pool, or the label is no label.
         """
-        if isinstance(label, np.ndarray):
+        if hasattr(label, "tolist"):  # of numpy, torch, pandas
             label = label.tolist()
         if isinstance(label, list | tuple | set | frozenset):
             if not label:
@@ -296,7 +297,9 @@ def _card(facts: Mapping[str, Any], counted: Mapping[str, Any], where: str) -> T
             raise DataError(f"{where}: {key} is {facts[key]!r}, and its rows say {counted[key]!r}: mend one of them")
     filled: dict[str, Any] = {"title": facts.get("name"), "version": 1, "meta_task": OWN, "licence": "", "citation": ""}
     filled |= {key: value for key, value in facts.items() if value is not None} | dict(counted)
-    filled |= {"suite": OWN, "order": 1, "family": FAMILY, "sources": ()}
+    if isinstance(name := facts.get("name"), str) and max(map(len, name.split("/"))) > _LONGEST_NAME:
+        raise DataError(f"{where}: name has {len(name)} letters, and files are called by it: {_LONGEST_NAME} at most")
+    filled |= {"name": name, "suite": OWN, "order": 1, "family": FAMILY, "sources": ()}
     try:
         return TaskCard.model_validate(filled)
     except ValidationError as error:

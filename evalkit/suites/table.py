@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evalkit.errors import DataError, ItemError
-from evalkit.items import Box, Item, Mask, Point, Points, Region
+from evalkit.items import Box, Item, Mask, Point, Points, Region, region_kind
 from evalkit.items.folders import ImageFolders
 from evalkit.items.images import ImageFile
 from evalkit.suites.embedded import EmbeddedImages
@@ -127,11 +128,22 @@ def _of_frame(frame: pd.DataFrame) -> OwnTable:
 
 
 def _of_dataset(dataset: datasets.Dataset | datasets.IterableDataset, columns: TaskColumns) -> OwnTable:
-    """Its images are read as they are stored, not as somebody would decode them."""
+    """Its images are read as they are stored, not as somebody would decode them.
+
+    Raises:
+        DataError: a transform would make something else of it.
+    """
     import datasets
 
-    if dataset.features is None:  # of a stream that nobody has looked into
-        dataset = dataset._resolve_features()
+    if isinstance(dataset, datasets.IterableDataset) and dataset.features is None:
+        rows = iter(dataset.with_format(None))  # what somebody's code gives, of whatever types
+        first = next(rows, None)
+        return OwnTable([] if first is None else itertools.chain([first], rows), list(first or ()), "the data set")
+    if isinstance(dataset, datasets.Dataset) and dataset.format["type"] == "custom":
+        raise DataError(
+            "the data set has a transform (set_transform), and rows are read as they are stored: make it part of them "
+            "(dataset.map), or take it off (dataset.with_format(None))"
+        )
     features = dataset.features
     wanted = {*columns.of_query(list(features)).values(), columns.label, columns.id}
     wanted.add(columns.candidates if isinstance(columns.candidates, str) else CANDIDATES)
@@ -188,8 +200,27 @@ def own_rows(
         if is_missing(label):
             raise DataError(f"{where}: label is missing (column {columns.label!r})")
         id_ = None if columns.id is None else row.get(columns.id)
+        if table.classes is not None and pool is not table.classes:
+            _require_no_class_elsewhere(label, table.classes, shared if own is None else own, where)
         found.append(OwnRow(query, label, where, own, None if is_missing(id_) else str(id_)))
     return found, shared
+
+
+def _require_no_class_elsewhere(label: Any, classes: Sequence[str], pool: Sequence[OwnCandidate], where: str) -> None:
+    """A class is a number and a name. Where the pool has the name, it has to have it at the number.
+
+    Raises:
+        DataError: it has it elsewhere, so that one cannot say which of both is meant.
+    """
+    for number in label if isinstance(label, list) else [label]:
+        if not (isinstance(number, int) and 0 <= number < min(len(classes), len(pool))):
+            continue
+        name, there = classes[number], pool[number].item.text
+        if there != name and any(candidate.item.text == name for candidate in pool):
+            raise DataError(
+                f"{where}: label {number} is the class {name!r}, and candidate {number} is {there!r:.80}: give the "
+                "candidates in the order of the classes, or leave them out, or make the label a text"
+            )
 
 
 def is_missing(value: Any) -> bool:
@@ -214,16 +245,21 @@ class _Reader:
             return f"{where}, column {columns[key]!r}"
 
         item = self._item(cells, self.instruction, named)
-        if not item.prompt:
+        if item.image is None and not item.text and not _said(cells.get("prompt")):  # an instruction asks nothing
             raise DataError(f"{where}: the query has neither text nor image ({', '.join(map(repr, columns.values()))})")
         return item
 
     def pool(self, value: Any, where: str) -> list[OwnCandidate]:
-        if isinstance(value, np.ndarray) and value.ndim == 1:
+        if getattr(value, "ndim", None) == 1:  # of numpy, or a column of pandas
             value = value.tolist()
         if isinstance(value, str | Mapping) or not isinstance(value, Sequence):
             raise DataError(f"{where}: {value!r:.80} is no list of candidates")
-        return [self._candidate(one, f"{where}, candidate {number}") for number, one in enumerate(value)]
+        found = [self._candidate(one, f"{where}, candidate {number}") for number, one in enumerate(value)]
+        first: dict[str, Item] = {}
+        for candidate in found:
+            if candidate.id is not None and first.setdefault(candidate.id, candidate.item) != candidate.item:
+                raise DataError(f"{where}: two candidates have the id {candidate.id!r}: give each its own")
+        return found
 
     def _candidate(self, value: Any, where: str) -> OwnCandidate:
         if isinstance(value, str):
@@ -278,9 +314,13 @@ class _Reader:
         kinds = [key for key in ("box", "point", "points", "mask") if key in cells]
         if len(kinds) > 1:
             raise DataError(f"{named(kinds[1])}: {' and '.join(kinds)} are given: an item has at most one region")
+        if "negative_points" in cells and kinds not in (["point"], ["points"]):
+            raise DataError(f"{named('negative_points')}: they are given without points, to which they belong")
         if not kinds:
             return None
-        kind = kinds[0]
+        kind, value = kinds[0], cells[kinds[0]]
+        if isinstance(value, Region) and region_kind(value) == kind and "negative_points" not in cells:
+            return value
         if kind == "mask":
             return Mask(self._image(cells["mask"], False, named("mask")))
         try:
@@ -293,6 +333,10 @@ class _Reader:
             return Points(*(tuple(Point(*_numbers(one, 2)) for one in points) for points in (positive, negative)))
         except (TypeError, ValueError) as error:
             raise DataError(f"{named(kind)}: {cells[kind]!r:.80}: {error}") from None
+
+
+def _said(value: Any) -> bool:
+    return not is_missing(value) and bool(value)
 
 
 def _require_text(value: Any, where: str) -> None:
@@ -315,7 +359,7 @@ def _numbers(value: Any, count: int) -> list[float]:
     Raises:
         ValueError: something else.
     """
-    listed = value.tolist() if isinstance(value, np.ndarray) else value
+    listed = value.tolist() if hasattr(value, "tolist") else value  # of numpy, torch
     numbers = isinstance(listed, list | tuple) and all(
         isinstance(one, int | float | np.number) and not isinstance(one, bool) for one in listed
     )

@@ -122,6 +122,49 @@ def test_the_classes_of_a_label_are_the_candidates_where_nothing_else_is_said() 
     assert right(task) == [["dog"], ["cat"]]
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["one pool", "own pools"])
+def test_a_class_that_the_pool_has_at_another_number_is_no_label(own: bool) -> None:
+    pool = ["dog", "cat", "eel"]
+    kinds: dict[str, Any] = {"q": datasets.Value("string"), "label": datasets.ClassLabel(names=["cat", "dog", "eel"])}
+    columns: dict[str, Any] = {"q": ["a", "b"], "label": [2, 1]}
+    if own:
+        kinds["pool"], columns["pool"] = datasets.List(datasets.Value("string")), [pool, pool]
+    held = datasets.Dataset.from_dict(columns, features=datasets.Features(kinds))
+    with pytest.raises(DataError, match="row 1: label 1 is the class 'dog', and candidate 1 is 'cat'"):
+        Task.from_dataset(held, name="pets", query_text="q", candidates="pool" if own else pool)
+    named = [f"a photo of a {name}" for name in pool]  # what is called otherwise goes by its number
+    assert right(Task.from_dataset(held, name="pets", query_text="q", candidates=named)) == [named[2:], named[1:2]]
+
+
+def test_a_stream_of_images_that_somebodys_code_made_is_read() -> None:
+    held = as_dataset(rows()).to_iterable_dataset()
+    stream = held.map(lambda row: row | {"image": row["image"].rotate(180)})  # whose columns nobody knows
+    turned = Task.from_dataset(stream, **columns())
+    assert [item.image.rgb().size for item in turned.queries if item.image is not None] == [(12, 8)] * 6
+    assert turned.labels == Task.from_dataset(held, **columns()).labels
+
+    def none() -> Any:
+        yield from ()
+
+    with pytest.raises(DataError, match="there is no column"):
+        Task.from_dataset(datasets.IterableDataset.from_generator(none), **columns())
+
+
+def test_a_transform_is_not_passed_over() -> None:
+    held = as_dataset(rows())
+    turned = held.with_transform(lambda batch: batch | {"image": [image.rotate(90) for image in batch["image"]]})
+    with pytest.raises(DataError, match="has a transform"):
+        Task.from_dataset(turned, **columns())
+    assert (
+        Task.from_dataset(turned.with_format(None), **columns()).queries == Task.from_dataset(held, **columns()).queries
+    )
+
+
+@pytest.mark.parametrize("pool", [pd.Series(["x", "y"]), pd.Series(["x", "y", "x"]).unique(), np.array(["x", "y"])])
+def test_a_pool_may_be_a_column(pool: Any) -> None:
+    assert Task.from_rows([{"text": "a", "label": "y"}], name="t", candidates=pool).names == ["x", "y"]
+
+
 @pytest.mark.parametrize(
     ("label", "names"),
     [
@@ -132,6 +175,7 @@ def test_the_classes_of_a_label_are_the_candidates_where_nothing_else_is_said() 
         (["red", 2], ["red", "blue"]),
         (np.array([0, 1]), ["red", "green"]),
         (("blue", "blue"), ["blue"]),
+        (pd.Series(["blue", "green"]), ["green", "blue"]),
     ],
 )
 def test_labels_are_numbers_texts_or_several(label: object, names: list[str]) -> None:
@@ -234,6 +278,8 @@ def test_a_folder_for_images_may_not_be_left(tmp_path: Path) -> None:
         ({"candidates": [{"txt": "a"}]}, "'txt' is no key of an item"),
         ({"candidates": "red"}, "there is no column 'red'"),
         ({"name": "my task"}, "name is 'my task'"),
+        ({"name": None}, "name is None"),
+        ({"name": "x" * 201}, "name has 201 letters"),
         ({"metrics": ["mrr"]}, "precision_at_1"),
         ({"meta_task": "cooking"}, "meta_task is 'cooking'"),
     ],
@@ -259,6 +305,16 @@ def test_what_is_wrong_is_named(held: Any, said: dict[str, Any], message: str | 
         (pd.DataFrame([[1, 2, 0]], columns=["text", "text", "label"]), "column 'text' twice"),
         ([{"text": "", "label": 0}], "row 0: the query has neither text nor image"),
         ([{"image": None, "label": 0}], "row 0: the query has neither text nor image"),
+        ([{"text": None, "instruction": "Find:", "label": 0}], "row 0: the query has neither text nor image"),
+        ([{"text": "a", "negative_points": [[1, 1]], "label": 0}], "'negative_points': they are given without points"),
+        (
+            [{"image": picture("red"), "box": [0, 0, 1, 1], "negative_points": [[1, 1]], "label": 0}],
+            "row 0, column 'negative_points': they are given without points",
+        ),
+        (
+            [{"text": "a", "label": "7", "candidates": [{"id": 7, "text": "x"}, {"id": "7", "text": "y"}]}],
+            "row 0, column 'candidates': two candidates have the id '7'",
+        ),
         ([{"label": 0}], "nothing says what the queries are"),
         ([{"text": "half \ud800", "label": 0}], "row 0, column 'text': .* is no Unicode text"),
         (
@@ -277,6 +333,8 @@ def test_what_is_no_table_of_queries_is_named(table: Any, message: str) -> None:
 
 
 def test_regions_of_all_kinds() -> None:
+    import torch
+
     mask = np.zeros((8, 12), dtype=bool)
     mask[2:4, 3:6] = True
     kept = [
@@ -284,7 +342,17 @@ def test_regions_of_all_kinds() -> None:
         {"image": picture("red"), "mask": mask, "label": 0},
         {"image": picture("red"), "points": [[1, 1], [2, 2]], "negative_points": [[5, 5]], "label": 0},
     ]
+    kept += [
+        {"image": picture("red"), key: region, "label": 0}
+        for key, region in (
+            ("box", Box(1, 1, 5, 5)),
+            ("point", Point(3, 4)),
+            ("mask", Mask(mask)),
+            ("box", torch.tensor([1, 1, 5, 5])),
+        )
+    ]
     queries = Task.from_rows(kept, name="t", candidates=["x"]).queries
+    assert [item.region for item in queries[3:]] == [Box(1, 1, 5, 5), Point(3, 4), queries[1].region, Box(1, 1, 5, 5)]
     assert queries[0].region == Point(3, 4)
     assert isinstance(queries[1].region, Mask)
     assert queries[1].region.image.rgb().getbbox() == (3, 2, 6, 4)
