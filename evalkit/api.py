@@ -16,10 +16,12 @@ from evalkit.device import device_name
 from evalkit.embedders.heldmodel import held_model
 from evalkit.encoding.batches import BATCH_TOKENS
 from evalkit.encoding.checkedregions import checked_regions
+from evalkit.encoding.contract import describe
 from evalkit.encoding.encode import Encoder
+from evalkit.encoding.given import rows_named
 from evalkit.encoding.imageindex import ImageIndex
 from evalkit.encoding.store import VectorStore
-from evalkit.errors import EvalkitError, ResultsError, UsageError
+from evalkit.errors import EvalkitError, ImageError, ResultsError, UsageError
 from evalkit.evaluate import evaluate as evaluate_tasks
 from evalkit.files import inside
 from evalkit.items import Item, Side
@@ -114,6 +116,7 @@ def evaluate(
     chosen = _chosen(tasks)
     folder = _data_folder(chosen, data, images)
     settings = _settings(limit, prompting, vectors, exif, official_dedup, bad_regions)
+    _require_budget(batch_tokens)
     place = None if out is None else _runs_folder(Path(out))
     held = held_model(
         model,
@@ -185,6 +188,7 @@ def embed(
     """
     if side not in ("query", "candidate"):
         raise UsageError(f"side {side!r} is neither 'query' nor 'candidate'")
+    _require_budget(batch_tokens)
     if isinstance(items, str | Item) or not len(items):
         raise UsageError("items are a list of at least one: Items, texts or images")
     given = [
@@ -222,6 +226,8 @@ def check(model: Any, *, device: str = "auto", batch_tokens: int | None = None) 
         >>> checked.passed
         True
     """
+    if batch_tokens is not None:
+        _require_budget(batch_tokens)
     held = held_model(model, lambda: [Item(text="a red square"), Item(text="a blue circle")], device=device)
     return Checked(held.loaded.info.name, tuple(findings_of(held.loaded.embedder, batch_tokens)))
 
@@ -246,6 +252,11 @@ def _settings(
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise UsageError(f"{'.'.join(map(str, first['loc']))} is {first['input']!r}: {first['msg']}") from None
+
+
+def _require_budget(batch_tokens: object) -> None:
+    if not isinstance(batch_tokens, int) or batch_tokens < 1:
+        raise UsageError(f"batch_tokens is {batch_tokens!r}: give a whole number from 1 on")
 
 
 def _chosen(tasks: Any) -> tuple[TaskCard | Task, ...]:
@@ -284,7 +295,7 @@ def _runs_folder(place: Path) -> Path:
 
 
 def _first_items(tasks: Sequence[TaskCard | Task], folder: DataFolder | None, options: LoadOptions) -> list[Item]:
-    """Two of the items that will be embedded.
+    """Two of the items that will be embedded, with images that can be.
 
     Raises:
         EvalkitError: no task can be read; the first error.
@@ -293,7 +304,9 @@ def _first_items(tasks: Sequence[TaskCard | Task], folder: DataFolder | None, op
     few = LoadOptions(min(options.limit or 2, 2), options.official_dedup, options.upright)
     for task in tasks:
         try:
-            return _alike(load_task(task, folder, few).queries)
+            read = load_task(task, folder, few)
+            with rows_named(read):
+                return _decodable(_alike(read.queries))
         except EvalkitError as error:
             failed = failed or error
     raise failed or UsageError("no task is named")
@@ -302,6 +315,17 @@ def _first_items(tasks: Sequence[TaskCard | Task], folder: DataFolder | None, op
 def _alike(items: Sequence[Item]) -> list[Item]:
     """The first two, or the first where one of them alone has an image: batches have items of one kind."""
     return [item for item in items[:2] if (item.image is None) == (items[0].image is None)]
+
+
+def _decodable(items: list[Item]) -> list[Item]:
+    """The items, once their images were decoded: one that cannot be is its task's failure, and not the function's."""
+    for item in items:
+        try:
+            for image in item.images:
+                image.rgb()
+        except ImageError as error:
+            raise ImageError(f"{error} (item {describe(item)})", error.about or item) from error
+    return items
 
 
 def _error_of(result: TaskResult) -> EvalkitError:

@@ -184,6 +184,18 @@ def test_an_object_of_which_the_images_alone_changed_is_found_on_other_tasks(tmp
         evalkit.evaluate(seer(-1), pictures("third", "navy", "teal"), **said)
 
 
+def test_an_object_whose_vectors_got_another_length_is_found(tmp_path: Path) -> None:
+    said: dict[str, Any] = {"out": tmp_path / "runs", "fingerprint": "v1", "name": "mine", "quiet": True}
+    evalkit.evaluate(colours, own(), **said)
+
+    def shorter(texts: Texts, images: Images) -> np.ndarray[Any, Any]:
+        return colours(texts, images)[:, :2] + 1
+
+    with pytest.raises(errors.StaleVectorsError, match="another length than the 2"):
+        evalkit.evaluate(shorter, own(), **said)
+    assert evalkit.evaluate(shorter, own(), rebuild_store=True, **said).manifest.model.dimension == 2
+
+
 # --- what goes wrong --------------------------------------------------------------------------------------------
 
 
@@ -200,6 +212,7 @@ def test_an_object_of_which_the_images_alone_changed_is_found_on_other_tasks(tmp
         (colours, [], {}, errors.UsageError, "no task is named"),
         (colours, "example", {"data": "no/such/folder"}, errors.UsageError, "does not exist"),
         (colours, own(), {"store": "kept.sqlite"}, errors.UsageError, "nobody vouches for its vectors"),
+        (colours, own(), {"batch_tokens": 0}, errors.UsageError, "batch_tokens is 0"),
         (colours, own(), {"limit": 0}, errors.UsageError, "limit is 0"),
         (colours, own(), {"prompting": "shouted"}, errors.UsageError, "'shouted' is not one of native, text"),
         (colours, own(), {"vectors": "int8"}, errors.UsageError, "vectors is 'int8'"),
@@ -213,6 +226,20 @@ def test_bad_input_is_named_and_leaves_nothing(
 ) -> None:
     with pytest.raises(error, match=message):
         evalkit.evaluate(model, tasks, out=tmp_path / "runs", quiet=True, **said)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("what", ["missing", "cut off"])
+def test_an_image_that_cannot_be_used_fails_its_task_and_the_others_go_on(what: str, tmp_path: Path) -> None:
+    place = tmp_path / "photo.png"
+    if what == "cut off":
+        PIL.Image.effect_noise((60, 60), 90).save(place)
+        place.write_bytes(place.read_bytes()[:900])
+    broken = evalkit.Task.from_rows([{"image": place, "label": 0}], name="broken", candidates=["red", "blue"])
+    run = evalkit.evaluate(colours, [broken, own()], quiet=True)
+    assert dict(zip(run.tasks, run.to_pandas()["status"], strict=True)) == {"broken": "failed", "mine": "done"}
+    with pytest.raises(errors.ImageError, match=r"photo\.png.*query of row 0"):
+        evalkit.evaluate(colours, broken, out=tmp_path / "runs", quiet=True)
     assert not (tmp_path / "runs").exists()
 
 

@@ -72,7 +72,7 @@ def held_model(
         raise EmbedderError(f"model {family}: its info raised {type(error).__name__}: {error}") from error
     torch = "torch" in sys.modules
     said = uuid.uuid4().hex if fingerprint is None else f"given\0{fingerprint}"
-    parts = [said, str(info.dimension), info.revision or "", info.fingerprint]
+    parts = [said, info.revision or "", info.fingerprint]  # not how long they are: who vouches for them says that, too
     parts += [f"{key}={value}" for key, value in sorted(info.options.items())]
     loaded = LoadedEmbedder(embedder, info, "", family, torch)
     return HeldModel(_called(loaded, name, "\0".join(parts)), kept=fingerprint is not None)
@@ -80,7 +80,7 @@ def held_model(
 
 def _called(loaded: LoadedEmbedder, name: str | None, said: str | None) -> LoadedEmbedder:
     info = loaded.info if name is None else require_info(replace(loaded.info, name=name), f"name {name!r}")
-    digest = loaded.fingerprint if said is None else hashlib.sha256(said.encode()).hexdigest()
+    digest = loaded.fingerprint if said is None else hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
     return replace(loaded, info=info, fingerprint=digest)
 
 

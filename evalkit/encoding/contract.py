@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.embedders.base import LENGTH_TOLERANCE
 from evalkit.embedders.registry import LoadedEmbedder
-from evalkit.errors import EmbedderError
+from evalkit.errors import EmbedderError, StaleVectorsError
 from evalkit.items import Item, Side
 
 if TYPE_CHECKING:
@@ -67,6 +68,20 @@ def faults(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
         squares = np.einsum("ij,ij->i", vectors, vectors)
     # Written so that what is not a number is a fault. A length within t of 1 has a square within 2 t + t^2 of it.
     return np.asarray(~(np.abs(squares - 1) <= 2 * _ROUNDED + _ROUNDED**2))
+
+
+def of_another_length(place: Path | None, dimension: int) -> StaleVectorsError:
+    """What to say of kept vectors that have another length than those of the model.
+
+    Args:
+        place: of the store, if it has one.
+        dimension: of the model.
+    """
+    return StaleVectorsError(
+        f"vectors in {place or 'the store'} have another length than the {dimension} of now, so they are not what was "
+        "written by this model: what made them has changed, and its fingerprint has not. Give it another fingerprint; "
+        "--rebuild-store makes its vectors anew"
+    )
 
 
 def describe(item: Item) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
+from evalkit.encoding.contract import of_another_length
 from evalkit.errors import StoreError
 
 if TYPE_CHECKING:
@@ -63,8 +64,7 @@ class VectorStore:
     def __init__(self, path: Path | None, *, rebuild: bool = False) -> None:
         # SQLite's other files lie beside the file itself, and not beside a link to it.
         self.path = path = None if path is None else Path(os.path.realpath(path))
-        self.rebuild = rebuild
-        self.writable = True
+        self.rebuild, self.writable = rebuild, True
         self._version = SCHEMA_VERSION
         try:
             self._open(check=rebuild)
@@ -178,7 +178,7 @@ class VectorStore:
             float32, shape (n, d).
 
         Raises:
-            StoreError: a key without a vector, or a vector that is not what was kept.
+            StoreError: a key without a vector, or a vector that is not what was kept, or of another length.
         """
         import numpy as np
 
@@ -190,8 +190,10 @@ class VectorStore:
         left, size, numbers = set(places), dimension * stored.itemsize, []
         with self._errors():
             for key, data, crc, number in self._rows(list(places)):
-                if key not in left or not _intact(key, data, crc) or len(data) != size:
+                if key not in left or not _intact(key, data, crc):
                     raise self._corrupt("a vector is not what was written")
+                if len(data) != size:
+                    raise of_another_length(self.path, dimension)
                 vectors[places[key]] = np.frombuffer(data, dtype=stored)
                 left.discard(key)
                 numbers.append(number)
@@ -207,8 +209,7 @@ class VectorStore:
 
         size = dimension * np.dtype(dtype).itemsize
         with self._errors():
-            rows = self._rows(keys)
-            return {key for key, data, crc, _ in rows if not _intact(key, data, crc) or len(data) != size}
+            return {key for key, data, crc, _ in self._rows(keys) if not _intact(key, data, crc) or len(data) != size}
 
     def _rows(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes, int, int]]:
         """Key, bytes of the vector, checksum, and the number of the conditions."""
@@ -349,9 +350,8 @@ class VectorStore:
                         raise StoreError(
                             f"vector store {path} is in use by another run: rebuild it when that has ended"
                         ) from error
-            number = 1
-            while (away := path.with_name(f"{path.name}.broken-{number}")).exists():
-                number += 1
+            names = (path.with_name(f"{path.name}.broken-{number}") for number in itertools.count(1))
+            away = next(place for place in names if not place.exists())
             # The log, where SQLite left it, before the file: a new file must not find the log of the old one.
             for suffix in ("-wal", "-shm", ""):
                 with suppress(FileNotFoundError):
