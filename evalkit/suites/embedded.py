@@ -10,6 +10,7 @@ import hashlib
 import os
 import tempfile
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import IO
@@ -19,6 +20,7 @@ import pyarrow as pa
 from evalkit.errors import DataError, ImageError
 from evalkit.items.folders import posix
 from evalkit.items.images import MAX_BYTES, held_name
+from evalkit.items.inmemory import BytesInMemory
 
 _MARK = "\0"  # no path has one
 
@@ -72,6 +74,10 @@ class HeldImage:
     size: int
     _kept: _Kept = field(compare=False, repr=False)
     _start: int = field(compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[Callable[[bytes], BytesInMemory], tuple[bytes]]:
+        """A copy, or what another process gets, is its bytes: the file is this one's."""
+        return BytesInMemory.of, (self.read(),)
 
     def read(self) -> bytes:
         """The bytes.
