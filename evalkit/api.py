@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -189,11 +189,15 @@ def embed(
     if side not in ("query", "candidate"):
         raise UsageError(f"side {side!r} is neither 'query' nor 'candidate'")
     _require_budget(batch_tokens)
-    if isinstance(items, str | Item) or not len(items):
+    single = isinstance(items, str | bytes | Mapping) or getattr(items, "ndim", None) == 3  # an image as an array
+    listed = [] if single or not isinstance(items, Iterable) else list(items)
+    if not listed:
         raise UsageError("items are a list of at least one: Items, texts or images")
+    if any(item is None for item in listed):
+        raise UsageError(f"item {next(place for place, item in enumerate(listed) if item is None)} is None")
     given = [
         item if isinstance(item, Item) else Item(text=item) if isinstance(item, str) else Item(image=item)
-        for item in items
+        for item in listed
     ]
     index = ImageIndex()
     checked = checked_regions(given, index, bad_regions).items

@@ -310,7 +310,20 @@ def test_embed_gives_the_vectors_of_a_run() -> None:
     np.testing.assert_allclose(made, wanted / np.linalg.norm(wanted, axis=1, keepdims=True), rtol=1e-6)
 
 
-@pytest.mark.parametrize(("items", "side"), [([], "query"), ("text", "query"), (["text"], "document"), ([3], "query")])
+@pytest.mark.parametrize(
+    ("items", "side"),
+    [
+        ([], "query"),
+        ("text", "query"),
+        (["text"], "document"),
+        ([3], "query"),
+        (["text", None], "query"),
+        (None, "query"),
+        ({"text": 1}, "query"),
+        (PIL.Image.new("RGB", (4, 4)), "query"),
+        (np.zeros((4, 4, 3), dtype=np.uint8), "query"),  # an image, and no list of its rows
+    ],
+)
 def test_embed_names_what_it_cannot_take(items: Any, side: Any) -> None:
     with pytest.raises(errors.EvalkitError):
         evalkit.embed(colours, items, side=side, quiet=True)

@@ -74,7 +74,7 @@ class Points:
     """Several points in pixels, such as clicks on an object: those that lie in the region, and those that do not.
 
     Raises:
-        ValueError: no positive point.
+        ValueError: no positive point, or what is no :class:`Point`.
 
     Example:
         >>> import evalkit
@@ -87,6 +87,11 @@ class Points:
     negative: tuple[Point, ...] = ()
 
     def __post_init__(self) -> None:
+        for key in ("positive", "negative"):
+            points = tuple(getattr(self, key))
+            object.__setattr__(self, key, points)  # lists are no part of what can be a key
+            if wrong := [point for point in points if not isinstance(point, Point)]:
+                raise ValueError(f"{key} has {wrong[0]!r:.80}, which is no Point")
         if not self.positive:
             raise ValueError("points need at least one positive point, one that lies in the region")
 
@@ -144,7 +149,7 @@ class Item:
 
     Raises:
         ImageError: an image that is none.
-        ValueError: a ``region_text`` that the prompt does not have.
+        ValueError: a ``region_text`` that the prompt does not have; a text or a region that is none.
 
     Example:
         >>> import evalkit, PIL.Image
@@ -166,6 +171,11 @@ class Item:
         image: object = self.image
         if image is not None and not isinstance(image, ImageFile):
             object.__setattr__(self, "image", ImageFile.of(image, upright=self.region is None))
+        for key in ("text", "instruction"):
+            if not isinstance(getattr(self, key), str):
+                raise ValueError(f"{key} {getattr(self, key)!r:.80} of an item is no text")
+        if self.region is not None and not isinstance(self.region, Region):
+            raise ValueError(f"region {self.region!r:.80} of an item is no Box, Point, Points or Mask")
         prompt: object = self.prompt
         if prompt is None:
             self._make_prompt()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 KEYS = ("prompt", "text", "instruction", "image", "box", "point", "points", "negative_points", "mask")
 """What an item is made of, by the names that item files have for it."""
 CANDIDATES, LABEL = "candidates", "label"
+_ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 _AT_ONCE = 100  # rows, whose images are in memory at once
 
 
@@ -265,6 +266,7 @@ class _Reader:
         if isinstance(value, str):
             if value not in self._texts:
                 _require_text(value, where)
+                self._require_no_image(value, where)
                 self._texts[value] = OwnCandidate(Item(text=value, instruction=self.candidate_instruction))
             return self._texts[value]
         if isinstance(value, Item):
@@ -280,6 +282,18 @@ class _Reader:
         if is_missing(value) or isinstance(value, int | float):
             raise DataError(f"{where}: {value!r} is no candidate: they are texts, images or Items (a number as text)")
         return OwnCandidate(Item(instruction=self.candidate_instruction, image=self._image(value, True, where)))
+
+    def _require_no_image(self, text: str, where: str) -> None:
+        """A text that names an image which is there is nearly always meant as the image.
+
+        Raises:
+            DataError: it does.
+        """
+        if text.lower().endswith(_ENDINGS) and os.path.isfile(os.path.join(self.images or "", text)):
+            raise DataError(
+                f"{where}: {text!r:.200} is a text, and an image of that name is there: give pathlib.Path(…) for the "
+                'image, or {"text": …} for the text'
+            )
 
     def _item(self, cells: Mapping[str, Any], instruction: str, named: Callable[[str], str]) -> Item:
         cells = {key: value for key, value in cells.items() if not is_missing(value)}

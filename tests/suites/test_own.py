@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 from evalkit.errors import DataError
 from evalkit.items import Box, Item, Mask, Point
+from evalkit.items.keys import content_digest
 from evalkit.suites.card import OWN
 from evalkit.suites.task import LoadOptions, Task
 
@@ -148,6 +151,32 @@ def test_a_stream_of_images_that_somebodys_code_made_is_read() -> None:
 
     with pytest.raises(DataError, match="there is no column"):
         Task.from_dataset(datasets.IterableDataset.from_generator(none), **columns())
+
+
+def test_a_path_as_text_is_not_embedded_as_a_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture("red").save(tmp_path / "red.png")
+    asked = [{"text": "a", "label": 0}]
+    texts = ["red.png", "blue.png"]
+    said = r"candidate 0: 'red\.png' is a text, and an image of that name is there"
+    with pytest.raises(DataError, match=said):
+        Task.from_rows(asked, name="t", candidates=texts, images=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=said):
+        Task.from_rows(asked, name="t", candidates=texts)
+    assert Task.from_rows(asked, name="t", candidates=["blue.png"]).card.candidate_modality == "text"
+    assert Task.from_rows(asked, name="t", candidates=[{"text": "red.png"}]).card.candidate_modality == "text"
+    assert Task.from_rows(asked, name="t", candidates=[Path("red.png")]).card.candidate_modality == "image"
+
+
+def test_a_task_can_be_copied_and_sent_to_another_process() -> None:
+    task = Task.from_dataset(as_dataset(rows()), **columns())
+    for other in (copy.deepcopy(task), pickle.loads(pickle.dumps(task))):  # noqa: S301  (its own)
+        assert (other.card, other.ids, other.labels) == (task.card, task.ids, task.labels)
+        for mine, theirs in zip(task.queries, other.queries, strict=True):
+            assert content_digest(mine) == content_digest(theirs)
+            assert mine.image is not None
+            assert theirs.image is not None
+            assert mine.image.rgb() == theirs.image.rgb()
 
 
 def test_a_transform_is_not_passed_over() -> None:
