@@ -100,10 +100,12 @@ def _pools(task: Task, images: ImageIndex) -> str:
         ],
         dtype=np.uint64,
     )
-    return _digest(
-        id_ + hashlib.sha256(np.sort(candidates[distinct(pool)]).astype("<u8").tobytes()).hexdigest()
-        for id_, pool in zip(task.ids, task.pools, strict=True)
-    )
+    shared = {id(pool): pool for pool in task.pools}  # of all queries it is one array
+    digests = {
+        place: hashlib.sha256(np.sort(candidates[distinct(pool)]).astype("<u8").tobytes()).hexdigest()
+        for place, pool in shared.items()
+    }
+    return _digest(id_ + digests[id(pool)] for id_, pool in zip(task.ids, task.pools, strict=True))
 
 
 def _seen(item: Item, images: ImageIndex) -> str:

@@ -78,7 +78,9 @@ def rank(
     queries = np.ascontiguousarray(queries, dtype=np.float32)
     candidates = np.ascontiguousarray(candidates, dtype=np.float32)
 
-    sets, rights = [distinct(pool) for pool in pools], [distinct(right) for right in relevant]
+    shared = {id(pool): pool for pool in pools}  # of all queries it is one array, and its numbers are sorted once
+    ordered = {place: distinct(pool) for place, pool in shared.items()}
+    sets, rights = [ordered[id(pool)] for pool in pools], [distinct(right) for right in relevant]
     for row, (pool, right) in enumerate(zip(sets, rights, strict=True)):
         if not len(right) or not len(pool) or (pool[np.searchsorted(pool[:-1], right)] != right).any():
             raise ValueError(f"query {row}: its label is not in its pool")

@@ -282,8 +282,12 @@ class Task:
             return self
         if options.official_dedup:
             raise DataError(f"task {self.card.name}: no official loader says which of its candidates are to be merged")
-        pools = self.pools[: options.limit]
-        used, places = np.unique(np.concatenate(pools), return_inverse=True)
+        pools = {
+            id(pool): pool for pool in self.pools[: options.limit]
+        }  # one that is shared is one array, and stays so
+        used, places = np.unique(np.concatenate(list(pools.values())), return_inverse=True)
+        parts = np.split(places.astype(np.int32), np.cumsum([len(pool) for pool in pools.values()])[:-1])
+        renumbered = dict(zip(pools, parts, strict=True))
         number = np.zeros(len(self.candidates), dtype=np.int32)
         number[used] = np.arange(len(used), dtype=np.int32)
         return replace(
@@ -292,7 +296,7 @@ class Task:
             ids=self.ids[: options.limit],
             candidates=[_held(self.candidates[place], options.upright) for place in used.tolist()],
             names=[self.names[place] for place in used.tolist()],
-            pools=np.split(places.astype(np.int32), np.cumsum([len(pool) for pool in pools])[:-1]),
+            pools=[renumbered[id(pool)] for pool in self.pools[: options.limit]],
             relevant=[number[right] for right in self.relevant[: options.limit]],
             labels=self.labels[: options.limit],
             options=options,

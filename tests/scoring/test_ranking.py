@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -285,3 +286,20 @@ def test_bad_input_is_refused(change, message):
     }
     with pytest.raises(ValueError, match=message):
         rank(**(good | change))
+
+
+def test_one_pool_of_all_queries_is_held_once():
+    """A pool of 20,000 for 400 queries would take 64 MB as numbers of each."""
+    rng = np.random.default_rng(0)
+    candidates = rng.normal(size=(20_000, 8)).astype(np.float32)
+    queries, pool = candidates[:400].copy() * np.float32(0.9), np.arange(20_000, dtype=np.int32)
+    rights = [np.array([row], dtype=np.int32) for row in range(400)]
+    tracemalloc.start()
+    try:
+        ranking = rank(queries, candidates, [pool] * 400, rights)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 32_000_000
+    same = rank(queries[:20], candidates, [pool.copy() for _ in range(20)], rights[:20])
+    assert (same.above.tolist(), same.margin.tolist()) == (ranking.above[:20].tolist(), ranking.margin[:20].tolist())

@@ -401,6 +401,13 @@ def test_a_limit_keeps_the_first_queries_and_their_candidates_alone() -> None:
     assert whole.under(LoadOptions()) is whole
 
 
+def test_a_pool_of_all_queries_stays_one_under_a_limit() -> None:
+    kept = [{"text": str(n), "label": n} for n in range(5)]
+    few = Task.from_rows(kept, name="t", candidates=COLOURS).under(LoadOptions(limit=3))
+    assert few.pools[0] is few.pools[2]
+    assert (few.names, right(few)) == (COLOURS, [["red"], ["green"], ["blue"]])
+
+
 def test_orientation_is_left_alone_where_it_is_asked_for() -> None:
     picture_ = picture("red")
     exif = picture_.getexif()
