@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -192,7 +192,8 @@ def own_rows(
         )
     reader = _Reader(instruction, candidate_instruction, columns.images)
     shared = [] if isinstance(pool, str) else reader.pool(pool, "candidates")
-    found = []
+    texts = [candidate.item.text for candidate in shared]
+    found, named = [], {*texts}
     for number, row in enumerate(table.rows):
         where = f"row {number}"
         query = reader.query({key: row.get(column) for key, column in asked.items()}, asked, where)
@@ -202,22 +203,32 @@ def own_rows(
             raise DataError(f"{where}: label is missing (column {columns.label!r})")
         id_ = None if columns.id is None else row.get(columns.id)
         if table.classes is not None and pool is not table.classes:
-            _require_no_class_elsewhere(label, table.classes, shared if own is None else own, where)
+            listed = texts if own is None else [candidate.item.text for candidate in own]
+            _require_no_class_elsewhere(label, table.classes, listed, named if own is None else {*listed}, where)
         found.append(OwnRow(query, label, where, own, None if is_missing(id_) else str(id_)))
     return found, shared
 
 
-def _require_no_class_elsewhere(label: Any, classes: Sequence[str], pool: Sequence[OwnCandidate], where: str) -> None:
+def _require_no_class_elsewhere(
+    label: Any, classes: Sequence[str], texts: Sequence[str], named: Collection[str], where: str
+) -> None:
     """A class is a number and a name. Where the pool has the name, it has to have it at the number.
+
+    Args:
+        label: of the row.
+        classes: names, by number.
+        texts: of the pool.
+        named: the same, to look up.
+        where: the row is.
 
     Raises:
         DataError: it has it elsewhere, so that one cannot say which of both is meant.
     """
     for number in label if isinstance(label, list) else [label]:
-        if not (isinstance(number, int) and 0 <= number < min(len(classes), len(pool))):
+        if not (isinstance(number, int) and 0 <= number < min(len(classes), len(texts))):
             continue
-        name, there = classes[number], pool[number].item.text
-        if there != name and any(candidate.item.text == name for candidate in pool):
+        name, there = classes[number], texts[number]
+        if there != name and name in named:
             raise DataError(
                 f"{where}: label {number} is the class {name!r}, and candidate {number} is {there!r:.80}: give the "
                 "candidates in the order of the classes, or leave them out, or make the label a text"
@@ -256,6 +267,10 @@ class _Reader:
         if isinstance(value, str | Mapping) or not isinstance(value, Sequence):
             raise DataError(f"{where}: {value!r:.80} is no list of candidates")
         found = [self._candidate(one, f"{where}, candidate {number}") for number, one in enumerate(value)]
+        for number, candidate in enumerate(found):
+            item = candidate.item
+            if not item.text and item.image is None and item.prompt in ("", item.instruction):
+                raise DataError(f"{where}, candidate {number}: there is nothing to embed: give it a text or an image")
         first: dict[str, Item] = {}
         for candidate in found:
             if candidate.id is not None and first.setdefault(candidate.id, candidate.item) != candidate.item:

@@ -304,6 +304,12 @@ def test_a_folder_for_images_may_not_be_left(tmp_path: Path) -> None:
         ({"candidates": None}, "nothing says what the candidates are"),
         ({"candidates": []}, "row 0: it has no candidates"),
         ({"candidates": [3]}, "candidates, candidate 0: 3 is no candidate"),
+        ({"candidates": ["a", ""]}, "candidates, candidate 1: there is nothing to embed"),
+        ({"candidates": [Item()]}, "candidates, candidate 0: there is nothing to embed"),
+        (
+            {"candidates": ["a", {"id": "b", "text": None}], "candidate_instruction": "Find:"},
+            "candidates, candidate 1: there is nothing to embed",
+        ),
         ({"candidates": [{"txt": "a"}]}, "'txt' is no key of an item"),
         ({"candidates": "red"}, "there is no column 'red'"),
         ({"name": "my task"}, "name is 'my task'"),
