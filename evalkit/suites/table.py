@@ -47,6 +47,9 @@ class TaskColumns:
         id: the column with the queries' ids; made of their content where it is left out.
         images: the folder that paths of images are relative to; then none may leave it. The current folder, and
             absolute paths, where it is left out.
+
+    Raises:
+        DataError: what should name a column is no text.
     """
 
     query_text: str | None = None
@@ -59,6 +62,20 @@ class TaskColumns:
     label: str = LABEL
     id: str | None = None
     images: str | os.PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        for key in (
+            "query_text",
+            "query_image",
+            "query_box",
+            "query_point",
+            "query_mask",
+            "query_prompt",
+            "label",
+            "id",
+        ):
+            if not isinstance(said := getattr(self, key), str) and (said is not None or key == "label"):
+                raise DataError(f"{key} is {said!r:.80}: give the name of a column")
 
     def of_query(self, present: Sequence[str]) -> dict[str, str]:
         """By the key of an item, the column that has it."""

@@ -293,6 +293,8 @@ def test_a_folder_for_images_may_not_be_left(tmp_path: Path) -> None:
     [
         ({"query_image": "img"}, "there is no column 'img'; there are 'q', 'image', 'answer', 'box'"),
         ({"label": "ans"}, "there is no column 'ans'"),
+        ({"label": [0, 1]}, r"label is \[0, 1\]: give the name of a column"),
+        ({"query_text": 0}, "query_text is 0: give the name of a column"),
         ({"candidates": "pool"}, "there is no column 'pool'"),
         ({"candidates": "q"}, "row 0, column 'q': 'what is 0.' is no list of candidates"),
         ({"id": "no"}, "there is no column 'no'"),
