@@ -14,6 +14,7 @@ Examples:
   evalkit report runs --out site
   evalkit report runs/clip-vit-large-patch14 other/runs --out site --markdown LEADERBOARD.md
   evalkit report runs --out site --data data --media thumbnails
+  evalkit report runs --out site --tasks ./my-task --media full
   evalkit report --out site
   evalkit report runs --out site --no-published --add ours.json"""
 
@@ -27,6 +28,14 @@ Examples:
 )
 @options.images
 @options.follow_links
+@click.option(
+    "--tasks",
+    "own",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Folder of an own task, for texts and images on its pages of samples; may be given again.",
+)
 @click.option(
     "--media",
     type=click.Choice(["none", "thumbnails", "full"]),
@@ -64,6 +73,7 @@ def command(
     data: Path | None,
     images: tuple[Path, ...],
     follow_links: bool,
+    own: tuple[Path, ...],
     media: Literal["none", "thumbnails", "full"],
     samples: int,
     published: bool,
@@ -80,13 +90,15 @@ def command(
     from evalkit.errors import UsageError
     from evalkit.leaderboard.report import Choices, report
     from evalkit.progress import Progress
-    from evalkit.suites.task import DataFolder
+    from evalkit.suites.selecting import chosen_tasks
+    from evalkit.suites.task import DataFolder, Task
     from evalkit.terminal import one_line
 
     if images and data is None:
         raise UsageError("--images without --data: name the folder with the parquet files, too")
     folder = DataFolder.at(data, images, follow_links=follow_links) if data is not None else None
-    choices = Choices(folder, media, samples, published, more)
+    tasks = chosen_tasks(own, follow_links=follow_links) if own else ()
+    choices = Choices(folder, media, samples, published, more, tuple(t for t in tasks if isinstance(t, Task)))
     done = report(runs, out, markdown_file, choices, Progress(quiet=quiet))
     for warning in done.warnings:
         click.echo(f"evalkit: {one_line(warning)}", err=True)

@@ -24,7 +24,7 @@ from evalkit.progress import Progress
 from evalkit.runs.manifest import Manifest, as_promised
 from evalkit.runs.runfiles import queries_of, samples_path
 from evalkit.runs.runfolder import find_runs
-from evalkit.suites.task import DataFolder
+from evalkit.suites.task import DataFolder, Task
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Choices:
 
     Attributes:
         data: what the runs were about, for the texts and images of the pages of samples.
+        tasks: own tasks, which lie in no data folder, for those of theirs.
         media: what is embedded of images that are somebody else's.
         samples: queries that a page of samples shows at most; 0 for no such pages.
         published: the numbers of papers that come with evalkit are there.
@@ -44,6 +45,7 @@ class Choices:
     samples: int = LIMIT
     published: bool = True
     more: tuple[Path, ...] = ()
+    tasks: tuple[Task, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,9 @@ def report(
     if not found and not runs:
         raise UsageError("there is nothing to show: what --add names holds no numbers; name RUNS or a file of numbers")
     own = [
-        sheets(board, choices.data, media=choices.media, limit=choices.samples) for board in found if choices.samples
+        sheets(board, choices.data, media=choices.media, limit=choices.samples, own=choices.tasks)
+        for board in found
+        if choices.samples
     ]
     files: dict[str, Callable[[], bytes]] = site(found, version=__version__, sheets=own)
     for board in found:
@@ -112,7 +116,12 @@ def report(
         publish(files, folder, lambda name: progress.advance(1))
     if markdown_file is not None:
         write_atomically(markdown_file, markdown([b for b in found if _is_measured(b)] or found).encode())
-    warnings = (*_outside(found), *(warning for pages in own for warning in pages.warnings))
+    known_tasks = {card.name for board in found if board.own for card in board.cards}
+    warnings = (
+        *_outside(found),
+        *(warning for pages in own for warning in pages.warnings),
+        *(f"no run has the own task {t.card.name}" for t in choices.tasks if t.card.name not in known_tasks),
+    )
     return Reported(folder / "index.html", len(files), markdown_file, warnings)
 
 

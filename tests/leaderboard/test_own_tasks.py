@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from builders import command
 from own_runs import MODELS, evaluated, own_task
 from page_texts import Page, columns_of, rows_of, text_of
 
@@ -231,8 +232,50 @@ def test_the_method_page_speaks_of_own_tasks_where_there_are_any(site: Path, run
 
 def test_sample_pages_say_why_they_have_no_texts(site: Path) -> None:
     text = Page((site / "own/samples-my-task--example-colours.html").read_text()).text
-    assert "an own task lies in no data folder" in text
+    assert "evalkit report … --tasks ./FOLDER" in text
     assert "Here are the first 5" in text
+
+
+@pytest.mark.parametrize("media", ["none", "full"])
+def test_sample_pages_of_a_task_that_is_given_show_its_texts_and_images(media: str, tmp_path: Path) -> None:
+    task = own_task("t", 6)
+    folders = evaluated(tmp_path / "runs", [task], ["example-colours"])
+    choices = Choices(published=False, media=media, tasks=(task, own_task("unknown", 3)))
+    done = report(folders, tmp_path / "site", choices=choices)
+    assert done.warnings == ("no run has the own task unknown",)
+    text = (tmp_path / "site/own/samples-t--example-colours.html").read_text()
+    assert text.count("Name its colour.") == 6
+    assert "are not here" not in text
+    images = sorted((tmp_path / "site/own/media").glob("*")) if media == "full" else []
+    assert len(images) == len({item.image.rgb().tobytes() for item in task.queries if media == "full"})
+    assert text.count("<img ") == (6 if media == "full" else 0)
+    assert ("--media thumbnails" in text) == (media == "none")
+
+
+def test_sample_pages_show_no_rows_that_the_run_was_not_made_of(tmp_path: Path) -> None:
+    folders = evaluated(tmp_path / "runs", [own_task("t", 6)], ["example-colours"])
+    now = {
+        "the task as it is now is version 2": own_task("t", 6, version=2),
+        "it has 7 queries and the run 6": own_task("t", 7),
+    }
+    for said, task in now.items():
+        report(folders, tmp_path / "site", choices=Choices(published=False, tasks=(task,)))
+        text = Page((tmp_path / "site/own/samples-t--example-colours.html").read_text()).text
+        assert said in text
+        assert "Name its colour." not in text
+
+
+def test_the_command_line_takes_an_own_tasks_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("new", "task", tmp_path / "mine") == 0
+    more = ("--tasks", tmp_path / "mine", "--out", tmp_path / "runs", "--quiet")
+    assert command("run", "--model", "random", "--model", "example-colours", *more) == 0
+    made = ("--out", tmp_path / "site", "--no-published", "--quiet")
+    assert command("report", tmp_path / "runs", *made, "--tasks", tmp_path / "mine", "--media", "full") == 0
+    pages = list((tmp_path / "site/own").glob("samples-*--example-colours.html"))
+    assert len(pages) == 1
+    assert "<img " in pages[0].read_text()
+    assert command("report", tmp_path / "runs", *made, "--tasks", tmp_path / "missing") == 2
+    assert "missing" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

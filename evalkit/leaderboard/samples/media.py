@@ -82,10 +82,10 @@ class Gallery:
 
     Args:
         mode: what is embedded.
-        folder: of the data, whose place no page names.
+        folder: of the data, whose place no page names; own tasks have none.
     """
 
-    def __init__(self, mode: MediaMode, folder: DataFolder) -> None:
+    def __init__(self, mode: MediaMode, folder: DataFolder | None) -> None:
         self.mode = mode
         self.files: dict[str, Callable[[], bytes]] = {}
         """By href, what makes the content of the file."""

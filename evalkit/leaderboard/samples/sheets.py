@@ -17,7 +17,7 @@ from evalkit.leaderboard.samples.media import Gallery, Mark, MediaMode, ShownIma
 from evalkit.leaderboard.samples.taskfiles import NamedTask, TaskFiles
 from evalkit.leaderboard.wording import file_part
 from evalkit.suites.card import TaskCard
-from evalkit.suites.task import DataFolder
+from evalkit.suites.task import DataFolder, Task
 
 LIMIT = 200
 
@@ -132,7 +132,14 @@ def sheet_path(board: Board, card: TaskCard, entry: Entry) -> str:
     return f"{board.key}/samples-{file_part(card)}{'--' if board.own else '-'}{entry.slug}.html"
 
 
-def sheets(board: Board, data: DataFolder | None, *, media: MediaMode = "none", limit: int = LIMIT) -> Sheets:
+def sheets(
+    board: Board,
+    data: DataFolder | None,
+    *,
+    media: MediaMode = "none",
+    limit: int = LIMIT,
+    own: Sequence[Task] = (),
+) -> Sheets:
     """The sample pages of a board's measured entries.
 
     All of them are made once in this call where images are embedded, because a site has to know its files beforehand.
@@ -144,15 +151,18 @@ def sheets(board: Board, data: DataFolder | None, *, media: MediaMode = "none", 
         media: how images of somebody else's data set are embedded: not at all, as WebP of at most 256 pixels a side,
             or with all their pixels. Those of evalkit's own suites always are, with all their pixels.
         limit: queries a page, at least 1: the first of the run's file.
+        own: own tasks, whose data lies in no data folder.
     """
     if limit < 1:
         raise ValueError(f"limit {limit}: a page has at least one query")
-    gallery = None if data is None else Gallery(media if board.official_images else "full", data)
+    given = {task.card.name: task for task in own if board.own}
+    known = bool(given) if board.own else data is not None
+    gallery = Gallery(media if board.official_images else "full", None if board.own else data) if known else None
     cards = {card.name: card for card in board.cards}
 
     @lru_cache(maxsize=1)
     def opened(name: str) -> TaskFiles:
-        return TaskFiles(cards[name], board, data, limit)
+        return TaskFiles(cards[name], board, data, limit, given.get(name))
 
     def sheet(name: str, entry: Entry) -> Sheet:
         return _sheet(opened(name), entry, gallery)

@@ -54,6 +54,7 @@ class TaskFiles:
         board: whose entries.
         data: where the rows lie; none where nobody said.
         limit: answers to keep of each file.
+        own: the task itself, where it is an own one and is there.
 
     Attributes:
         answers: by the entry's slug, of the entries whose file can be read.
@@ -61,12 +62,15 @@ class TaskFiles:
         faults: by the label of each other entry, why its file cannot be read.
     """
 
-    def __init__(self, card: TaskCard, board: Board, data: DataFolder | None, limit: int) -> None:
+    def __init__(
+        self, card: TaskCard, board: Board, data: DataFolder | None, limit: int, own: Task | None = None
+    ) -> None:
         self.card, self.board = card, board
         self.answers: dict[str, Answers] = {}
         self.entries: list[Entry] = []
         self.faults: dict[str, str] = {}
         self._data = data
+        self._own = own
         self._loaded: dict[Settings, NamedTask | str] = {}
         for entry in board.entries:
             score = entry.scores.get(card.name)
@@ -80,27 +84,34 @@ class TaskFiles:
 
     def rows(self, entry: Entry) -> NamedTask | str:
         """The rows that an entry's run was made of, or in a sentence why they are not to be had."""
-        if self.card.suite == OWN:
+        if self.card.suite == OWN and self._own is None:
             return (
-                "The texts and images of the queries are not here: an own task lies in no data folder, and its run "
-                "keeps the answers alone."
+                "The texts and images of the queries are not here: the pages were made without this task "
+                "(evalkit report … --tasks ./FOLDER)."
             )
-        if self._data is None:
+        if self.card.suite != OWN and self._data is None:
             return (
                 "The texts and images of the queries are not here: the pages were made without the tasks' data "
                 "(evalkit report … --data DIR)."
             )
         if entry.run is None:
             raise ValueError(f"{entry.slug} is not measured")
+        made = entry.scores[self.card.name].result
+        if self._own is not None and made is not None and made.task_version != self._own.card.version:
+            return (
+                "The texts and images of the queries are not here: the run was made of version "
+                f"{made.task_version} of {self.card.name}, and the task as it is now is version "
+                f"{self._own.card.version}."
+            )
         chosen = entry.run[1].settings
         settings = Settings(limit=chosen.limit, official_dedup=chosen.official_dedup, exif=chosen.exif)
         if settings not in self._loaded:
-            self._loaded[settings] = _load(self.card, self._data, settings)
+            self._loaded[settings] = _load(self._own or self.card, self._data, settings)
         rows = self._loaded[settings]
         return rows if isinstance(rows, str) else self._other(rows, self.answers[entry.slug]) or rows
 
     def _other(self, rows: NamedTask, answers: Answers) -> str | None:
-        """What is wrong where the data folder holds other rows than those that were asked."""
+        """What is wrong where the data folder, or the own task, holds other rows than those that were asked."""
         asked: list[str] = answers.ids.to_pylist()
         lacking = [id_ for id_ in asked if id_ not in rows.row_of]
         if not lacking and len(asked) == len(rows.row_of):
@@ -109,16 +120,18 @@ class TaskFiles:
             what = f"{len(lacking)} of the run's {len(asked)} queries are not in it, such as {lacking[0]}"
         else:
             what = f"it has {len(rows.row_of)} queries and the run {len(asked)}"
+        where = "the data folder" if self._own is None else "the task as it is now"
+        way_out = "Name the run's own data with --data DIR." if self._own is None else "Name it as it was with --tasks."
         return (
-            "The texts and images of the queries are not here: the data folder does not hold the rows of "
-            f"{self.card.name} that the run was made of ({what}). Name the run's own data with --data DIR."
+            f"The texts and images of the queries are not here: {where} does not hold the rows of "
+            f"{self.card.name} that the run was made of ({what}). {way_out}"
         )
 
 
-def _load(card: TaskCard, data: DataFolder, settings: Settings) -> NamedTask | str:
+def _load(task: TaskCard | Task, data: DataFolder | None, settings: Settings) -> NamedTask | str:
     from evalkit.suites.selecting import load_task
 
     try:
-        return NamedTask.of(load_task(card, data, settings.load_options))
+        return NamedTask.of(load_task(task, data, settings.load_options))
     except EvalkitError as error:
         return f"The texts and images of the queries are not here: {without_places(str(error), data)}"
