@@ -16,11 +16,14 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
+from evalkit.demo import DemoFile
 from evalkit.encoding.forward import EncodingStats
 from evalkit.files import json_bytes
 from evalkit.items import jsonl
+from evalkit.leaderboard import site
 from evalkit.leaderboard.downloads import exports
 from evalkit.leaderboard.published.papers import ModelFile, PublishedFile
+from evalkit.miniature.write import MiniatureFile
 from evalkit.regression.baseline import Baseline
 from evalkit.regression.comparand import ScoresFile
 from evalkit.regression.config import GateConfig
@@ -75,12 +78,17 @@ def schemas() -> dict[str, dict[str, Any]]:
         "queries": items(folderrows.QueryFields, "`queries.jsonl`, a line: a query of an own task."),
         "candidates": items(folderrows.CandidateFields, "`candidates.jsonl`, a line: a candidate of an own task."),
         "items": items(jsonl._Row, "An item file, a line."),
+        "miniature": read(MiniatureFile, written=True),
+        "demo": read(DemoFile, written=True),
+        "site": read(site._List, written=True) | {"title": "Site", "description": "`evalkit-site.json`."},
     }
 
 
-def read(model: type[BaseModel]) -> dict[str, Any]:
-    """Schema of a file that people write: what has a default may be left out."""
+def read(model: type[BaseModel], *, written: bool = False) -> dict[str, Any]:
+    """Schema of a file that people write: what has a default may be left out; or of one that evalkit alone writes."""
     schema = DIALECT | TypeAdapter(model).json_schema(mode="validation", by_alias=True)
+    if written:
+        schema["required"] = list(schema["properties"])
     parts = {part.__name__: part for part in _models(model)}
     for title, found in {schema["title"]: schema, **schema.get("$defs", {})}.items():
         meanings = _docstrings(parts[title]) if title in parts else {}

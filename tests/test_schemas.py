@@ -90,9 +90,17 @@ def test_files_of_the_repository_are_as_their_schema_says(name: str) -> None:
 
 def test_files_of_a_demo_are_as_their_schemas_say(demonstration: Demonstration) -> None:
     folder = demonstration.folder
-    for name, place in (("run", "runs/*/*/run.json"), ("timing", "runs/*/*/timing.json"), ("leaderboard", "site/**/")):
+    places = {
+        "run": "runs/*/*/run.json",
+        "timing": "runs/*/*/timing.json",
+        "leaderboard": "site/*/leaderboard.json",
+        "miniature": "data/miniature.json",
+        "demo": "demo.json",
+        "site": "site/evalkit-site.json",
+    }
+    for name, place in places.items():
         validator = jsonschema.Draft202012Validator(SCHEMAS[name])
-        found = sorted(folder.glob(f"{place}leaderboard.json" if name == "leaderboard" else place))
+        found = sorted(folder.glob(place))
         assert found, name
         for file in found:
             validator.validate(json.loads(file.read_text()))
