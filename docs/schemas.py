@@ -39,6 +39,13 @@ SECONDS = {"type": "number", "minimum": 0}
 DAY_AND_TIME = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"}
 PERCENT = {"type": "number", "minimum": 0, "maximum": 100}
 TEXT, COUNT, PLACE = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "integer", "minimum": 1}
+EVERYWHERE = {
+    "schema": "What this file is.",
+    "schema_version": "Goes up when a field changes its meaning or goes away.",
+    "evalkit_version": "Version of evalkit.",
+    "seed": "Of all choices.",
+    "models": "By id.",
+}
 ITEM = {
     "id": "Links an item to its vector, its label or its result; unique in the file.",
     "side": "What it is.",
@@ -68,7 +75,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "gate": record.schema(),
         "gate-config": read(GateConfig),
         "scores": read(ScoresFile),
-        "baseline": schema_of(Baseline),
+        "baseline": described(schema_of(Baseline)),
         "baseline-samples": baseline_samples(),
         "leaderboard": exports.schema(),
         "published": read(PublishedFile),
@@ -99,6 +106,14 @@ def read(model: type[BaseModel], *, written: bool = False) -> dict[str, Any]:
                 field["additionalProperties"] = PERCENT  # numbers are kept as they are printed
             if name == "parameters":
                 field["anyOf"] = [one for one in field["anyOf"] if one.get("type") != "string"]
+    return described(schema)
+
+
+def described(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema with what fields of these names are in every file, where its model does not say."""
+    for name, field in schema["properties"].items():
+        if name in EVERYWHERE:
+            field.setdefault("description", EVERYWHERE[name])
     return schema
 
 
