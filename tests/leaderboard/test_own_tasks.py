@@ -274,6 +274,9 @@ def test_the_command_line_takes_an_own_tasks_folder(tmp_path: Path, capsys: pyte
     pages = list((tmp_path / "site/own").glob("samples-*--example-colours.html"))
     assert len(pages) == 1
     assert "<img " in pages[0].read_text()
+    lines = map(json.loads, (tmp_path / "mine/candidates.jsonl").read_text().splitlines())
+    called = [f"{line['id']}: {line['text']}" for line in lines]  # a candidate's id alone says little
+    assert set(re.findall('<bdi class="said">(.*?)</bdi>', pages[0].read_text())) <= set(called)
     assert command("report", tmp_path / "runs", *made, "--tasks", tmp_path / "missing") == 2
     assert "missing" in capsys.readouterr().err
 
