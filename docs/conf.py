@@ -30,6 +30,7 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
+highlight_language = "text"  # of a block that says none
 smartquotes = False  # two hyphens of an option are no dash
 html_theme = "furo"
 html_static_path = ["static"]

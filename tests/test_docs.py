@@ -163,6 +163,27 @@ def test_readme_begins_with_what_ci_runs() -> None:
     assert tests.endswith("-m pytest -q\n")
 
 
+def test_the_readmes_pictures_are_small_and_described() -> None:
+    """``python docs/pictures.py evalkit-demo`` makes them anew."""
+    page = (ROOT / "README.md").read_text()
+    pictures = re.findall(r'<img src="([^"]+)" width="\d+%"\s+alt="([^"]+)">', page)
+    assert len(pictures) == page.count("<img") == 2
+    for place, words in pictures:
+        assert (ROOT / place).stat().st_size < 150 * 1024
+        assert len(words) > 40
+    for target in re.findall(r'<a href="([^"]+)">', page):
+        assert (ROOT / target).is_file()
+
+
+def test_the_readme_says_what_installing_takes() -> None:
+    """As the page that measured it does."""
+    readme, page = (ROOT / "README.md").read_text(), (DOCS / "install.md").read_text()
+    for row in ("with the CPU build of torch", "as pip does it on Linux"):
+        [said] = re.findall(rf"^\| {row}.*$", page, re.M)
+        for size in re.findall(r"\d[\d.]* GB", said):
+            assert size in readme, f"docs/install.md says {size}"
+
+
 def test_readme_shows_the_table_of_the_demo() -> None:
     """Its shape; the numbers of the demo are held by tests/test_end_to_end.py, at a smaller size."""
     (shown,) = blocks(ROOT / "README.md", "text")

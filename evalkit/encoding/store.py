@@ -49,8 +49,7 @@ class VectorStore:
     """Vectors by key.
 
     Args:
-        path: the file, made where it is missing; ``None`` for vectors that go with the store, in memory as far as they
-            fit. One that cannot be written is read.
+        path: the file, made where it is missing; ``None`` for one that goes with it. What cannot be written is read.
         rebuild: read all of it, and where it is corrupt or of another version, move it away and begin anew.
 
     Attributes:
@@ -265,8 +264,7 @@ class VectorStore:
     def _connected(self) -> sqlite3.Connection:
         """To read and write where that can be, else to read."""
         if self.path is None or not self.path.exists() or _may_write(self.path):
-            # Without a name it is a file of SQLite's own, once it does not fit into its cache, and goes with it.
-            return sqlite3.connect(self.path or "", timeout=_WAIT, isolation_level=None)
+            return sqlite3.connect(self.path or "", timeout=_WAIT, isolation_level=None)  # "": SQLite's own file
         self.writable = False
         log = self.path.with_name(f"{self.path.name}-wal")
         # Without its log, the file is all there is; with one, SQLite needs to write beside it, and says so itself.

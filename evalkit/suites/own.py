@@ -263,10 +263,11 @@ def _ids(
         )
         for query, label in zip(queries, labels, strict=True)
     ]
-    made = rows.sample_ids(contents, lambda row: (names[number] for number in pools[row].tolist()))
+    lacking = any(row.id is None for row in own)
+    made = rows.sample_ids(contents, lambda row: (names[number] for number in pools[row].tolist())) if lacking else []
     ids, first = [], dict[str, str]()
-    for row, other in zip(own, made, strict=True):
-        id_ = other if row.id is None else row.id
+    for number, row in enumerate(own):
+        id_ = made[number] if row.id is None else row.id
         if first.setdefault(id_, row.where) != row.where or not id_:
             raise DataError(f"{row.where}: id {id_!r} is that of {first[id_]}, too: give each query an id of its own")
         ids.append(id_)

@@ -228,6 +228,7 @@ class _Reader:
     def _candidate(self, value: Any, where: str) -> OwnCandidate:
         if isinstance(value, str):
             if value not in self._texts:
+                _require_text(value, where)
                 self._texts[value] = OwnCandidate(Item(text=value, instruction=self.candidate_instruction))
             return self._texts[value]
         if isinstance(value, Item):
@@ -247,8 +248,8 @@ class _Reader:
     def _item(self, cells: Mapping[str, Any], instruction: str, named: Callable[[str], str]) -> Item:
         cells = {key: value for key, value in cells.items() if not is_missing(value)}
         for key in ("prompt", "text", "instruction"):
-            if not isinstance(cells.get(key, ""), str):
-                raise DataError(f"{named(key)}: {cells[key]!r:.80} ({type(cells[key]).__name__}) is no text")
+            if key in cells:
+                _require_text(cells[key], named(key))
         region = self._region(cells, named)
         image = None
         if "image" in cells:
@@ -292,6 +293,20 @@ class _Reader:
             return Points(*(tuple(Point(*_numbers(one, 2)) for one in points) for points in (positive, negative)))
         except (TypeError, ValueError) as error:
             raise DataError(f"{named(kind)}: {cells[kind]!r:.80}: {error}") from None
+
+
+def _require_text(value: Any, where: str) -> None:
+    """A text, of which every letter is one: half of a pair of surrogates cannot be written.
+
+    Raises:
+        DataError: it is none.
+    """
+    if not isinstance(value, str):
+        raise DataError(f"{where}: {value!r:.80} ({type(value).__name__}) is no text")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{where}: {value!r:.80} is no Unicode text: {error.reason}") from None
 
 
 def _numbers(value: Any, count: int) -> list[float]:
