@@ -16,11 +16,14 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
+from evalkit.demo import DemoFile
 from evalkit.encoding.forward import EncodingStats
 from evalkit.files import json_bytes
 from evalkit.items import jsonl
+from evalkit.leaderboard import site
 from evalkit.leaderboard.downloads import exports
 from evalkit.leaderboard.published.papers import ModelFile, PublishedFile
+from evalkit.miniature.write import MiniatureFile
 from evalkit.regression.baseline import Baseline
 from evalkit.regression.comparand import ScoresFile
 from evalkit.regression.config import GateConfig
@@ -36,6 +39,13 @@ SECONDS = {"type": "number", "minimum": 0}
 DAY_AND_TIME = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"}
 PERCENT = {"type": "number", "minimum": 0, "maximum": 100}
 TEXT, COUNT, PLACE = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "integer", "minimum": 1}
+EVERYWHERE = {
+    "schema": "What this file is.",
+    "schema_version": "Goes up when a field changes its meaning or goes away.",
+    "evalkit_version": "Version of evalkit.",
+    "seed": "Of all choices.",
+    "models": "By id.",
+}
 ITEM = {
     "id": "Links an item to its vector, its label or its result; unique in the file.",
     "side": "What it is.",
@@ -65,7 +75,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "gate": record.schema(),
         "gate-config": read(GateConfig),
         "scores": read(ScoresFile),
-        "baseline": schema_of(Baseline),
+        "baseline": described(schema_of(Baseline)),
         "baseline-samples": baseline_samples(),
         "leaderboard": exports.schema(),
         "published": read(PublishedFile),
@@ -75,12 +85,17 @@ def schemas() -> dict[str, dict[str, Any]]:
         "queries": items(folderrows.QueryFields, "`queries.jsonl`, a line: a query of an own task."),
         "candidates": items(folderrows.CandidateFields, "`candidates.jsonl`, a line: a candidate of an own task."),
         "items": items(jsonl._Row, "An item file, a line."),
+        "miniature": read(MiniatureFile, written=True),
+        "demo": read(DemoFile, written=True),
+        "site": read(site._List, written=True) | {"title": "Site", "description": "`evalkit-site.json`."},
     }
 
 
-def read(model: type[BaseModel]) -> dict[str, Any]:
-    """Schema of a file that people write: what has a default may be left out."""
+def read(model: type[BaseModel], *, written: bool = False) -> dict[str, Any]:
+    """Schema of a file that people write: what has a default may be left out; or of one that evalkit alone writes."""
     schema = DIALECT | TypeAdapter(model).json_schema(mode="validation", by_alias=True)
+    if written:
+        schema["required"] = list(schema["properties"])
     parts = {part.__name__: part for part in _models(model)}
     for title, found in {schema["title"]: schema, **schema.get("$defs", {})}.items():
         meanings = _docstrings(parts[title]) if title in parts else {}
@@ -91,6 +106,14 @@ def read(model: type[BaseModel]) -> dict[str, Any]:
                 field["additionalProperties"] = PERCENT  # numbers are kept as they are printed
             if name == "parameters":
                 field["anyOf"] = [one for one in field["anyOf"] if one.get("type") != "string"]
+    return described(schema)
+
+
+def described(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema with what fields of these names are in every file, where its model does not say."""
+    for name, field in schema["properties"].items():
+        if name in EVERYWHERE:
+            field.setdefault("description", EVERYWHERE[name])
     return schema
 
 

@@ -11,6 +11,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from evalkit.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from evalkit.api import check, embed, evaluate
     from evalkit.items import Box, Item, Mask, Point, Points
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from evalkit.runs.run import Run, Runs, load_run, load_runs
     from evalkit.suites.task import Task
 
-__version__ = "0.1.0"
 __all__ = [
     "Box",
     "Item",

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from evalkit import __version__
 from evalkit.device import pick_device
 from evalkit.embedders.modeltext import parse_model
 from evalkit.errors import EvalkitError, ResultsError, UsageError
@@ -36,6 +35,7 @@ from evalkit.runs.samples import Samples, places
 from evalkit.scoring.paired import paired_stratified_bootstrap
 from evalkit.scoring.stats import mean_over_tasks, stratified_bootstrap
 from evalkit.suites.task import DataFolder
+from evalkit.version import __version__
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,7 @@ import sqlite3
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution, entry_points, packages_distributions, version
 
-from evalkit import __version__
+from evalkit.version import __version__
 
 PACKAGES = (
     "numpy", "pyarrow", "pandas", "datasets", "pydantic", "click", "jinja2", "tqdm", "pillow", "torch", "transformers",

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit import __version__
 from evalkit.device import device_name
 from evalkit.embedders.modeltext import ModelSpec
 from evalkit.embedders.registry import LoadedEmbedder, load_embedder
@@ -46,6 +45,7 @@ from evalkit.scoring.ranking import rank
 from evalkit.suites.card import TaskCard
 from evalkit.suites.selecting import load_task
 from evalkit.suites.task import DataFolder, Task, card_of
+from evalkit.version import __version__
 
 if TYPE_CHECKING:
     import numpy as np

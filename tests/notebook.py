@@ -90,9 +90,11 @@ def executed(file: Path, place: Path, first: str = "") -> Any:
     notebook = nbformat.read(file, as_version=4)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(first))
     with offline(place / "home"):
-        client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(place)}})
+        paths = {"metadata": {"path": str(place)}}
+        client = NotebookClient(notebook, timeout=300, resources=paths, store_widget_state=False)
         client.execute()
     del notebook.cells[0]
+    notebook.metadata.pop("widgets", None)  # bars of progress of earlier times
     for cell in notebook.cells:
         cell.metadata = {}
         if cell.cell_type == "code":
@@ -109,22 +111,22 @@ def _kept(output: Any) -> Any:
     return output
 
 
-def texts(notebook: Any) -> list[tuple[str, str]]:
-    """The results of a notebook as text, each with its cell's code, without digests and with blurred numbers."""
+def results(notebook: Any) -> list[tuple[str, str, str]]:
+    """What it shows, as cells' code, kind and text, an image without its bytes; without digests."""
     return [
-        (cell.source, _LOOSE.sub("0.0", _DIGESTS.sub("…", output.data["text/plain"])))
+        (cell.source, kind, "" if kind.startswith("image/") else _DIGESTS.sub("…", output.data[kind]))
         for cell in notebook.cells
         if cell.cell_type == "code"
         for output in cell.outputs
+        for kind in sorted(output.data)
     ]
 
 
-def numbers(notebook: Any) -> list[float]:
-    """The numbers with a decimal point in its results."""
-    return [
-        float(number)
-        for cell in notebook.cells
-        if cell.cell_type == "code"
-        for output in cell.outputs
-        for number in _LOOSE.findall(_DIGESTS.sub("…", output.data["text/plain"]))
-    ]
+def blurred(found: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """Results whose numbers with a decimal point are all the same."""
+    return [(source, kind, _LOOSE.sub("0.0", text)) for source, kind, text in found]
+
+
+def numbers(found: list[tuple[str, str, str]]) -> list[float]:
+    """The numbers with a decimal point in results."""
+    return [float(number) for _, _, text in found for number in _LOOSE.findall(text)]

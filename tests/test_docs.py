@@ -128,6 +128,14 @@ def test_the_reference_has_every_command() -> None:
     assert shown == evalkit.cli.cli.list_commands(click.Context(evalkit.cli.cli))
 
 
+def test_the_reference_has_every_public_name() -> None:
+    """And every one of its own docstring."""
+    page = (DOCS / "api.md").read_text()
+    named = re.findall(r"^\.\. auto(?:class|function):: evalkit\.(\w+)$", page, re.M)
+    assert sorted(named) == sorted(evalkit.__all__)
+    assert all(getattr(evalkit, name).__doc__ for name in named)
+
+
 def test_the_page_on_weights_has_every_named_model() -> None:
     """With the revision that the name stands for, and the command that gets it."""
     page = (DOCS / "weights.md").read_text()

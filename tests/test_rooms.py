@@ -20,7 +20,7 @@ FILES = {
 """Every module of the package by its name."""
 
 
-COMMON = frozenset({"errors", "terminal", "progress", "files", "plugins", "device", "written"})
+COMMON = frozenset({"errors", "terminal", "progress", "files", "plugins", "device", "written", "version"})
 """What all rooms use."""
 
 

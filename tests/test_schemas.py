@@ -69,6 +69,16 @@ def test_the_schema_on_file_is_that_of_the_code(name: str) -> None:
     assert f"<!-- fields of {name}.schema.json -->" in (DOCS / "files.md").read_text()
 
 
+@pytest.mark.parametrize("name", [name for name in SCHEMAS if name != "leaderboard"])
+def test_every_field_says_what_it_is(name: str) -> None:
+    """The board's says it of most."""
+    parts = SCHEMAS[name].get("$defs", {})
+    for part in (SCHEMAS[name], *parts.values()):
+        for field, said in part.get("properties", {}).items():
+            words = said | parts.get(said.get("$ref", "").rpartition("/")[2], {})
+            assert words.get("description", "").endswith((".", ")")), field
+
+
 def test_there_are_no_others() -> None:
     assert {file.name for file in DOCS.glob("*.schema.json")} == {f"{name}.schema.json" for name in SCHEMAS}
 
@@ -90,9 +100,17 @@ def test_files_of_the_repository_are_as_their_schema_says(name: str) -> None:
 
 def test_files_of_a_demo_are_as_their_schemas_say(demonstration: Demonstration) -> None:
     folder = demonstration.folder
-    for name, place in (("run", "runs/*/*/run.json"), ("timing", "runs/*/*/timing.json"), ("leaderboard", "site/**/")):
+    places = {
+        "run": "runs/*/*/run.json",
+        "timing": "runs/*/*/timing.json",
+        "leaderboard": "site/*/leaderboard.json",
+        "miniature": "data/miniature.json",
+        "demo": "demo.json",
+        "site": "site/evalkit-site.json",
+    }
+    for name, place in places.items():
         validator = jsonschema.Draft202012Validator(SCHEMAS[name])
-        found = sorted(folder.glob(f"{place}leaderboard.json" if name == "leaderboard" else place))
+        found = sorted(folder.glob(place))
         assert found, name
         for file in found:
             validator.validate(json.loads(file.read_text()))

@@ -15,8 +15,8 @@ from typing import Any
 
 import click
 
-from evalkit import __version__
 from evalkit.cli.streams import ReaderGone, streams
+from evalkit.version import __version__
 
 _COMMANDS = {
     "tasks": "List tasks, or show one card whole.",

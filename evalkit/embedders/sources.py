@@ -22,7 +22,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import evalkit
 from evalkit.embedders.checkpoint import file_digest
 from evalkit.errors import EmbedderError, UsageError
 from evalkit.files import LARGEST_TEXT, read_file
@@ -269,7 +268,7 @@ def _installed() -> tuple[Path, ...]:
     """Folders of what is installed."""
     paths = sysconfig.get_paths()
     places = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    places |= {*site.getsitepackages(), site.getusersitepackages(), *evalkit.__path__}
+    places |= {*site.getsitepackages(), site.getusersitepackages(), str(Path(__file__).parents[1])}
     return tuple(Path(place).resolve() for place in places)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalkit import __version__
 from evalkit.errors import UsageError
 from evalkit.files import write_atomically
 from evalkit.leaderboard.board import Board
@@ -25,6 +24,7 @@ from evalkit.runs.manifest import Manifest, as_promised
 from evalkit.runs.runfiles import queries_of, samples_path
 from evalkit.runs.runfolder import find_runs
 from evalkit.suites.task import DataFolder, Task
+from evalkit.version import __version__
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,11 @@ AGAIN = "run it again, into another --out or with this run taken away"
 
 def contradictions(manifest: Manifest) -> Iterator[str]:
     """What cannot be, one sentence each: task, field, value, and what it should be."""
-    cards = manifest.own_tasks | {card.name: card for card in all_cards()}
+    cards = {card.name: card for card in all_cards()}
     for result in manifest.tasks:
-        for said in _of_task(result, manifest, cards.get(result.task)):
+        # A suite that is installed later may have a task of an own one's name, which is another task.
+        card = (manifest.own_tasks if result.suite == OWN else cards).get(result.task)
+        for said in _of_task(result, manifest, card):
             yield f"{result.task}: {said}"
     yield from _of_averages(manifest, cards)
 
@@ -134,9 +136,9 @@ def _of_averages(manifest: Manifest, cards: Mapping[str, TaskCard]) -> Iterator[
 
 def _groups(result: TaskResult, cards: Mapping[str, TaskCard]) -> tuple[str, ...]:
     """The groups of a result: its card's, or those that it says."""
-    if result.task in cards:
-        return cards[result.task].groups
     if result.suite == OWN:
         return ()
+    if result.task in cards:
+        return cards[result.task].groups
     groups = (result.suite, f"{result.suite}/{result.meta_task}")
     return groups if result.distribution is None else (*groups, f"{result.suite}/{result.distribution}")

@@ -272,7 +272,7 @@ def averages(results: Sequence[TaskResult]) -> tuple[Average, ...]:
     scores = {
         result.task: result.metrics["precision_at_1"].value
         for result in results
-        if result.complete and result.metrics is not None
+        if result.complete and result.metrics is not None and result.suite != OWN
     }
     found = []
     for group, tasks in members.items():

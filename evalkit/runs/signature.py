@@ -13,10 +13,10 @@ from urllib.parse import quote
 
 import numpy as np
 
-from evalkit import __version__
 from evalkit.items import Item, Mask
 from evalkit.items.images import ImageFile
 from evalkit.scoring.ranking import distinct
+from evalkit.version import __version__
 
 if TYPE_CHECKING:
     from evalkit.embedders.registry import LoadedEmbedder

@@ -130,29 +130,30 @@ def chosen_tasks(
             task = Task.from_folder(folder, follow_links=follow_links)
         except DataError as error:  # on a command line it is the input that is bad
             raise UsageError(str(error)) from error
-        if (other := taken.setdefault(task.card.name, str(folder))) != str(folder):
+        if (other := taken.setdefault(task.card.name.casefold(), str(folder))) != str(folder):
             raise UsageError(
                 f"{folder} is called {task.card.name!r}, and so is {other}: give it another name in its card.toml"
             )
         own.append(task)
     for task in held:
-        if (name := task.card.name) in taken:
-            raise UsageError(f"a task is called {name!r}, and so is {taken[name]}: give it another name")
+        if (name := task.card.name.casefold()) in taken:
+            raise UsageError(f"a task is called {task.card.name!r}, and so is {taken[name]}: give it another name")
         taken[name] = "another one of these tasks"
     return (*chosen, *own, *held)
 
 
 def taken_names(cards: Iterable[TaskCard]) -> dict[str, str]:
-    """The names that no own task may have, and what each is called already.
+    """The names that no own task may have, in lower case, and what each is called already.
+
+    Their case alone would not tell two files of one run apart on some disks.
 
     Args:
         cards: of the installed tasks.
     """
     taken = {"all": "the selector of all published tasks", OWN: "the suite of own tasks"}
     for card in cards:
-        taken |= dict.fromkeys(card.groups, f"a group or suite of {card.suite}") | {
-            card.name: f"a task of {card.suite}"
-        }
+        taken |= dict.fromkeys(map(str.casefold, card.groups), f"a group or suite of {card.suite}")
+        taken[card.name.casefold()] = f"a task of {card.suite}"
     return taken
 
 

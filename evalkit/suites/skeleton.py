@@ -61,7 +61,7 @@ def write_skeleton(folder: Path) -> str:
 def task_name(folder: str) -> str:
     """A name that an own task may have, made of a folder's; ``my-task`` where nothing of that can stand in one."""
     plain = re.sub(r"[^A-Za-z0-9._+-]+", "-", folder).strip("._+-") or _NAME
-    return f"my-{plain}" if plain in taken_names(all_cards()) else plain
+    return f"my-{plain}" if plain.casefold() in taken_names(all_cards()) else plain
 
 
 def _files(name: str, folder: str) -> dict[str, bytes]:

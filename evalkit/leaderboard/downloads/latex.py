@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from evalkit import __version__
 from evalkit.leaderboard.board import Board
 from evalkit.leaderboard.downloads.tabular import Table, TextCell, legend, tables
+from evalkit.version import __version__
 
 _CHARACTERS = {
     "\\": r"\textbackslash{}",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from evalkit import __version__
 from evalkit.leaderboard.board import Board
 from evalkit.leaderboard.downloads.tabular import Table, TextCell, legend, tables
+from evalkit.version import __version__
 
 
 def markdown(boards: Sequence[Board]) -> str:

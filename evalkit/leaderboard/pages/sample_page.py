@@ -12,7 +12,7 @@ from evalkit.leaderboard.pages.grid import Choice, attributes
 from evalkit.leaderboard.pages.picture import picture
 from evalkit.leaderboard.samples.sheets import Query, Sheet, ShownCandidate
 from evalkit.leaderboard.wording import MISSING, count, interval, link, minus, percent, shown
-from evalkit.suites.card import TaskCard
+from evalkit.suites.card import OWN, TaskCard
 
 _LARGE, _SMALL = 320, 112  # pixels of the longer side of a query's picture, and of a candidate's
 
@@ -171,4 +171,6 @@ def _said(candidate: ShownCandidate, card: TaskCard) -> str:
         return shown(candidate.text or "")
     if "image" in card.candidate_modality:
         return shown(candidate.name.removesuffix(":"))  # path and caption, of which there may be none
+    if card.suite == OWN and candidate.text and candidate.text != candidate.name:  # it is called by its id
+        return shown(f"{candidate.name}: {candidate.text}")
     return shown(candidate.name)

@@ -16,7 +16,7 @@ from evalkit.leaderboard.samples.answers import Answer
 from evalkit.leaderboard.samples.media import Gallery, Mark, MediaMode, ShownImage
 from evalkit.leaderboard.samples.taskfiles import NamedTask, TaskFiles
 from evalkit.leaderboard.wording import file_part
-from evalkit.suites.card import TaskCard
+from evalkit.suites.card import OWN, TaskCard
 from evalkit.suites.task import DataFolder, Task
 
 LIMIT = 200
@@ -31,7 +31,8 @@ class ShownCandidate:
         score: inner product of the vectors, in [-1, 1] but for rounding.
         right: whether it is a right one; ``None`` where that cannot be told, because candidates of this name are
             both right and wrong (one image with several captions).
-        text: the text that comes with its image, where it has both; else ``None``.
+        text: the text that comes with its image, where it has both; of an own task's, which may be named by an id,
+            any text; else ``None``.
         image: where the candidate is one and the data folder is there; else ``None``.
         marks: its region, drawn on the image: none or one (none of evalkit's own suites has such candidates).
     """
@@ -268,7 +269,8 @@ def _query(
 
 def _label(answer: Answer, rows: NamedTask | None, gallery: Gallery | None) -> ShownCandidate:
     found = rows.candidates(answer.id, answer.label) if rows else []
-    return _candidate(answer.label, answer.label_score, True, [item for item, right in found if right], gallery)
+    items = [item for item, right in found if right]
+    return _candidate(answer.label, answer.label_score, True, items, gallery, own=_is_own(rows))
 
 
 def _top(answer: Answer, place: int, rows: NamedTask | None, gallery: Gallery | None) -> ShownCandidate:
@@ -277,7 +279,12 @@ def _top(answer: Answer, place: int, rows: NamedTask | None, gallery: Gallery | 
     # Without data the name has to do, where it is that of one candidate.
     rights = {right for _, right in found} or ({name == answer.label} if answer.top.count(name) == 1 else set())
     right = _is_right(answer, score, rights.pop() if len(rights) == 1 else None)
-    return _candidate(name, score, right, [item for item, fits in found if right in (None, fits)], gallery)
+    items = [item for item, fits in found if right in (None, fits)]
+    return _candidate(name, score, right, items, gallery, own=_is_own(rows))
+
+
+def _is_own(rows: NamedTask | None) -> bool:
+    return rows is not None and rows.task.card.suite == OWN
 
 
 def _is_right(answer: Answer, score: float, said: bool | None) -> bool | None:
@@ -292,12 +299,11 @@ def _is_right(answer: Answer, score: float, said: bool | None) -> bool | None:
 
 
 def _candidate(
-    name: str, score: float, right: bool | None, items: Sequence[Item], gallery: Gallery | None
+    name: str, score: float, right: bool | None, items: Sequence[Item], gallery: Gallery | None, *, own: bool
 ) -> ShownCandidate:
     """A candidate that may be any of these items: shown is what they have in common."""
-    if gallery is None or len({(item.image, item.region) for item in items}) != 1 or items[0].image is None:
-        return ShownCandidate(name, score, right)
     texts = {item.text for item in items}
-    return ShownCandidate(
-        name, score, right, texts.pop() or None if len(texts) == 1 else None, *gallery.shown(items[0])
-    )
+    text = texts.pop() or None if len(texts) == 1 else None
+    if gallery is None or len({(item.image, item.region) for item in items}) != 1 or items[0].image is None:
+        return ShownCandidate(name, score, right, text if own else None)
+    return ShownCandidate(name, score, right, text, *gallery.shown(items[0]))

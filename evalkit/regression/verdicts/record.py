@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from evalkit import __version__
 from evalkit.files import json_bytes
 from evalkit.regression.comparand import Comparand
 from evalkit.regression.config import GateConfig, Level
 from evalkit.regression.gate import Answer, Gate, Judged, Verdict
 from evalkit.regression.units import Paired
+from evalkit.version import __version__
 from evalkit.written import Written, schema_of
 
 

@@ -10,6 +10,7 @@ import re
 import shlex
 from pathlib import Path
 
+import jsonschema
 import pyarrow.parquet as pq
 import pytest
 from builders import command
@@ -18,6 +19,7 @@ from page_texts import Page, columns_of, rows_of, text_of
 
 from evalkit.embedders.modeltext import parse_model
 from evalkit.example import DATA as EXAMPLE
+from evalkit.leaderboard.downloads.exports import schema
 from evalkit.leaderboard.downloads.markdown import escaped
 from evalkit.leaderboard.numbers.assemble import boards
 from evalkit.leaderboard.report import Choices, report
@@ -78,6 +80,7 @@ def test_own_tasks_have_a_board_of_their_own_without_means_and_ranks(document: d
     assert (document["board"], document["title"], document["groups"]) == ("own", "Own tasks", [])
     assert [task["name"] for task in document["tasks"]] == ["MY-TASK", "my-task", "Team/my-task"]
     assert document["improvements"] == []
+    jsonschema.validate(document, schema())
     for entry in document["entries"]:
         assert entry["means"] == {}
         assert entry["ranks"] == {}
@@ -274,6 +277,9 @@ def test_the_command_line_takes_an_own_tasks_folder(tmp_path: Path, capsys: pyte
     pages = list((tmp_path / "site/own").glob("samples-*--example-colours.html"))
     assert len(pages) == 1
     assert "<img " in pages[0].read_text()
+    lines = map(json.loads, (tmp_path / "mine/candidates.jsonl").read_text().splitlines())
+    called = [f"{line['id']}: {line['text']}" for line in lines]  # a candidate's id alone says little
+    assert set(re.findall('<bdi class="said">(.*?)</bdi>', pages[0].read_text())) <= set(called)
     assert command("report", tmp_path / "runs", *made, "--tasks", tmp_path / "missing") == 2
     assert "missing" in capsys.readouterr().err
 
