@@ -117,7 +117,7 @@ def evaluate(
     folder = _data_folder(chosen, data, images)
     settings = _settings(limit, prompting, vectors, exif, official_dedup, bad_regions)
     _require_budget(batch_tokens)
-    place = None if out is None else _runs_folder(Path(out))
+    place = None if out is None else _runs_folder(_place(out))
     held = held_model(
         model,
         lambda: _first_items(chosen, folder, settings.load_options),
@@ -132,7 +132,7 @@ def evaluate(
         )
     with ExitStack() as stack:
         runs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="evalkit-"))) if place is None else place
-        kept = Path(store) if store is not None else None if place is None else inside(place, "vectors.sqlite")
+        kept = _place(store) if store is not None else None if place is None else inside(place, "vectors.sqlite")
         vector_store = VectorStore(kept if held.kept else None, rebuild=rebuild_store)
         encoder = Encoder(
             held.loaded,
@@ -273,7 +273,12 @@ def _data_folder(
     chosen: Sequence[TaskCard | Task], data: Place | None, images: Place | Sequence[Place]
 ) -> DataFolder | None:
     named = [images] if isinstance(images, str | os.PathLike) else list(images)
-    return data_of(chosen, None if data is None else Path(data), [Path(one) for one in named], said="")
+    return data_of(chosen, None if data is None else _place(data), [_place(one) for one in named], said="")
+
+
+def _place(path: Place) -> Path:
+    """A path as its user means it; no shell has read a ``~`` before."""
+    return Path(path).expanduser()
 
 
 def _runs_folder(place: Path) -> Path:

@@ -257,6 +257,12 @@ def test_an_out_that_holds_something_else(what: str, tmp_path: Path) -> None:
     assert files_of(tmp_path) == before
 
 
+def test_a_home_folder_is_what_it_is_in_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    evalkit.evaluate(colours, own(), out="~/runs", quiet=True)
+    assert evalkit.load_run("~/runs").folder == evalkit.load_runs(tmp_path / "runs")[0].folder
+
+
 def test_a_hidden_file_is_nothing_else(tmp_path: Path) -> None:
     (tmp_path / ".gitkeep").touch()
     evalkit.evaluate(colours, own(), out=tmp_path, quiet=True)

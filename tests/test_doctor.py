@@ -105,7 +105,8 @@ def doctor(site: Path, others: Path) -> tuple[str, str, str, int]:
         f"import site, sys; sys.path[:0] = [{str(site)!r}]; site.addsitedir({str(others)!r}); "
         "from evalkit.cli import main; main()"
     )
-    arguments = [sys.executable, "-S", "-c", script, "doctor", "--json"]
+    # Without bytecode: two sources of one length, written in one second, are one to Python.
+    arguments = [sys.executable, "-B", "-S", "-c", script, "doctor", "--json"]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
     assert done.stderr == ""
     found = json.loads(done.stdout)

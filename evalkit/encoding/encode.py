@@ -229,12 +229,14 @@ class Encoder:
         if self._probed or self.trust_store or alone or not self.store.writable:
             return
         self._probed = True
+        images, encoded = self.stats.images, self.stats.images_encoded
         sides: tuple[Side, Side] = ("query", "candidate")
         for group in _probes(self.loaded.info.modalities):
             self.images.gather(group)
             known = [self.images.known(item) for item in group]
             for side in sides:
                 self._probe(known, side)
+        self.stats.images, self.stats.images_encoded = images, encoded  # the picture is no image of a task
 
     def _probe(self, known: Sequence[Item], side: Side) -> None:
         """Hold the vectors of items of one kind against those of before."""

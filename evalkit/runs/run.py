@@ -319,7 +319,7 @@ def load_run(path: str | os.PathLike[str], *, check: bool = True) -> Run:
         ResultsError: ``run.json`` cannot be read, is none, or contradicts itself; or a per-query file that is there
             does not bear it out. Names the file, the field, and what it should be.
     """
-    folder = one_run(Path(path))
+    folder = one_run(Path(path).expanduser())
     return _loaded([(folder, read_run(folder))], check=check)[0]
 
 
@@ -356,7 +356,7 @@ def load_runs(*paths: str | os.PathLike[str], check: bool = True) -> Runs:
     if not paths:
         raise UsageError("name at least one folder of runs")
     with _uncollected():
-        found = find_runs([Path(path) for path in paths])
+        found = find_runs([Path(path).expanduser() for path in paths])
     return Runs(_loaded(found, check=check))
 
 

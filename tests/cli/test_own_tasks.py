@@ -244,7 +244,8 @@ def test_the_orientation_of_a_camera(tmp_path):
     for mode, sizes in (("apply", [(4, 8), (8, 4)]), ("ignore", [(8, 4), (8, 4)])):
         model = f"{tmp_path / 'model.py'}:Looking?log={tmp_path / mode}.log"
         assert own_run(tmp_path / f"{mode}-seen", folder, model=model, more=("--exif", mode)) == 0
-        assert sorted(map(tuple, lines(tmp_path / f"{mode}.log"))) == sorted(sizes)
+        seen = sorted(size for size in map(tuple, lines(tmp_path / f"{mode}.log")) if size != (96, 64))  # of the probe
+        assert seen == sorted(sizes)
 
 
 LOOKING = """\

@@ -168,7 +168,8 @@ def test_killed_four_times(undisturbed, mortals, tmp_path):
     assert files_of(tmp_path) == files
     assert valid(tmp_path)["status"] == "done"
     assert sorted(without_checks(embedded)) == sorted(batches), "the same batches, and none that was kept twice"
-    assert len(embedded) - len(batches) < 30, "few are made again"
+    # Of what is reused a few of each kind, and with every start the texts and the picture that are always the same.
+    assert len(embedded) - len(batches) < 40, "few are made again"
     assert set(in_flight) <= set(batches)
 
 
