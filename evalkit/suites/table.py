@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 KEYS = ("prompt", "text", "instruction", "image", "box", "point", "points", "negative_points", "mask")
 """What an item is made of, by the names that item files have for it."""
+_NAMED = ("prompt", "text", "image", "box", "point", "mask")  # those of them that an argument names a column of
 CANDIDATES, LABEL = "candidates", "label"
 _ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 _AT_ONCE = 100  # rows, whose images are in memory at once
@@ -32,7 +33,8 @@ _AT_ONCE = 100  # rows, whose images are in memory at once
 
 @dataclass(frozen=True)
 class TaskColumns:
-    """Which columns of a table hold what; where no ``query_…`` is given, a query's are called as :data:`KEYS`.
+    """Which columns of a table hold what; where no ``query_…`` is given, a query's are called as :data:`KEYS`, and its
+    id ``id``.
 
     Attributes:
         query_text: its text.
@@ -64,31 +66,22 @@ class TaskColumns:
     images: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
-        for key in (
-            "query_text",
-            "query_image",
-            "query_box",
-            "query_point",
-            "query_mask",
-            "query_prompt",
-            "label",
-            "id",
-        ):
+        for key in (*(f"query_{key}" for key in _NAMED), "label", "id"):
             if not isinstance(said := getattr(self, key), str) and (said is not None or key == "label"):
                 raise DataError(f"{key} is {said!r:.80}: give the name of a column")
 
     def of_query(self, present: Sequence[str]) -> dict[str, str]:
         """By the key of an item, the column that has it."""
-        named = {
-            "prompt": self.query_prompt,
-            "text": self.query_text,
-            "image": self.query_image,
-            "box": self.query_box,
-            "point": self.query_point,
-            "mask": self.query_mask,
-        }
-        found = {key: column for key, column in named.items() if column is not None}
-        return found or {key: key for key in KEYS if key in present}
+        return self._named or {key: key for key in KEYS if key in present}
+
+    def of_id(self, present: Sequence[str]) -> str | None:
+        """The column with the queries' ids, if there is one."""
+        return self.id or ("id" if not self._named and "id" in present else None)
+
+    @property
+    def _named(self) -> dict[str, str]:
+        found = {key: getattr(self, f"query_{key}") for key in _NAMED}
+        return {key: column for key, column in found.items() if column is not None}
 
 
 @dataclass(frozen=True)
@@ -163,7 +156,7 @@ def _of_dataset(dataset: datasets.Dataset | datasets.IterableDataset, columns: T
             "(dataset.map), or take it off (dataset.with_format(None))"
         )
     features = dataset.features
-    wanted = {*columns.of_query(list(features)).values(), columns.label, columns.id}
+    wanted = {*columns.of_query(list(features)).values(), columns.label, columns.of_id(list(features))}
     wanted.add(columns.candidates if isinstance(columns.candidates, str) else CANDIDATES)
     stored = dataset.select_columns([name for name in features if name in wanted]).with_format("arrow")
     rows = (row for part in stored.iter(_AT_ONCE) for row in part.to_pylist())
@@ -188,13 +181,13 @@ def own_rows(
         DataError: a column that is not there (names those that are), or a value that cannot be what it should be;
             names row, column and value.
     """
-    asked = columns.of_query(table.present)
+    asked, ids = columns.of_query(table.present), columns.of_id(table.present)
     pool = columns.candidates
     if pool is None and CANDIDATES in table.present:
         pool = CANDIDATES
     elif pool is None:
         pool = table.classes
-    for column in (*asked.values(), columns.label, columns.id, pool if isinstance(pool, str) else None):
+    for column in (*asked.values(), columns.label, ids, pool if isinstance(pool, str) else None):
         if column is not None and column not in table.present:
             raise DataError(f"{table.called}: there is no column {column!r}; there are {_listed(table.present)}")
     if pool is None:
@@ -218,7 +211,7 @@ def own_rows(
         label = row.get(columns.label)
         if is_missing(label):
             raise DataError(f"{where}: label is missing (column {columns.label!r})")
-        id_ = None if columns.id is None else row.get(columns.id)
+        id_ = None if ids is None else row.get(ids)
         if table.classes is not None and pool is not table.classes:
             listed = texts if own is None else [candidate.item.text for candidate in own]
             _require_no_class_elsewhere(label, table.classes, listed, named if own is None else {*listed}, where)

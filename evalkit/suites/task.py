@@ -216,7 +216,7 @@ class Task:
             query_prompt: the column with the exact texts for models that follow instructions, ``<image>`` where the
                 image goes. Where it is left out they are made as :class:`evalkit.Item` says.
                 Where no ``query_…`` is given, columns are called as the keys of items are: ``text``, ``image``,
-                ``box``, ``prompt`` and so on.
+                ``box``, ``prompt``, ``id`` and so on.
             candidates: the column with each row's own list of candidates, or one list that is the pool of all rows:
                 texts, images, or Items. Where it is left out: a column ``candidates``, or else the names of the
                 label's ``datasets.ClassLabel``.

@@ -265,6 +265,13 @@ def test_ids_are_those_given_and_each_is_one_querys() -> None:
         Task.from_rows(kept, name="t", candidates=["x"], id="no")
 
 
+@pytest.mark.parametrize("hold", [list, pd.DataFrame, datasets.Dataset.from_list])
+def test_rows_with_the_keys_of_items_have_their_ids_too(hold: Any) -> None:
+    kept = [{"id": "q7", "text": "a", "label": 0}, {"id": "q8", "text": "b", "label": 0}]
+    assert Task.from_rows(hold(kept), name="t", candidates=["x"]).ids == ["q7", "q8"]
+    assert "q7" not in Task.from_rows(hold(kept), name="t", query_text="text", candidates=["x"]).ids
+
+
 def test_two_images_of_one_file_name_are_two_images(tmp_path: Path) -> None:
     """What shares an image shares a cluster in every interval; the file name alone would say so of strangers."""
     for folder, colour in (("a", "red"), ("b", "blue")):
