@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, overload
 
 from evalkit.errors import ResultsError, UsageError
 from evalkit.files import LARGEST, read_file
+from evalkit.progress import Progress
 from evalkit.runs.contradictions import AGAIN, contradictions
 from evalkit.runs.frames import QUERIES, averages_frame, queries_frame, results_frame
 from evalkit.runs.manifest import Manifest, TaskResult
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 P1 = "precision_at_1"
+_MANY = 20  # runs, from which on it is shown how far they are loaded: seconds
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -372,9 +374,17 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _loaded(found: Iterable[tuple[Path, Manifest]], *, check: bool) -> list[Run]:
+def _loaded(found: Sequence[tuple[Path, Manifest]], *, check: bool) -> list[Run]:
     runs = [Run(manifest, folder) for folder, manifest in found]
-    return [_held(run) if check else replace(run, claimed=_claimed(run)) for run in runs]
+    if not check:
+        return [replace(run, claimed=_claimed(run)) for run in runs]
+    held, progress = [], Progress(quiet=len(runs) < _MANY)
+    with progress.run("runs", 1), progress.task("held to their queries"):
+        progress.expect(len(runs))
+        for run in runs:
+            held.append(_held(run))
+            progress.advance(1)
+    return held
 
 
 def _held(run: Run) -> Run:
