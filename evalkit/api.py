@@ -264,6 +264,10 @@ def _require_budget(batch_tokens: object) -> None:
 
 
 def _chosen(tasks: Any) -> tuple[TaskCard | Task, ...]:
+    if any(hasattr(tasks, columns) for columns in ("columns", "column_names")):  # it would give these, or its rows
+        raise UsageError(
+            f"tasks are a {type(tasks).__name__}: make a task of it, evalkit.Task.from_pandas(…) or from_dataset(…)"
+        )
     if isinstance(tasks, Iterable) and not isinstance(tasks, str):
         return chosen_tasks(tasks)
     return chosen_tasks([tasks])

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import PIL.Image
 import pytest
+from datasets import Dataset
 
 import evalkit
 from evalkit import errors
@@ -209,6 +211,9 @@ def test_an_object_whose_vectors_got_another_length_is_found(tmp_path: Path) -> 
         (colours, "scar", {}, errors.UsageError, "^data is missing: SCaR/"),
         (colours, "no-such-task", {"data": DATA}, errors.UsageError, "no task, group or suite is called"),
         (colours, 3, {}, errors.UsageError, "is no task"),
+        (colours, [{"text": "a", "label": 0}], {}, errors.UsageError, r"is no task: .*Task\.from_rows"),
+        (colours, pd.DataFrame({"text": ["a"]}), {}, errors.UsageError, r"a DataFrame: .*Task\.from_pandas"),
+        (colours, Dataset.from_dict({"text": ["a"]}), {}, errors.UsageError, r"a Dataset: .*from_dataset"),
         (colours, [], {}, errors.UsageError, "no task is named"),
         (colours, "example", {"data": "no/such/folder"}, errors.UsageError, "does not exist"),
         (colours, own(), {"store": "kept.sqlite"}, errors.UsageError, "nobody vouches for its vectors"),

@@ -212,8 +212,9 @@ class Encoder:
         if said is not None:
             raise StaleVectorsError(
                 f"vectors in {self.store.path or 'the store'} are not what {self.loaded.info.name} gives now: {said}. "
-                f"{self._changed(keys)}. Give its info.fingerprint a digest of what changed, or run with another "
-                "--store and --out; --rebuild-store makes its vectors anew, --trust-store uses them as they are"
+                f"{self._changed(keys)}. Give its info.fingerprint, or fingerprint= in Python, a digest of what "
+                "changed, or run with another --store and --out; --rebuild-store makes its vectors anew, --trust-store "
+                "uses them as they are"
             )
 
     def probe(self) -> None:

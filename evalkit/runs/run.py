@@ -313,8 +313,8 @@ def load_run(path: str | os.PathLike[str], *, check: bool = True) -> Run:
 
     Args:
         path: ``RUNS/<model>/<run id>``, or a folder with exactly one run below it.
-        check: hold all numbers to the queries that bear them out, which takes a third of a second for the 83,145
-            queries of MMEB and SCaR; otherwise the run is shown as one that nobody looked at.
+        check: hold all numbers to the queries that bear them out, which takes a quarter of a second for the
+            83,145 queries of MMEB and SCaR; otherwise the run is shown as one that nobody looked at.
 
     Raises:
         UsageError: there is no run, or there are several.

@@ -305,4 +305,7 @@ def _card(facts: Mapping[str, Any], counted: Mapping[str, Any], where: str) -> T
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
+        if key == "name" and first["type"] == "string_pattern_mismatch":
+            said = "letters, digits and . _ + -, and at most one / between two parts, each begun by a letter or a digit"
+            raise DataError(f"{where}: name is {name!r}: it is of {said}") from None
         raise DataError(f"{where}: {key} is {first['input']!r}: {first['msg']}") from None

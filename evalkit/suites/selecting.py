@@ -168,7 +168,10 @@ def _selected(given: object, cards: Sequence[TaskCard]) -> Iterator[str | Path |
     elif isinstance(given, Task):
         yield given
     else:
-        raise UsageError(f"{given!r:.80} ({type(given).__name__}) is no task: give selectors, folders, or Tasks")
+        raise UsageError(
+            f"{given!r:.80} ({type(given).__name__}) is no task: give selectors, folders, or Tasks (of rows: "
+            "Task.from_rows, from_pandas or from_dataset)"
+        )
 
 
 def _parts(text: str, cards: Sequence[TaskCard]) -> Iterator[str | Path]:

@@ -321,7 +321,7 @@ def test_a_folder_for_images_may_not_be_left(tmp_path: Path) -> None:
         ),
         ({"candidates": [{"txt": "a"}]}, "'txt' is no key of an item"),
         ({"candidates": "red"}, "there is no column 'red'"),
-        ({"name": "my task"}, "name is 'my task'"),
+        ({"name": "my task"}, "name is 'my task': it is of letters, digits and"),
         ({"name": None}, "name is None"),
         ({"name": "x" * 201}, "name has 201 letters"),
         ({"metrics": ["mrr"]}, "precision_at_1"),
