@@ -12,6 +12,7 @@ from typing import Any, TextIO
 from evalkit.terminal import one_line
 
 _EVERY = 30.0  # seconds between plain lines
+_SHOWN = 0.2  # seconds between two looks of the only bar
 _LONGEST = 24  # characters of a name before a bar, so that narrow terminals keep some of the bar
 
 
@@ -28,7 +29,9 @@ class Progress:
         self._stream = stream or sys.stderr
         self._quiet = quiet
         self._results = results
-        self._bars = not quiet and (self._stream.isatty() or in_notebook())
+        notebook = in_notebook()
+        self._bars = not quiet and (self._stream.isatty() or notebook)
+        self._alone = notebook and not _widgets()  # a cell goes back to no line above, so that two bars would pile up
         self._run: Any = None
         self._task: Any = None
         self._name = ""
@@ -45,6 +48,7 @@ class Progress:
             yield
         finally:
             if self._run is not None:
+                self._run.set_postfix_str("", refresh=False)
                 self._run.close()
                 self._run = None
 
@@ -53,7 +57,9 @@ class Progress:
         """One task of the run."""
         self._name, self._done, self._total = name, 0, 0
         self._began = self._said = time.monotonic()
-        if self._bars:
+        if self._bars and self._alone:
+            self._show(at_once=True)
+        elif self._bars:
             self._task = _bar()(total=0, desc=name[:_LONGEST], unit="item", file=self._stream, position=1, leave=False)
         try:
             yield
@@ -77,13 +83,22 @@ class Progress:
         self._done += items
         if self._task is not None:
             self._task.update(items)
-        elif not self._quiet and not self._bars and time.monotonic() - self._said >= _EVERY:
+        elif self._bars:
+            self._show()
+        elif not self._quiet and time.monotonic() - self._said >= _EVERY:
             self._said = time.monotonic()
             rate = self._done / max(self._said - self._began, 1e-9)
             self.say(
                 f"{self._name} (task {self._tasks_done + 1} of {self._tasks}): "
                 f"{self._done} of {self._total} items, {rate:.1f} items/s"
             )
+
+    def _show(self, *, at_once: bool = False) -> None:
+        """The task in the bar of the run, where that is the only one."""
+        if self._run is not None and (at_once or time.monotonic() - self._said >= _SHOWN):
+            self._said = time.monotonic()
+            counted = f": {self._done} of {self._total} items" if self._total else ""
+            self._run.set_postfix_str(f"{self._name[:_LONGEST]}{counted}")
 
     def result(self, line: str) -> None:
         """What a task gave."""
@@ -108,9 +123,14 @@ def in_notebook() -> bool:
     return running is not None and hasattr(running, "kernel")
 
 
+def _widgets() -> bool:
+    """Whether a notebook can show bars that are more than text."""
+    return importlib.util.find_spec("ipywidgets") is not None
+
+
 def _bar() -> Any:
     """The bars of a notebook where there is one that can show them, else those of a terminal."""
-    if in_notebook() and importlib.util.find_spec("ipywidgets") is not None:
+    if in_notebook() and _widgets():
         from tqdm.notebook import tqdm as widget
 
         return widget

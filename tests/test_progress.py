@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import sys
 
 import pytest
 
@@ -128,6 +129,28 @@ def test_terminal_shows_a_bar_for_the_run_and_one_for_the_task():
     assert "/4" in sent
     assert "a line of its own\r\n" in sent
     assert "task 1 of" not in sent  # no plain lines beside the bars
+
+
+def test_a_notebook_without_widgets_has_one_bar_that_stays_on_its_line(clock, monkeypatch):
+    """Its cells go back to the begin of a line, and to no line above."""
+    monkeypatch.setattr(module, "in_notebook", lambda: True)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    stream = io.StringIO()
+    progress = Progress(stream)
+    with progress.run("random", 2):
+        for name in ("ImageNet-1K", "SUN397"):
+            with progress.task(name):
+                progress.expect(10)
+                for _ in range(10):
+                    clock.now += 1
+                    progress.advance(1)
+    shown = stream.getvalue()
+    assert "\x1b" not in shown
+    assert shown.index("\n") == len(shown) - 1
+    seen = [line.rstrip() for line in shown.split("\r")]
+    assert any("random" in line and line.endswith("SUN397: 4 of 10 items]") for line in seen), seen
+    assert "2/2" in seen[-1]
+    assert "items" not in seen[-1]
 
 
 def test_quiet_terminal_stays_empty():
