@@ -163,7 +163,7 @@ def test_an_object_that_changed_between_calls_on_other_tasks_is_found(tmp_path: 
         return colours(texts, images)[:, ::-1]
 
     with pytest.raises(errors.StaleVectorsError):
-        evalkit.evaluate(changed, turned, name="function", **said)
+        evalkit.evaluate(changed, turned, name="lambda", **said)
 
 
 def test_an_object_of_which_the_images_alone_changed_is_found_on_other_tasks(tmp_path: Path) -> None:

@@ -105,4 +105,4 @@ def _name_of(function: Any) -> str:
     while isinstance(function, functools.partial):
         function = function.func
     name = getattr(function, "__name__", type(function).__name__)
-    return name if name != "<lambda>" else "function"
+    return "lambda" if name == "<lambda>" else name

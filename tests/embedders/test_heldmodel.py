@@ -163,7 +163,7 @@ def test_vectors_of_another_length_than_before() -> None:
     [
         (lengths, "lengths"),
         (functools.partial(lengths), "lengths"),
-        (lambda texts, images: lengths(texts, images), "function"),
+        (lambda texts, images: lengths(texts, images), "lambda"),
     ],
 )
 def test_a_function_is_called_by_its_name(function: Any, name: str) -> None:
