@@ -68,7 +68,6 @@ def show(folder: Path, as_json: bool) -> None:
     from evalkit.errors import ResultsError, UsageError
     from evalkit.regression.baseline import history as read
     from evalkit.regression.baseline import read_baseline
-    from evalkit.suites.selecting import all_cards
     from evalkit.terminal import json_text, one_line
 
     baseline = read(folder)
@@ -79,7 +78,7 @@ def show(folder: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json_text(baseline.run.model_dump(mode="json", by_alias=True), indent=2))
         return
-    click.echo(run_summary(folder, baseline.run, all_cards(), {}).rpartition("\n")[0].lstrip("\n"))
+    click.echo(run_summary(folder, baseline.run, None, {}).rpartition("\n")[0].lstrip("\n"))
     last = baseline.history[-1]
     click.echo(one_line(f"accepted on {last.on}: {last.reason}"))
 

@@ -33,19 +33,19 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
 
 
 def run_summary(
-    folder: Path, manifest: Manifest, cards: Sequence[TaskCard], encoding: Mapping[str, EncodingStats]
+    folder: Path, manifest: Manifest, cards: Sequence[TaskCard] | None, encoding: Mapping[str, EncodingStats]
 ) -> str:
     """What a run found on these tasks, as text.
 
     Args:
         folder: of the run.
         manifest: its numbers.
-        cards: the tasks to show.
+        cards: the tasks to show; ``None``: all that the run has, also those that nothing here has a card of.
         encoding: by task, what encoding did just now; without it nothing is said about reused vectors.
     """
     from evalkit.evaluate import reused_of
 
-    wanted = {card.name for card in cards}
+    wanted = {result.task for result in manifest.tasks} if cards is None else {card.name for card in cards}
     rows = [
         ["task", "P@1", "95 % interval", "optimistic", "chance", "ties", "n", *(["reused"] if encoding else []), ""]
     ]

@@ -210,6 +210,15 @@ def test_beside_installed_tasks(task, tmp_path, capsys):
     assert "example/Shapes" in table
 
 
+def test_a_baseline_shows_it(task, tmp_path, capsys):
+    assert own_run(tmp_path / "runs", task) == 0
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("my-task "))
+    assert command("baseline", "accept", tmp_path / "runs", "--reason", "r", "--out", tmp_path / "b") == 0
+    assert command("baseline", "show", tmp_path / "b") == 0
+    (shown,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("my-task "))
+    assert shown.split()[:5] == row.split()[:5]
+
+
 def test_a_limit_makes_it_partial(task, tmp_path):
     assert own_run(tmp_path / "runs", task, more=("--limit", "4")) == 0
     result = tasks_of(tmp_path / "runs")["my-task"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -344,6 +345,17 @@ def test_a_file_that_is_named_has_to_have_the_table(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool.evalkit]\ngate = 1\n")
     with pytest.raises(UsageError, match=r"write \[tool\.evalkit\.gate\]"):
         read_config(tmp_path / "pyproject.toml")
+
+
+def test_the_configuration_of_the_docs_is_read_whole(tmp_path: Path) -> None:
+    """A floor in a table of another name would ask for nothing, without a word."""
+    page = (Path(__file__).parents[2] / "docs" / "compare.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```toml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    file = tmp_path / "pyproject.toml"
+    file.write_text(block, encoding="utf-8")
+    found = read_config(file)
+    assert [(floor.scope, floor.min) for floor in found.limit] == [("mmeb", 0.6)]
+    assert [one.scope for one in found.expected] == ["ImageNet-1K"]
 
 
 @pytest.mark.parametrize("table", ["gaet", "gates", "Gate"])
