@@ -60,6 +60,7 @@ def command(
     from evalkit.encoding.checkedregions import checked_regions
     from evalkit.encoding.encode import Encoder
     from evalkit.encoding.imageindex import ImageIndex
+    from evalkit.encoding.itemlines import require_listed
     from evalkit.encoding.store import VectorStore
     from evalkit.errors import ItemError
     from evalkit.files import write_atomically
@@ -74,6 +75,7 @@ def command(
 
     rows, index = read_items(source, images or None, follow_links=follow_links), ImageIndex()
     try:
+        require_listed(rows, index)
         checked = checked_regions([row.item for row in rows], index, bad_regions)
     except ItemError as error:
         raise with_line(error) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from evalkit.items import Item, Mask, Side
 from evalkit.items.decoding import opened
 from evalkit.items.folders import ImageFolders, refusal
 from evalkit.items.images import ImageFile
-from evalkit.items.jsonl import item_json
+from evalkit.items.jsonl import ItemRow, item_json
 from evalkit.suites.task import Task
 
 _SUFFIXES = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}  # of formats whose files are not called as they are
@@ -102,6 +102,27 @@ def item_lines(
     rows = [_row(line, places) for line in lines]
     held = sum("image_sha256" in row and "image" not in row for row in rows)
     return ItemLines(rows, folders if places else (), held, unread)
+
+
+def require_listed(rows: Sequence[ItemRow], index: ImageIndex) -> None:
+    """Require that images are those of which lines say the SHA-256: vectors are found by it, whatever they are of.
+
+    Args:
+        rows: of an item file.
+        index: reads images; what cannot be read is passed over.
+
+    Raises:
+        ImageError: an image whose bytes have another SHA-256 than its line says.
+    """
+    said = [(row.item.image, row) for row in rows if row.item.image is not None and row.image_sha256 is not None]
+    index.gather([row.item for _, row in said], unread_allowed=True)
+    for image, row in said:
+        if index.knows(image) and (digest := index.facts(image).digest) != row.image_sha256:
+            raise ImageError(
+                f"image {image.path!r} is another one than was listed: image_sha256 says {row.image_sha256!s:.12}…, "
+                f"and that of the file is {digest:.12}…: name the folders that it was listed from, or list anew",
+                row.item,
+            )
 
 
 def _distinct(tasks: Iterable[Task], index: ImageIndex, prompting: str | None, unread_allowed: bool) -> Iterator[_Line]:

@@ -257,3 +257,22 @@ def test_the_other_ways_to_show_a_task_in_a_file(tmp_path, capsys):
 def test_bad_usage(more, says, capsys):
     assert command("inspect", *more, "--data", EXAMPLE) == 2
     assert says in capsys.readouterr().err
+
+
+def test_another_image_than_was_listed_is_not_embedded(tmp_path, capsys):
+    """Vectors are found by the SHA-256 of the line, so those of another image would be taken for its."""
+    for name, colour in (("a", "red"), ("b", "blue")):
+        folder = tmp_path / name
+        (folder / "images").mkdir(parents=True)
+        Image.new("RGB", (8, 8), colour).save(folder / "images" / "x.png")
+        (folder / "card.toml").write_text(f'name = "own-{name}"\ntitle = "t"\n', encoding="utf-8")
+        row = {"id": "q", "image": "images/x.png", "candidates": ["red", "blue"], "label": colour}
+        (folder / "queries.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    file = tmp_path / "out" / "items.jsonl"
+    assert command("inspect", tmp_path / "b", "--items", "--output", file) == 0
+    to = ["embed", "--model", MODEL, "--input", file, "--output", file.with_suffix(".npz"), "--quiet"]
+    assert command(*to, "--images", tmp_path / "a") == 4
+    said = capsys.readouterr().err
+    assert f"{file}, line 1: image 'images/x.png' is another one than was listed" in said
+    assert not file.with_suffix(".npz").exists()
+    assert command(*to, "--images", tmp_path / "b") == 0

@@ -8,6 +8,7 @@ import itertools
 import json
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -256,10 +257,13 @@ def test_sample_pages_of_a_task_that_is_given_show_its_texts_and_images(media: s
 
 
 def test_sample_pages_show_no_rows_that_the_run_was_not_made_of(tmp_path: Path) -> None:
-    folders = evaluated(tmp_path / "runs", [own_task("t", 6)], ["example-colours"])
+    made = own_task("t", 6)
+    folders = evaluated(tmp_path / "runs", [made], ["example-colours"])
+    reworded = replace(made, queries=[replace(item, prompt="<image>", text="Another.") for item in made.queries])
     now = {
         "the task as it is now is version 2": own_task("t", 6, version=2),
         "it has 7 queries and the run 6": own_task("t", 7),
+        "6 of the run's 6 queries have another text in it, such as q0": reworded,
     }
     for said, task in now.items():
         report(folders, tmp_path / "site", choices=Choices(published=False, tasks=(task,)))

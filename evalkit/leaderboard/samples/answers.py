@@ -66,12 +66,14 @@ class Answers:
         low_margin: the margin that the lowest tenth of the right answers does not exceed: of r margins the
             ceil(r / 10)-th smallest. ``None`` where no right answer has a margin.
         rows: the first ones.
+        texts: n texts of the queries, string; ``None`` where the file has none.
     """
 
     ids: pa.Array
     scores: NDArray[np.float64]
     low_margin: float | None
     rows: tuple[Answer, ...]
+    texts: pa.Array | None = None
 
     @property
     def right(self) -> int:
@@ -123,11 +125,12 @@ def read_answers(folder: Path, result: TaskResult, limit: int) -> Answers:
         raise ResultsError(
             f"{folder / (result.samples or 'samples')} is missing or not a file: run {result.task} again"
         )
-    found = queries_of(path, result, _COLUMNS)
+    found = queries_of(path, result, _COLUMNS, ("text",))
     scores = found.scores
     margins = np.sort(found.numbers("margin")[scores == 1])
     margins = margins[~np.isnan(margins)]
     low = float(margins[math.ceil(len(margins) / 10) - 1]) if len(margins) else None
     first = found.table.select(_COLUMNS).slice(0, limit).to_pylist()
     rows = tuple(Answer(**row | {name: tuple(row[name]) for name in ("top", "top_scores")}) for row in first)
-    return Answers(found.ids, scores, low, rows)
+    texts = found.table["text"] if "text" in found.table.column_names else None
+    return Answers(found.ids, scores, low, rows, texts)

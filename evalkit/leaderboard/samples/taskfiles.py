@@ -35,6 +35,10 @@ class NamedTask:
         """The query of this id."""
         return self.task.queries[self.row_of[id_]]
 
+    def text(self, id_: str) -> str:
+        """The text of the query of this id, as a run's file has it."""
+        return self.query(id_).text or self.query(id_).prompt
+
     def candidates(self, id_: str, name: str) -> list[tuple[Item, bool]]:
         """The candidates of this name in a query's pool, and whether each is right. Names need not be distinct."""
         row = self.row_of[id_]
@@ -114,9 +118,14 @@ class TaskFiles:
         """What is wrong where the data folder, or the own task, holds other rows than those that were asked."""
         asked: list[str] = answers.ids.to_pylist()
         lacking = [id_ for id_ in asked if id_ not in rows.row_of]
-        if not lacking and len(asked) == len(rows.row_of):
+        # The ids of an own task are what people call its rows, and stay when a row changes.
+        texts: list[str | None] = [] if self._own is None or answers.texts is None else answers.texts.to_pylist()
+        other = [] if lacking else [id_ for id_, text in zip(asked, texts, strict=False) if rows.text(id_) != text]
+        if not lacking and not other and len(asked) == len(rows.row_of):
             return None
-        if lacking:
+        if other:
+            what = f"{len(other)} of the run's {len(asked)} queries have another text in it, such as {other[0]}"
+        elif lacking:
             what = f"{len(lacking)} of the run's {len(asked)} queries are not in it, such as {lacking[0]}"
         else:
             what = f"it has {len(rows.row_of)} queries and the run {len(asked)}"
