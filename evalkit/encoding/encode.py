@@ -40,7 +40,7 @@ PROBES = tuple(
 """Texts that are embedded with every run, whatever its tasks are."""
 
 
-def _probes(modalities: Collection[str]) -> list[tuple[Item, ...]]:
+def probes_of(modalities: Collection[str]) -> list[tuple[Item, ...]]:
     """Items that are embedded with every run of an embedder, those of each list together: texts, and a picture.
 
     A tower for images may change while that for texts stays, and there are models of images alone.
@@ -232,7 +232,7 @@ class Encoder:
         self._probed = True
         images, encoded = self.stats.images, self.stats.images_encoded
         sides: tuple[Side, Side] = ("query", "candidate")
-        for group in _probes(self.loaded.info.modalities):
+        for group in probes_of(self.loaded.info.modalities):
             self.images.gather(group)
             known = [self.images.known(item) for item in group]
             for side in sides:
