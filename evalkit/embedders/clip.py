@@ -13,31 +13,25 @@ to the model's length, so that a vector depended on its neighbours.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from evalkit.device import pick_device, pick_dtype, torch_facts
-from evalkit.embedders.base import OURS, EmbedderInfo
-from evalkit.embedders.checkpoint import Checkpoint, read_json, resolve
+from evalkit.embedders.checkpoint import read_json
 from evalkit.embedders.loading import load_model, said
+from evalkit.embedders.towers import Towers
 from evalkit.errors import EmbedderError, ImageError, UsageError
 from evalkit.items import Item, Side
 from evalkit.items.images import MAX_PIXELS
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
 
     from evalkit.items.images import ImageFacts, ImageFile
 
-CODE_VERSION = "2"  # raise it when this module begins to give other vectors for the same checkpoint
 MODEL_TYPES = ("clip", "siglip")
 _YES_NO = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 # Parameters of the loss: no vector depends on them, and some conversions leave them out.
@@ -65,7 +59,7 @@ class _Parts:
     clean: Callable[[str], str]
 
 
-class Clip:
+class Clip(Towers):
     """A CLIP or SigLIP checkpoint in Hugging Face format: ``clip:PATH_OR_HUB_ID[@REVISION][?key=value]``.
 
     SigLIP 2 of fixed resolution is a SigLIP to its configuration and works; the variable-resolution kind
@@ -82,6 +76,9 @@ class Clip:
         UsageError: no such checkpoint, not a CLIP or SigLIP, no such device, or an option that is not known.
     """
 
+    FAMILY: ClassVar[str] = "clip"
+    CODE_VERSION: ClassVar[str] = "2"
+
     def __init__(
         self,
         path: str,
@@ -95,10 +92,8 @@ class Clip:
             if instruction.lower() not in _YES_NO:
                 raise UsageError(f"clip option instruction={instruction!r}: use 1 or 0")
             instruction = _YES_NO[instruction.lower()]
-        self._checkpoint: Checkpoint = resolve(path, revision)
+        super().__init__(path, revision, device, dtype)
         self._instruction = instruction
-        self._device = pick_device(device)
-        self._dtype = pick_dtype(dtype, self._device)
         self._kind = str(self._checkpoint.config().get("model_type"))
         if self._kind not in MODEL_TYPES:
             raise UsageError(
@@ -106,61 +101,9 @@ class Clip:
                 f"takes {' and '.join(MODEL_TYPES)}: name another family, or another checkpoint"
             )
 
-    @cached_property
-    def info(self) -> EmbedderInfo:
-        """Read from the configuration; reads every file once for the fingerprint, loads no weights.
-
-        Raises:
-            UsageError: a file is missing.
-        """
-        options = {"dtype": self._dtype, "instruction": str(int(self._instruction))}
-        digest = self._checkpoint.digest
-        depends_on = [CODE_VERSION, digest, self._device.partition(":")[0], options]
-        return EmbedderInfo(
-            name=self._checkpoint.name,
-            dimension=self._shape.dimension,
-            revision=self._checkpoint.revision or digest,
-            fingerprint=OURS + hashlib.sha256(json.dumps(["clip", *depends_on]).encode()).hexdigest(),
-            options=options,
-        )
-
-    def encode(self, items: Sequence[Item], side: Side) -> NDArray[np.float32]:
-        """Embed a batch; both sides are treated alike.
-
-        An item with an image and blank text is its image alone; an item without an image is its text, even
-        where that is blank. Regions are not seen.
-
-        Args:
-            items: the batch.
-            side: query or candidate.
-
-        Returns:
-            float32, shape ``(len(items), info.dimension)``, rows of length 1.
-
-        Raises:
-            UsageError: a file of the checkpoint is missing.
-            EmbedderError: a file of the checkpoint is broken or does not fit the others.
-            ImageError: an image is missing, broken or too narrow.
-        """
-        import torch
-
-        texts = [self._text(item) for item in items]
-        pictures = {row: item.image for row, item in enumerate(items) if item.image is not None}
-        written = [row for row, text in enumerate(texts) if row not in pictures or text.strip()]
-        device = self._device
-        total = torch.zeros(len(items), self._shape.dimension, device=device)
-        half = torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=self._dtype == "bfloat16")
-        with torch.inference_mode(), half:
-            if written:
-                total[written] += self._text_features([texts[row] for row in written]).float()
-            if pictures:
-                total[list(pictures)] += self._image_features(list(pictures.values())).float()
-        vectors: NDArray[np.float32] = torch.nn.functional.normalize(total, dim=-1).cpu().numpy()
-        return vectors
-
     def cost(self, item: Item, image: ImageFacts | None) -> int:
         """Tokens of the text and patches of the image. SigLIP reads its full length whatever the text."""
-        text = self._text(item)
+        text = self._text(item, "query")
         tokens = 0
         if image is None or text.strip():
             length = self._shape.text_length
@@ -168,11 +111,18 @@ class Clip:
         return tokens + (self._shape.patches if image is not None else 0)
 
     @property
-    def computing(self) -> Mapping[str, str]:
-        """Its attention kernel, and the state of torch."""
-        return {"attention": str(self._parts.model.config._attn_implementation)} | torch_facts()
+    def _dimension(self) -> int:
+        return self._shape.dimension
 
-    def _text(self, item: Item) -> str:
+    @property
+    def _attention(self) -> str:
+        return str(self._parts.model.config._attn_implementation)
+
+    @property
+    def _options(self) -> dict[str, str]:
+        return {"instruction": str(int(self._instruction))}
+
+    def _text(self, item: Item, side: Side) -> str:
         return f"{item.instruction} {item.text}".strip() if self._instruction else item.text
 
     @cached_property

@@ -28,8 +28,8 @@ from evalkit.files import LARGEST_TEXT, read_file
 
 MODEL = "evalkit_model"
 """What the modules of files that MODEL names are called, with a digest of their place behind it."""
-_OURS = frozenset({"evalkit.embedders.clip", "evalkit.embedders.virtue"})
-"""What of evalkit computes with torch."""
+_WITHOUT_TORCH = frozenset({"base", "baselines", "checkpoint", "colours", "modeltext", "precomputed", "registry"})
+"""What of evalkit.embedders does not compute with torch; the families of models do."""
 
 
 def digest_sources(factory: Callable[..., Any], brought: Iterable[ModuleType] = ()) -> str:
@@ -67,7 +67,7 @@ def imports_torch(factory: Callable[..., Any], brought: Iterable[ModuleType] = (
     """
     files = _sources(factory, brought)
     names = {imported for name, file in files.items() for imported in _imports(file, name)}
-    return not files or any(name in _OURS or _builds_on_torch(name.partition(".")[0]) for name in names)
+    return not files or any(_ours_with_torch(name) or _builds_on_torch(name.partition(".")[0]) for name in names)
 
 
 def digest_content(place: Path) -> str:
@@ -167,6 +167,18 @@ def _sources(factory: Callable[..., Any], brought: Iterable[ModuleType]) -> dict
             called = MODEL if module.__name__.startswith(MODEL) else module.__name__  # whose name is that of its place
             _collect(called, module.__name__, file, own, found)
     return found
+
+
+def _ours_with_torch(name: str) -> bool:
+    """Whether a module, or a name in one, belongs to a family of evalkit that computes with torch."""
+    package, _, part = name.partition("evalkit.embedders.")
+    module = part.partition(".")[0]
+    return not package and module in _families_modules() and module not in _WITHOUT_TORCH
+
+
+@cache
+def _families_modules() -> frozenset[str]:
+    return frozenset(entry.stem for entry in Path(__file__).parent.iterdir() if not entry.name.startswith("_"))
 
 
 @cache

@@ -317,7 +317,7 @@ def test_info_reads_no_weights(clip_folder: Path, tmp_path: Path, monkeypatch: p
     assert fingerprint() == fingerprint(instruction="0", dtype="float32") == prints[0]
     (copy / "README.md").write_text("words")
     assert fingerprint() == prints[0]
-    monkeypatch.setattr("evalkit.embedders.clip.CODE_VERSION", "next")
+    monkeypatch.setattr("evalkit.embedders.clip.Clip.CODE_VERSION", "next")
     prints.append(fingerprint())
     (copy / "model.safetensors").write_bytes((copy / "model.safetensors").read_bytes() + b"\0")
     prints.append(fingerprint())
