@@ -11,7 +11,7 @@ import string
 from pathlib import Path
 from typing import Any
 
-VIRTUE = Path(__file__).parent / "golden" / "virtue-tiny-a"
+VIRTUE = Path(__file__).parents[1] / "golden" / "virtue-tiny-a"
 """The golden VIRTUE, of known vectors."""
 IMAGE_SIZE = 32
 PATCH = 8
