@@ -12,24 +12,17 @@ from typing import ClassVar
 
 from evalkit.embedders.loading import one_of
 from evalkit.embedders.vlm.backbone import POSITIONS, Backbone
+from evalkit.embedders.vlm.chatml import NO_INSTRUCTION, PICTURE, chat
 from evalkit.embedders.vlm.mmebtext import PROTOCOLS, beside_mark
-from evalkit.embedders.vlm.patching import MOST_ASPECT, TOKEN, Limits, Sizing, within
+from evalkit.embedders.vlm.patching import FETCHED, TOKEN, Limits, Sizing, fetched
 from evalkit.embedders.vlm.qwen2vl import Qwen2Vl
-from evalkit.embedders.vlm.template import Template, Wording
+from evalkit.embedders.vlm.template import Wording
 from evalkit.embedders.vlm.vlmembedder import Recipe, VlmEmbedder
 from evalkit.items import Item, Side
 
-NO_INSTRUCTION = "You are a helpful assistant."
 LONGEST = 1800
-_TURNS = "<|im_start|>system\n{{instruction}}<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
-_PICTURED = Template(_TURNS.format("<|vision_start|>{image}<|vision_end|>{text}") + "<|endoftext|>")
-_TEXT = Template(_TURNS.format("{text}") + "<|endoftext|>")
-
-
-def _fetched(width: int, height: int) -> tuple[int, int]:
-    """The first resize; a side more than 200 times as long as the other is cut down to that."""
-    width, height = within(width, height, Limits(4 * TOKEN, 16384 * TOKEN), 28)
-    return min(width, height * MOST_ASPECT), min(height, width * MOST_ASPECT)
+_END = "<|endoftext|>"
+PICTURED, TEXT = chat(PICTURE + "{text}", _END), chat("{text}", _END)
 
 
 def _official(item: Item, side: Side) -> dict[str, str]:
@@ -84,8 +77,8 @@ class Gme(VlmEmbedder):
     @property
     def _recipe(self) -> Recipe:
         return Recipe(
-            wording=Wording(both=_PICTURED, image=_PICTURED, text=_TEXT, fields=_FIELDS[self._protocol]),
-            sizing=Sizing(Limits(_LEAST[self._protocol], 1280 * TOKEN), first=_fetched),
+            wording=Wording(both=PICTURED, image=PICTURED, text=TEXT, fields=_FIELDS[self._protocol]),
+            sizing=Sizing(Limits(_LEAST[self._protocol], 1280 * TOKEN), first=fetched(FETCHED, narrow="cut")),
             positions=self._positions,
             longest=(LONGEST, LONGEST),
             longest_text=LONGEST,

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.embedders.loading import said
 from evalkit.errors import EmbedderError, ImageError, UsageError
@@ -55,7 +55,11 @@ class Sizing:
     first: First = lambda width, height: None
 
 
-def fetched(limits: Limits, factor: int = 28) -> First:
+FETCHED = Limits(4 * TOKEN, 16384 * TOKEN)
+"""The limits of ``fetch_image`` where none are given."""
+
+
+def fetched(limits: Limits = FETCHED, factor: int = 28, narrow: Literal["refuse", "cut"] = "refuse") -> First:
     """The first resize of ``qwen_vl_utils`` (``fetch_image``): whole multiples of a factor, within limits.
 
     It differs from the processor's own in that no side is rounded to 0 before the limits are looked at.
@@ -63,15 +67,18 @@ def fetched(limits: Limits, factor: int = 28) -> First:
     Args:
         limits: of pixels.
         factor: both sides become multiples of it.
+        narrow: what becomes of an image of which, resized, a side is more than 200 times as long as the other (of one
+            to be refused: before it is resized). Some families' copy of that code cuts the longer side down.
 
     Returns:
-        A function that raises ValueError for an image more than 200 times as long as wide.
+        A function that raises ValueError for an image that is refused.
     """
 
     def first(width: int, height: int) -> tuple[int, int]:
-        if max(width, height) > MOST_ASPECT * min(width, height):
+        if narrow == "refuse" and max(width, height) > MOST_ASPECT * min(width, height):
             raise ValueError(f"it is more than {MOST_ASPECT} times as long as wide")
-        return within(width, height, limits, factor)
+        width, height = within(width, height, limits, factor)
+        return min(width, height * MOST_ASPECT), min(height, width * MOST_ASPECT)
 
     return first
 
