@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, get_args
 
 from evalkit.embedders.loading import one_of
 from evalkit.embedders.vlm.backbone import Backbone
+from evalkit.embedders.vlm.llavanext import LlavaNext
 from evalkit.embedders.vlm.patching import MOST_ASPECT, TOKEN, Limits, Sizing, within
 from evalkit.embedders.vlm.qwen2vl import Qwen2Vl
 from evalkit.embedders.vlm.template import Piece, Prompt, Template, given
@@ -53,8 +54,17 @@ def mmeb_text(item: Item, side: Side) -> Prompt:
     return _PROMPT.filled(given(item, side))
 
 
+def recipe_of(backbone: Backbone, resolution: Resolution) -> Recipe:
+    """The recipe of VLM2Vec's code for a backbone: the plain text, and images of a resolution."""
+    if backbone.TYPE == LlavaNext.TYPE:  # its processor sets the sizes that it cuts by
+        return Recipe(mmeb_text, Sizing(first=SIZINGS["high"].first) if resolution == "high" else Sizing())
+    return Recipe(mmeb_text, SIZINGS[resolution])
+
+
 class Vlm2Vec(VlmEmbedder):
-    """A VLM2Vec checkpoint, Qwen2-VL with the last token as its vector: ``vlm2vec:PATH_OR_HUB_ID[@REVISION]``.
+    """A VLM2Vec checkpoint, the plain text with the last token as its vector: ``vlm2vec:PATH_OR_HUB_ID[@REVISION]``.
+
+    Its backbone is Qwen2-VL or LLaVA-NeXT.
 
     A region reaches it through its prompt alone. An adapter (LoRA, DoRA) is merged into its base, with peft.
 
@@ -73,7 +83,7 @@ class Vlm2Vec(VlmEmbedder):
 
     FAMILY: ClassVar[str] = "vlm2vec"
     CODE_VERSION: ClassVar[str] = "3"
-    BACKBONES: ClassVar[tuple[Backbone, ...]] = (Qwen2Vl(),)
+    BACKBONES: ClassVar[tuple[Backbone, ...]] = (Qwen2Vl(), LlavaNext())
 
     def __init__(
         self,
@@ -90,7 +100,7 @@ class Vlm2Vec(VlmEmbedder):
 
     @property
     def _recipe(self) -> Recipe:
-        return Recipe(mmeb_text, SIZINGS[self._resolution])
+        return recipe_of(self._backbone, self._resolution)
 
     @property
     def _options(self) -> dict[str, str]:
