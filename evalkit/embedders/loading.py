@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +76,9 @@ def require_all(lacking: list[str], file: Path, asked_by: str, way_out: str) -> 
 def read_tensors(file: Path, way_out: str) -> dict[str, Any]:
     """What torch saved in a file (``.pt``, ``.pth``), of plain tensors only: no code of it is run.
 
+    Tensors are mapped from the file, as far as it is of torch's present format, so that those that nobody looks at
+    take no memory.
+
     Raises:
         UsageError: the file is missing.
         EmbedderError: it is broken, holds more than plain tensors, or is no dictionary.
@@ -82,7 +86,8 @@ def read_tensors(file: Path, way_out: str) -> dict[str, Any]:
     import torch
 
     try:
-        value = torch.load(file, map_location="cpu", weights_only=True)
+        mapped = zipfile.is_zipfile(file)
+        value = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except FileNotFoundError:
         raise UsageError(f"{file} is missing: {way_out}") from None
     except UnpicklingError as error:
