@@ -20,17 +20,17 @@ HEAD = """# Models
 <!-- Made by `python docs/models.py` of the cards in models/: change those. -->
 
 The published models that `--model` takes by name. A name stands for the weights that a paper reports, at a
-pinned revision where one is known, and **runs them as their published numbers were made**: the options of that
-protocol belong to the name. `NAME?key=value` asks for something else; the run then says in one line, on the
-terminal and in its record, what departs. `NAME?path=PATH` takes the weights from a folder or file of yours.
+pinned revision where one is known, and **runs them as their published numbers were made**: the options of
+that protocol belong to the name. `NAME?key=value` asks for something else; the run then says in one line, on
+the terminal and in its record, what departs. `NAME?path=PATH` takes the weights from a place of yours.
 
 ```sh
 evalkit models virtue-2b
 ```
 
-**No published weights could be run here**: they could not be downloaded where evalkit is built. What is verified
-is the code that loads and runs them, on tiny random weights in the same files; each model below says how, and by
-which test. That a name reproduces its published numbers is therefore not shown by anyone yet.
+**No published weights could be run here**: they could not be downloaded where evalkit is built. What is
+verified is the code that loads and runs them, on tiny random weights in the same files; each model below says
+how, and by which test. That a name reproduces its published numbers is therefore not shown by anyone yet.
 
 The facts are those that the hub's pages, mteb's cards of models, papers and the authors' repositories had in
 November 2026. A new model is a few lines in `models/FAMILY.toml` of the repository.

@@ -27,7 +27,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, strict=True)
 
 
-class Answer(_Part):
+class Training(_Part):
     """Whether it was trained on something."""
 
     answer: Literal["yes", "no", "unknown"]
@@ -39,9 +39,9 @@ class Answer(_Part):
 class TrainedOn(_Part):
     """What it was trained on, of what it is measured by."""
 
-    mmeb: Answer
+    mmeb: Training
     """MMEB-train."""
-    scar: Answer
+    scar: Training
     """SCaR-train."""
 
 
@@ -56,7 +56,7 @@ class StandsFor(_Part):
     """Why it may have been made with others; null where there is no doubt."""
 
 
-class Check(_Part):
+class Verified(_Part):
     """Something of a model that is checked here: never its published weights, which could not be had."""
 
     what: Line
@@ -100,7 +100,7 @@ class ModelCard(_Part):
     """Whether it has seen the training sets of what it is measured by."""
     published: tuple[StandsFor, ...] = ()
     """The published numbers that it stands for."""
-    verified: tuple[Check, ...] = ()
+    verified: tuple[Verified, ...] = ()
     """What of it is checked here, and by which test. Its published weights could not be run."""
     notes: tuple[Line, ...] = ()
     """Misprints, doubts, and what else a reader of its numbers should know."""
