@@ -52,8 +52,9 @@ def command(name: str | None, as_json: bool) -> None:
     rows += [[f["write"], f["what"], ", ".join(f["options"]) or "–"] for f in found]
     click.echo(aligned(rows))
     click.echo()
-    rows = [["name", "family", "params", "dimension", "licence", "regions", "MMEB-train", "SCaR-train"]]
+    rows = [["name", "family", "params", "dimension", "licence", "regions", "MMEB", "SCaR"]]
     click.echo(aligned([*rows, *map(_row, cards.values())], right=(2, 3)))
+    click.echo("regions: native, as an input of its own. MMEB, SCaR: trained on their training sets.")
     click.echo()
     brought = [[name, f"{model.family}: {model.what}; part of evalkit"] for name, model in tiny.MODELS.items()]
     click.echo(aligned([["name", "stands for"], *brought]))
