@@ -182,8 +182,8 @@ def operations(size: Size, columns: int, rows: int) -> Operations:
 
     vision = counted(see)
     expect("FLOPs of the vision tower", vision, vision_formula(size, patches))
-    sam = counted(lambda: stream.look(pixels))
-    seen, tokens = stream.look(pixels), stream.tokens([stream.look(pixels)], [box])
+    sam = counted(lambda: stream.look([pixels]))
+    (seen,), tokens = stream.look([pixels]), stream.tokens(stream.look([pixels]), [box])
     length = tokens.shape[1] + image_tokens + TEXT_TOKENS
     return Operations(
         image_tokens=image_tokens,

@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForConditionalGeneration, Qwen2VLModel
 
 from evalkit.embedders.checkpoint import resolve
-from evalkit.embedders.virtue.language import IMAGE_TOKEN, LanguageStream, Vocabulary
-from evalkit.embedders.virtue.patching import Patching
 from evalkit.embedders.virtue.sam_prompts import SamPrompt, grid, prompt_of
 from evalkit.embedders.virtue.segmentation import CONNECTOR, SegmentationStream, connector
+from evalkit.embedders.vlm.backbone import Seen
+from evalkit.embedders.vlm.qwen2vl import IMAGE_TOKEN, Qwen2Vl, QwenVlm
+from evalkit.embedders.vlm.tokens import Tokens
+from evalkit.embedders.vlm.vlm2vec import SIZINGS, mmeb_text
 from evalkit.items import Item, Region
 from evalkit.items.images import ImageFile
 from evalkit.miniature.drawings import Drawing
@@ -98,11 +100,13 @@ class QwenLearner(torch.nn.Module):
         self._tokenizer = tokenizer
         self._whole = Qwen2VLForConditionalGeneration(config(tokenizer))
         _begin(self._whole.model.language_model)
-        self._language = LanguageStream(self._whole.model, "cpu")
+        token = int(self._whole.config.image_token_id)
+        self._language = QwenVlm(self._whole.model, token, "cpu")
         with TemporaryDirectory() as folder:
             self._save_processors(Path(folder))
-            self._vocabulary = Vocabulary(resolve(folder, None), self._whole.config.image_token_id)
-            self._patching = Patching(Path(folder), "native", "")
+            checkpoint = resolve(folder, None)
+            self._tokens = Tokens(checkpoint, IMAGE_TOKEN, token, Qwen2Vl.EMPTY)
+            self._patching = Qwen2Vl().pictures(checkpoint, self._whole.config, SIZINGS["native"])
         self._album = Album(drawings, lambda image: restored(self._patching.prepare(image).pixels))
         self._segmentation: SegmentationStream | None = None
         if sam is not None:
@@ -126,20 +130,26 @@ class QwenLearner(torch.nn.Module):
         texts = [row for row, item in enumerate(items) if item.image is None]
         pictured = [row for row, item in enumerate(items) if item.image is not None]
         for places, read in ((texts, self._texts), (pictured, self._pictured)):
-            for part in of_one_length(places, lambda place: len(self._vocabulary.ids(items[place].prompt, None))):
+            for part in of_one_length(places, lambda place: len(self._ids(items[place]))):
                 for place, row in zip(part, read([items[place] for place in part]), strict=True):
                     rows[place] = row
         return torch.stack(rows)
 
     def _texts(self, items: Sequence[Item]) -> torch.Tensor:
-        return self._language.read([self._vocabulary.ids(item.prompt, None) for item in items])
+        return self._language.read([self._ids(item) for item in items])
+
+    def _ids(self, item: Item) -> list[int]:
+        """Token ids of an item, its image one of them."""
+        return self._tokens.ids([mmeb_text(item, "query")])[0]
 
     def _pictured(self, items: Sequence[Item]) -> torch.Tensor:
         images = list(dict.fromkeys(item.image for item in items if item.image is not None))
         pixels = [self._album(image) for image in images]
         seen = dict(zip(images, self._look(pixels), strict=True))
-        features = [seen[item.image] for item in items if item.image is not None]
-        texts = [self._vocabulary.ids(item.prompt, len(own)) for item, own in zip(items, features, strict=True)]
+        features = [Seen(seen[item.image]) for item in items if item.image is not None]
+        texts = [
+            self._tokens.expanded(self._ids(item), len(own.features)) for item, own in zip(items, features, strict=True)
+        ]
         if self._segmentation is None:
             return self._language.read(texts, features)
         fused = self._ask(self._segmentation, items, dict(zip(images, pixels, strict=True)))

@@ -53,7 +53,7 @@ class Checkpointed:
         """
         options = {"dtype": self._dtype} | self._options
         kind = self._device.partition(":")[0]
-        depends_on = [self.FAMILY, self.CODE_VERSION, [part.digest for part in self._parts_of_it], kind, options]
+        depends_on = [self.FAMILY, self.CODE_VERSION, self._digests, kind, options]
         return EmbedderInfo(
             name=self._checkpoint.name,
             dimension=self._dimension,
@@ -85,6 +85,6 @@ class Checkpointed:
         return {}
 
     @property
-    def _parts_of_it(self) -> list[Checkpoint]:
-        """All checkpoints that its vectors depend on."""
-        return [self._checkpoint]
+    def _digests(self) -> list[str]:
+        """Of all checkpoints that its vectors depend on."""
+        return [self._checkpoint.digest]

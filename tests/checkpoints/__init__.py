@@ -92,7 +92,7 @@ def clip_checkpoint(folder: Path, *, eos_token_id: int | None = None, seed: int 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = CLIPModel(config)
-        _widen(model)
+        widened(model)
     model.save_pretrained(folder)
     write_json(
         folder / "preprocessor_config.json",
@@ -191,7 +191,7 @@ def siglip_checkpoint(folder: Path, *, canonical: bool = True, seed: int = 0) ->
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = SiglipModel(config)
-        _widen(model)
+        widened(model)
     model.save_pretrained(folder)
     write_json(
         folder / "preprocessor_config.json",
@@ -212,13 +212,14 @@ def siglip_checkpoint(folder: Path, *, canonical: bool = True, seed: int = 0) ->
     return folder
 
 
-def _widen(model: Any) -> None:
-    """Give every weight a spread at which each input moves the output: the usual start is almost constant."""
+def widened(model: Any, std: float = 0.5) -> Any:
+    """The model with weights of a spread at which each input moves the output: the usual start is almost constant."""
     import torch
 
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.ndim >= 2 and "norm" not in name:
-                weight.normal_(std=0.5)
+                weight.normal_(std=std)
             elif name.endswith("class_embedding") or name.endswith(".bias"):
                 weight.normal_(std=0.1)
+    return model

@@ -16,8 +16,9 @@ from safetensors.torch import load_file
 
 from evalkit.embedders import tiny
 from evalkit.embedders.clip import Clip
-from evalkit.embedders.virtue.embedder import Virtue, Vlm2Vec
-from evalkit.embedders.virtue.patching import Patching
+from evalkit.embedders.virtue.embedder import Virtue
+from evalkit.embedders.vlm.patching import Patching
+from evalkit.embedders.vlm.vlm2vec import SIZINGS, Vlm2Vec
 from evalkit.items import Box, Item, Mask
 from evalkit.items.images import ImageFacts, ImageFile
 from evalkit.items.prompting.crop import cut_to_region
@@ -69,7 +70,7 @@ def test_patches_are_the_processors(tmp_path: Path) -> None:
     shown = [draw.image(one) for one in scenes] + [CutOut(scenes[0], scenes[0].things[0]).image()]
     for number, image in enumerate(shown):
         image.save(tmp_path / f"{number}.png")
-        picture = Patching(VIRTUE, "native", "").prepare(ImageFile(tmp_path, f"{number}.png"))
+        picture = Patching(VIRTUE, SIZINGS["native"], "").prepare(ImageFile(tmp_path, f"{number}.png"))
         kept = restored(picture.pixels)
         if image.size == (SIDE, SIDE):
             assert (kept == np.asarray(image)).all()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 CONNECTOR = "sam2_reducer_and_vlm_layer.pth"
 STRIDE = 4  # of the reducer: 64 x 64 places become 16 x 16 tokens
+_AT_ONCE = 8  # images of 1024 x 1024 pixels in SAM's encoder, whatever the batch holds
 # What SAM 2 takes its pixels for; VIRTUE's are normalised once already, and were in training.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -149,23 +150,33 @@ class SegmentationStream:
         self._size = sam.prompt_encoder.input_image_size
         self._places = sam.get_image_wide_positional_embeddings().to(dtype)
 
-    def look(self, pixels: NDArray[np.float32]) -> torch.Tensor:
-        """SAM's map of one image; does not depend on the prompt.
+    def look(self, pixels: Sequence[NDArray[np.float32]]) -> list[torch.Tensor]:
+        """SAM's maps of images, which go through its encoder together; do not depend on the prompt.
 
         Args:
-            pixels: shape ``(3, height, width)``, normalised as Qwen2-VL has them.
+            pixels: each of shape ``(3, height, width)``, normalised as Qwen2-VL has them.
 
         Returns:
-            Shape ``(channels, side, side)``.
+            Each of shape ``(channels, side, side)``.
         """
         import torch
 
-        whole = torch.from_numpy(pixels).to(self._device)[None]
-        # torchvision's Resize on a tensor: bilinear, averaging over what a pixel covers, without the ratio.
-        square = torch.nn.functional.interpolate(whole, (self._size, self._size), mode="bilinear", antialias=True)
         mean, std = (torch.tensor(values, device=self._device).view(1, 3, 1, 1) for values in (_MEAN, _STD))
-        maps = self._sam.vision_encoder(((square - mean) / std).to(self._dtype)).fpn_hidden_states
-        seen: torch.Tensor = maps[-1][0] + self._sam.no_memory_embedding.view(-1, 1, 1)
+        # torchvision's Resize on a tensor: bilinear, averaging over what a pixel covers, without the ratio.
+        squares = [
+            torch.nn.functional.interpolate(
+                torch.from_numpy(whole).to(self._device)[None],
+                (self._size, self._size),
+                mode="bilinear",
+                antialias=True,
+            )
+            for whole in pixels
+        ]
+        seen: list[torch.Tensor] = []
+        for start in range(0, len(squares), _AT_ONCE):
+            batch = (torch.cat(squares[start : start + _AT_ONCE]) - mean) / std
+            maps = self._sam.vision_encoder(batch.to(self._dtype)).fpn_hidden_states[-1]
+            seen += (maps + self._sam.no_memory_embedding.view(1, -1, 1, 1)).unbind()
         return seen
 
     def tokens(self, seen: Sequence[torch.Tensor], prompts: Sequence[SamPrompt]) -> torch.Tensor:

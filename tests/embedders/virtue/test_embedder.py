@@ -20,8 +20,10 @@ from evalkit.check import check
 from evalkit.embedders.base import Costed, CountsImages
 from evalkit.embedders.modeltext import parse_model
 from evalkit.embedders.registry import load_embedder
-from evalkit.embedders.virtue import embedder as module
-from evalkit.embedders.virtue.embedder import Virtue, Vlm2Vec
+from evalkit.embedders.virtue.embedder import Virtue
+from evalkit.embedders.vlm import vlmembedder as module
+from evalkit.embedders.vlm.template import Piece
+from evalkit.embedders.vlm.vlm2vec import Vlm2Vec
 from evalkit.errors import EmbedderError, EvalkitError, ImageError, RegionError, UsageError
 from evalkit.items import Box, Item, Mask, Point, Points, Region
 from evalkit.items.images import ImageFile
@@ -156,7 +158,7 @@ def test_texts_and_images_in_one_call_are_embedded_apart(virtue: Virtue, images:
 def test_a_text_of_no_token_has_the_vector_of_the_end_of_text(virtue: Virtue) -> None:
     empty, said = virtue.encode([Item("", text=""), Item("<|endoftext|>", text="x")], "candidate")
     assert np.linalg.norm(empty) == pytest.approx(1)
-    assert virtue._vocabulary.ids("", None) == virtue._vocabulary._tokenizer("<|endoftext|>")["input_ids"]
+    assert virtue._tokens.ids([()]) == [virtue._tokens._tokenizer("<|endoftext|>")["input_ids"]]
     assert np.abs(empty - said).max() > 1e-4  # where it is the data's own text, it is text
 
 
@@ -178,11 +180,12 @@ def test_a_text_is_cut_off_at_the_tokenizers_length(virtue_folder: Path, tmp_pat
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"model_max_length": 8}))
     embedder = Vlm2Vec(str(folder), device="cpu")
-    long, short = embedder.encode([Item("a b c d e f g"), Item("a b c d e")], "query")
-    ids = embedder._vocabulary.ids("a b c d e f g", None)
-    assert len(ids) == 8
-    assert ids == embedder._vocabulary.ids("a b c d e", None)[:8]
-    assert long.shape == short.shape
+    whole, cut = embedder._tokens.ids([(Piece("words", text),) for text in ("a b c d e f g", "a b c d e")])
+    assert len(whole) > 8
+    assert whole[:8] == cut[:8]
+    with torch.inference_mode():
+        wanted = embedder._vlm.read([whole[:8]]).numpy()
+    np.testing.assert_allclose(embedder.encode([Item("a b c d e f g")], "query"), wanted, rtol=0, atol=1e-6)
 
 
 # --- regions -----------------------------------------------------------------------------------------
@@ -270,7 +273,7 @@ def test_info_reads_no_weights(virtue_folder: Path, tmp_path: Path, monkeypatch:
     assert info.options == {"dtype": "float32", "resolution": "native", "frame": "raw_pixels"}
     assert info.regions == {"box", "point", "points", "mask"}
     assert info.modalities == {"text", "image", "image+text"}
-    assert not {"_language", "_stream"} & set(vars(loaded.embedder))
+    assert not {"_vlm", "_stream"} & set(vars(loaded.embedder))
 
     def fingerprint(kind: type[Any] = Virtue, **options: str) -> str:
         return str(kind(str(folder), device="cpu", **options).info.fingerprint)
@@ -291,7 +294,7 @@ def test_info_reads_no_weights(virtue_folder: Path, tmp_path: Path, monkeypatch:
     settings = elsewhere / "sam2_tiny.yaml"
     settings.write_text(settings.read_text().replace("image_size: 256", "image_size: 128"))
     prints.append(fingerprint(sam=str(elsewhere / "sam2_tiny.pt")))
-    monkeypatch.setattr(module, "CODE_VERSION", "next")
+    monkeypatch.setattr(Virtue, "CODE_VERSION", "next")
     prints.append(fingerprint())
     assert len(set(prints)) == len(prints)
 
@@ -301,7 +304,7 @@ def test_costs_are_the_tokens_that_are_read(virtue: Virtue, virtue_folder: Path,
     vlm2vec = Vlm2Vec(str(virtue_folder), device="cpu")
     for image in images:
         facts = image.facts()
-        picture = virtue._patching.prepare(image)
+        picture = virtue._pictures.prepare(image)
         seen = picture.rows * picture.columns // 4
         item = about(image)
         assert vlm2vec.cost(item, facts) - vlm2vec.cost(Item(item.prompt), None) == seen
@@ -355,7 +358,7 @@ def configure(**changes: Any) -> Callable[[Path], None]:
         (lambda f: (f / "model.safetensors").unlink(), UsageError, "has no weights"),
         (lambda f: (f / "preprocessor_config.json").unlink(), UsageError, "preprocessor_config.json is missing"),
         (lambda f: (f / "tokenizer.json").write_text("{"), EmbedderError, "the tokenizer of .* is broken"),
-        (configure(model_type="clip"), UsageError, "model_type 'clip'; the families virtue and vlm2vec take qwen2_vl"),
+        (configure(model_type="clip"), UsageError, "model_type 'clip'; the family virtue takes qwen2_vl"),
         (configure(hidden_size=96), EmbedderError, "sam2vlm_layer of .* would be"),
         (configure(num_hidden_layers=4), EmbedderError, "config.json asks for"),
         (configure(hidden_size="wide"), UsageError, "is no qwen2_vl configuration"),

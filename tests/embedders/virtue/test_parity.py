@@ -12,7 +12,11 @@ from checkpoints import VIRTUE
 
 from evalkit.embedders.checkpoint import resolve
 from evalkit.embedders.virtue.embedder import Virtue
-from evalkit.embedders.virtue.language import IMAGE_TOKEN, Vocabulary
+from evalkit.embedders.vlm.qwen2vl import IMAGE_TOKEN, Qwen2Vl
+from evalkit.embedders.vlm.tokens import Tokens
+from evalkit.embedders.vlm.vlm2vec import mmeb_text
+from evalkit.items import Item
+from evalkit.items.images import ImageFile
 from evalkit.items.jsonl import ItemRow, read_items
 
 pytestmark = pytest.mark.slow(0.6)
@@ -72,24 +76,37 @@ def test_a_vector_is_the_same_alone_and_in_any_batch() -> None:
     assert embedder.images_encoded == 6
 
 
+def tokens_of_the_golden() -> Tokens:
+    """Its tokenizer."""
+    return Tokens(resolve(str(VIRTUE)), IMAGE_TOKEN, 293, Qwen2Vl.EMPTY)
+
+
+def ids(tokens: Tokens, prompt: str, count: int | None, text: str = "") -> list[int]:
+    """Token ids of a prompt with an image of as many tokens, or without one."""
+    image = None if count is None else ImageFile(VIRTUE, "image.png")
+    row = tokens.ids([mmeb_text(Item(prompt, text=text, image=image), "query")])[0]
+    return row if count is None else tokens.expanded(row, count)
+
+
 def test_token_ids_are_the_released_ones() -> None:
     image_token = json.loads((VIRTUE / "config.json").read_text())["image_token_id"]
-    vocabulary = Vocabulary(resolve(str(VIRTUE)), image_token)
+    tokens = tokens_of_the_golden()
+    assert image_token == 293
     cases = json.loads((VIRTUE / "tokens.json").read_text())
     assert len(cases) == len(ROWS)
     for row in ROWS:
         case = cases[row.id]
         count = None if case["grid"] is None else case["grid"][1] * case["grid"][2] // 4
-        ids = vocabulary.ids(row.item.prompt, count)
-        assert [token for token in ids if token != image_token] == case["ids"]
-        assert ids.count(image_token) == (count or 0)
+        found = ids(tokens, row.item.prompt, count)
+        assert [token for token in found if token != image_token] == case["ids"]
+        assert found.count(image_token) == (count or 0)
     # A query of WebQA or EDIS: the mark without an image is one token, as the released code leaves it.
-    assert vocabulary.ids("<image>\nFind", None)[0] == image_token
-    assert image_token not in vocabulary.ids("about the <image> tag", None)
+    assert ids(tokens, "<image>\nFind", None)[0] == image_token
+    assert image_token not in ids(tokens, "about the <image> tag", None)
     # The model's own mark is text like any other: only evalkit puts it there.
-    assert image_token not in vocabulary.ids(f"{IMAGE_TOKEN}\nFind", None)
+    assert image_token not in ids(tokens, f"{IMAGE_TOKEN}\nFind", None)
     # And so is the protocol's mark where it is not the protocol that put it there.
-    assert image_token not in vocabulary.ids("<image>\nFind", None, marked=False)
+    assert image_token not in ids(tokens, "<image>\nFind", None, text="<image>\nFind")
 
 
 SPECIAL = tuple(token["content"] for token in json.loads((VIRTUE / "tokenizer.json").read_text())["added_tokens"])
@@ -98,15 +115,15 @@ SPECIAL = tuple(token["content"] for token in json.loads((VIRTUE / "tokenizer.js
 @pytest.mark.parametrize("token", SPECIAL)
 def test_what_looks_like_a_special_token_in_the_words_of_the_data_is_text(token: str) -> None:
     """The same tokens with an image and without, and none of them special but the one mark of the image."""
-    vocabulary = Vocabulary(resolve(str(VIRTUE)), 293)
-    special = set(vocabulary._tokenizer.added_tokens_decoder)
+    tokens = tokens_of_the_golden()
+    special = set(tokens._tokenizer.added_tokens_decoder)
     text = f" What does {token} mean? {token}{token}\n"
-    words = vocabulary.ids(text, None)
+    words = ids(tokens, text, None)
     assert not special & set(words)
-    assert vocabulary._tokenizer.decode(words) == text
-    pictured = vocabulary.ids("<image>" + text, 3)
+    assert tokens._tokenizer.decode(words) == text
+    pictured = ids(tokens, "<image>" + text, 3)
     assert pictured == [293] * 3 + words
-    assert vocabulary.ids("<image>" + text, None) == [293, *words]
+    assert ids(tokens, "<image>" + text, None) == [293, *words]
     # Without it nothing differs from what the tokenizer makes of the whole, with the mark in its place.
     plain = "What does\n\nthis  mean?  <image> \t <|image|> <|imag"
-    assert vocabulary.ids("<image>" + plain, 1) == vocabulary._tokenizer("<|image_pad|>" + plain)["input_ids"]
+    assert ids(tokens, "<image>" + plain, 1) == tokens._tokenizer("<|image_pad|>" + plain)["input_ids"]

@@ -62,7 +62,7 @@ def pair(oracle: Any, virtue_folder: Path) -> SimpleNamespace:
     ours = Segmentation(resolve(str(virtue_folder)), None, None).load(64, "cpu", torch.float32)
     pixels = np.random.default_rng(0).normal(0, 1, (3, 84, 56)).astype(np.float32)
     with torch.inference_mode():
-        return SimpleNamespace(ours=ours, theirs=theirs, seen=ours.look(pixels), image=image_of(theirs, pixels))
+        return SimpleNamespace(ours=ours, theirs=theirs, seen=ours.look([pixels])[0], image=image_of(theirs, pixels))
 
 
 def image_of(model: Any, pixels: np.ndarray) -> SimpleNamespace:
@@ -139,6 +139,6 @@ def test_a_released_size_by_its_name(size: str, name: str, oracle: Any, virtue_f
     ours = SegmentationStream(sam, *connector(256, 64), "cpu", torch.float32)
     pixels = np.random.default_rng(0).normal(0, 1, (3, 84, 112)).astype(np.float32)
     with torch.inference_mode():
-        seen, image = ours.look(pixels), image_of(theirs, pixels).embedding
+        seen, image = ours.look([pixels])[0], image_of(theirs, pixels).embedding
     assert image.std() > 1e-3
     torch.testing.assert_close(seen[None], image, atol=1e-4, rtol=1e-3)

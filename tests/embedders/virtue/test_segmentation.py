@@ -52,7 +52,7 @@ def test_the_fused_map_is_that_of_transformers(virtue_folder: Path) -> None:
     hook = sam.mask_decoder.transformer.register_forward_hook(lambda *call: seen.append(call[2][1]))
     pixels = np.random.default_rng(0).normal(0, 1, (3, 84, 56)).astype(np.float32)
     with torch.inference_mode():
-        image = stream.look(pixels)
+        (image,) = stream.look([pixels])
         square = torch.nn.functional.interpolate(
             torch.from_numpy(pixels)[None], (256, 256), mode="bilinear", antialias=True
         )
@@ -83,7 +83,7 @@ def test_prompts_of_several_kinds_in_one_batch(virtue_folder: Path) -> None:
     stream = Segmentation(resolve(str(virtue_folder)), None, None).load(64, "cpu", torch.float32)
     random = np.random.default_rng(0)
     with torch.inference_mode():
-        maps = [stream.look(random.normal(0, 1, (3, 56, 56)).astype(np.float32)) for _ in PROMPTS]
+        maps = stream.look([random.normal(0, 1, (3, 56, 56)).astype(np.float32) for _ in PROMPTS])
         together = stream.tokens(maps * 2, PROMPTS * 2)
         alone = torch.cat([stream.tokens([one], [prompt]) for one, prompt in zip(maps, PROMPTS, strict=True)])
     assert together.shape == (8, 16, 64)

@@ -9,7 +9,8 @@ import PIL.Image
 import pytest
 from checkpoints import VIRTUE
 
-from evalkit.embedders.virtue.patching import Patching
+from evalkit.embedders.vlm.patching import Patching
+from evalkit.embedders.vlm.vlm2vec import SIZINGS
 from evalkit.errors import EmbedderError, UsageError
 from evalkit.items.images import ImageFile
 
@@ -40,7 +41,7 @@ def picture(folder: Path, width: int, height: int) -> ImageFile:
 @pytest.mark.slow(0.3)
 def test_sizes_and_pixels(size: tuple[int, int], resolution: str, steps: list[tuple[int, int]], tmp_path: Path) -> None:
     image = picture(tmp_path, *size)
-    pictures = Patching(VIRTUE, "high" if resolution == "high" else "native", "")
+    pictures = Patching(VIRTUE, SIZINGS["high" if resolution == "high" else "native"], "")
     found = pictures.prepare(image)
     width, height = steps[-1]
     assert (found.rows, found.columns) == (height // 14, width // 14)
@@ -62,14 +63,14 @@ def test_limits_are_the_released_ones_whatever_the_file_says(tmp_path: Path) -> 
     assert "1003520" in text
     (tmp_path / "preprocessor_config.json").write_text(text.replace("1003520", "12845056").replace("3136", "784"))
     image = picture(tmp_path, 2000, 1500)
-    pictures = Patching(tmp_path, "native", "")
+    pictures = Patching(tmp_path, SIZINGS["native"], "")
     assert pictures.prepare(image).patches.shape[0] == 82 * 60
     assert pictures.tokens(28, 28) == 4
 
 
 def test_a_processor_that_is_missing_or_broken(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"preprocessor_config.json is missing: get it"):
-        Patching(tmp_path, "native", "get it")
+        Patching(tmp_path, SIZINGS["native"], "get it")
     (tmp_path / "preprocessor_config.json").write_text("{")
     with pytest.raises(EmbedderError, match="is no Qwen2-VL image processor"):
-        Patching(tmp_path, "native", "get it")
+        Patching(tmp_path, SIZINGS["native"], "get it")

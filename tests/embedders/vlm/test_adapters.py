@@ -16,8 +16,10 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import Qwen2VLForConditionalGeneration
 
-from evalkit.embedders.virtue.adapters import base_of
-from evalkit.embedders.virtue.embedder import Virtue, Vlm2Vec
+from evalkit.embedders.virtue.embedder import Virtue
+from evalkit.embedders.vlm.adapters import base_of
+from evalkit.embedders.vlm.template import Piece
+from evalkit.embedders.vlm.vlm2vec import Vlm2Vec
 from evalkit.errors import EmbedderError, UsageError
 from evalkit.items import Item
 
@@ -47,10 +49,10 @@ def adapter(folder: Path, *, dora: bool = True) -> Any:
 
 def vectors(model: Any, texts: tuple[str, ...]) -> np.ndarray:
     """The adapted model's last states, from its own forward."""
-    vocabulary = Vlm2Vec(str(VIRTUE), device="cpu")._vocabulary
+    tokens = Vlm2Vec(str(VIRTUE), device="cpu")._tokens
     rows = []
     for text in texts:
-        ids = torch.tensor([vocabulary.ids(text, None)])
+        ids = torch.tensor(tokens.ids([(Piece("words", text),)]))
         places = torch.arange(ids.shape[1]).expand(3, 1, -1)
         with torch.inference_mode():
             states = model.base_model.model.model.language_model(input_ids=ids, position_ids=places).last_hidden_state

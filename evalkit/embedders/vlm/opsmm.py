@@ -1,0 +1,56 @@
+"""The family ``ops-mm:``, Qwen2-VL with GME's turns, an instruction on either side, and Qwen2-VL's own positions.
+
+As the authors' class has it (``ops_mm_embedding_v1.py`` of OpenSearch-AI/Ops-MM-embedding-v1-2B): transformers' own
+forward is called, on whose positions (three axes) the vectors depend; images are resized between 256 and 1280 tokens
+before the processor.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from evalkit.embedders.vlm.backbone import Backbone
+from evalkit.embedders.vlm.chatml import NO_INSTRUCTION
+from evalkit.embedders.vlm.gme import PICTURED, TEXT
+from evalkit.embedders.vlm.patching import TOKEN, Limits, Sizing, fetched
+from evalkit.embedders.vlm.qwen2vl import Qwen2Vl
+from evalkit.embedders.vlm.template import Wording
+from evalkit.embedders.vlm.vlmembedder import Recipe, VlmEmbedder
+from evalkit.items import Item, Side
+
+_LIMITS = Limits(256 * TOKEN, 1280 * TOKEN)
+
+
+def _fields(item: Item, side: Side) -> dict[str, str]:
+    return {"text": item.text, "instruction": item.instruction or NO_INSTRUCTION}
+
+
+class OpsMm(VlmEmbedder):
+    """An Ops-MM-embedding checkpoint, Qwen2-VL with the instruction up front: ``ops-mm:PATH_OR_HUB_ID[@REVISION]``.
+
+    A region reaches it through its text alone.
+
+    Args:
+        path: a folder, or a hub repository in the local cache; no connection is opened.
+        revision: branch, tag or commit of the hub repository.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``.
+        dtype: ``float32``, ``bfloat16``, or ``auto``: bfloat16 on CUDA, float32 on the CPU.
+
+    Raises:
+        UsageError: no such checkpoint, one of another architecture, no such device, or an option that is not known.
+    """
+
+    FAMILY: ClassVar[str] = "ops-mm"
+    CODE_VERSION: ClassVar[str] = "1"
+    BACKBONES: ClassVar[tuple[Backbone, ...]] = (Qwen2Vl(),)
+
+    def __init__(self, path: str, *, revision: str | None = None, device: str = "auto", dtype: str = "auto") -> None:
+        super().__init__(path, revision, device, dtype)
+
+    @property
+    def _recipe(self) -> Recipe:
+        return Recipe(
+            wording=Wording(both=PICTURED, image=PICTURED, text=TEXT, fields=_fields),
+            sizing=Sizing(_LIMITS, first=fetched(_LIMITS, narrow="cut")),
+            positions="mrope",
+        )

@@ -1,0 +1,75 @@
+"""The family ``unime:``, LLaVA-NeXT or Phi-3.5-V asked to sum an item up in one word (arXiv 2504.17432).
+
+``protocol=official`` has the prompts of the released retrieval evaluation (deepglint/UniME d565584,
+``self_evaluate``), which says no instruction and has no wording for an image with a text; here it is that for the
+image with ``and sentence`` in it. The MMEB row was made by VLM2Vec's evaluation, which writes MMEB's text as it is
+(``protocol=vlm2vec``); it asks for ``high`` images by its default, which the authors' own page calls 336 pixels, so
+both are an option.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+from evalkit.embedders.loading import one_of
+from evalkit.embedders.vlm.backbone import Backbone
+from evalkit.embedders.vlm.llavanext import LlavaNext
+from evalkit.embedders.vlm.mmebtext import PROTOCOLS
+from evalkit.embedders.vlm.template import Template, Wording
+from evalkit.embedders.vlm.vlm2vec import RESOLUTIONS, mmeb_text, recipe_of
+from evalkit.embedders.vlm.vlmembedder import Recipe, VlmEmbedder
+
+WORDINGS = {
+    "llava_next": Wording(
+        both=Template("[INST] {image}\n{text}\nSummary above image and sentence in one word: [/INST]"),
+        image=Template("[INST] {image}\nSummary above image in one word: [/INST]"),
+        text=Template("[INST] {text}\nSummary above sentence in one word: [/INST]"),
+    ),
+}
+"""By the backbone's ``model_type``."""
+
+
+class UniMe(VlmEmbedder):
+    """A UniME checkpoint, LLaVA-NeXT that sums up in one word: ``unime:PATH_OR_HUB_ID[@REVISION]``.
+
+    A region reaches it through its text alone.
+
+    Args:
+        path: a folder, or a hub repository in the local cache; no connection is opened.
+        revision: branch, tag or commit of the hub repository.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``.
+        dtype: ``float32``, ``bfloat16``, or ``auto``: bfloat16 on CUDA, float32 on the CPU.
+        protocol: ``official``, the authors' prompts for retrieval, or ``vlm2vec``, MMEB's text as it is.
+        resolution: ``native``, or ``high``: a square of 1344 pixels first.
+
+    Raises:
+        UsageError: no such checkpoint, one of another architecture, no such device, or an option that is not known.
+    """
+
+    FAMILY: ClassVar[str] = "unime"
+    CODE_VERSION: ClassVar[str] = "1"
+    BACKBONES: ClassVar[tuple[Backbone, ...]] = (LlavaNext(),)
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        revision: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        protocol: str = "official",
+        resolution: str = "native",
+    ) -> None:
+        super().__init__(path, revision, device, dtype)
+        self._protocol = one_of("protocol", protocol, PROTOCOLS)
+        self._resolution = one_of("resolution", resolution, RESOLUTIONS)
+
+    @property
+    def _recipe(self) -> Recipe:
+        wording = mmeb_text if self._protocol == "vlm2vec" else WORDINGS[self._backbone.TYPE]
+        return replace(recipe_of(self._backbone, self._resolution), wording=wording)
+
+    @property
+    def _options(self) -> dict[str, str]:
+        return {"protocol": self._protocol, "resolution": self._resolution}
