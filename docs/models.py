@@ -97,7 +97,8 @@ def _family(cards: list[ModelCard]) -> Iterator[str]:
         yield f"### {card.name}\n"
         yield from _text(f"{card.title}, on {card.backbone}.")
         yield ""
-        yield from _item(f"MODEL: `{card.text}`")
+        options = ", ".join(f"`{key}={value}`" for key, value in card.options.items())
+        yield from _item(f"MODEL: `{card.model}`" + (f" with {options}" if options else ""))
         if card.hub:
             at = f" --revision {card.revision}" if card.revision else ""
             yield from _item(f"Weights: `hf download {card.hub}{at}`" + (f"; in it `{card.file}`" if card.file else ""))

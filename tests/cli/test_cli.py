@@ -170,7 +170,7 @@ def test_models(capsys):
     families = {family["write"]: family["options"] for family in found["families"]}
     assert families["random"] == ["dimension", "seed"]
     assert found["names"]["gme-2b"].startswith("gme:Alibaba-NLP/gme-Qwen2-VL-2B-Instruct@")
-    assert found["names"]["gme-2b"].endswith("?protocol=vlm2vec")
+    assert found["names"]["gme-2b"].endswith("?protocol=vlm2vec&positions=1d")
     [virtue] = [model for model in found["models"] if model["name"] == "virtue-2b"]
     assert virtue["options"] == {"resolution": "high", "frame": "raw_pixels"}
     assert found["names"].keys() > {model["name"] for model in found["models"]}
