@@ -16,7 +16,7 @@ PACKAGES = (
     "numpy", "pyarrow", "pandas", "datasets", "pydantic", "click", "jinja2", "tqdm", "pillow", "torch", "transformers",
     "tokenizers", "safetensors", "huggingface_hub",
 )  # fmt: skip
-OPTIONAL = ("peft", "sentence-transformers", "mteb", "sam2")
+OPTIONAL = ("peft", "msgpack", "ftfy", "sentence-transformers", "mteb", "sam2")
 """Packages that evalkit runs without."""
 
 

@@ -140,7 +140,7 @@ class Patching:
     """Prepares images; threads may share one.
 
     Args:
-        folder: of the checkpoint's ``preprocessor_config.json``.
+        folder: of the checkpoint's ``preprocessor_config.json``, or ``processor_config.json``.
         sizing: how large images are made.
         way_out: what to do about a broken file.
 
@@ -153,7 +153,7 @@ class Patching:
         from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
         file = folder / "preprocessor_config.json"
-        if not file.is_file():
+        if not file.is_file() and not (folder / "processor_config.json").is_file():
             raise UsageError(f"{file} is missing: {way_out}")
         limits, given = sizing.limits, {}
         if limits is not None:

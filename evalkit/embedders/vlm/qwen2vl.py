@@ -22,16 +22,19 @@ class QwenVlm(Vlm):
 
     def look(self, pictures: Sequence[PatchedImage]) -> list[Seen]:
         """Features of images, through the vision tower together."""
+        merge = pictures[0].merge
+        return [
+            Seen(one, picture.rows // merge, picture.columns // merge)
+            for one, picture in zip(self._features(pictures).pooler_output, pictures, strict=True)
+        ]
+
+    def _features(self, pictures: Sequence[PatchedImage]) -> Any:
+        """What the tower gives; its ``pooler_output`` has a tensor an image."""
         import torch
 
         sizes = torch.tensor([[1, picture.rows, picture.columns] for picture in pictures], device=self._device)
         patches = torch.cat([torch.from_numpy(picture.patches) for picture in pictures]).to(self._device)
-        features = self._model.get_image_features(patches, sizes).pooler_output
-        merge = pictures[0].merge
-        return [
-            Seen(one, picture.rows // merge, picture.columns // merge)
-            for one, picture in zip(features, pictures, strict=True)
-        ]
+        return self._model.get_image_features(patches, sizes)
 
 
 class Qwen2Vl(Backbone):
@@ -55,7 +58,7 @@ class Qwen2Vl(Backbone):
         """With the weights of a checkpoint, or of an adapter and its base."""
         from transformers import Qwen2VLForConditionalGeneration
 
-        return _loaded(Qwen2VLForConditionalGeneration, checkpoint, base, device, dtype)
+        return load_qwen(Qwen2VLForConditionalGeneration, checkpoint, base, device, dtype)
 
 
 class Qwen25Vl(Qwen2Vl):
@@ -73,12 +76,29 @@ class Qwen25Vl(Qwen2Vl):
         """With the weights of a checkpoint, or of an adapter and its base."""
         from transformers import Qwen2_5_VLForConditionalGeneration
 
-        return _loaded(Qwen2_5_VLForConditionalGeneration, checkpoint, base, device, dtype)
+        return load_qwen(Qwen2_5_VLForConditionalGeneration, checkpoint, base, device, dtype)
 
 
-def _loaded(kind: Any, checkpoint: Checkpoint, base: Checkpoint | None, device: str, dtype: torch.dtype) -> QwenVlm:
-    # The head that predicts words is loaded with the rest and let go: no vector depends on it.
+def load_qwen(
+    kind: Any,
+    checkpoint: Checkpoint,
+    base: Checkpoint | None,
+    device: str,
+    dtype: torch.dtype,
+    vlm: type[QwenVlm] = QwenVlm,
+) -> QwenVlm:
+    """A model of the Qwen family with its weights.
+
+    Args:
+        kind: transformers' class with the head that predicts words.
+        checkpoint: the model, or an adapter.
+        base: what the adapter was trained on; ``None`` where ``checkpoint`` is the model.
+        device: where it runs.
+        dtype: what it computes in.
+        vlm: what reads with it.
+    """
+    # The head is loaded with the rest and let go: no vector depends on it.
     whole: Any = load_model(kind, base or checkpoint, dtype, may_lack=("lm_head.",))
     if base is not None:
         whole = merged(whole, checkpoint)
-    return QwenVlm(whole.model.to(device), int(whole.config.image_token_id), device)
+    return vlm(whole.model.to(device), int(whole.config.image_token_id), device)

@@ -207,7 +207,8 @@ class VlmEmbedder(Checkpointed):
 
     @cached_property
     def _pictures(self) -> Pictures:
-        return self._backbone.pictures(self._holder("preprocessor_config.json"), self._config, self._recipe.sizing)
+        holder = self._holder("preprocessor_config.json", "processor_config.json")
+        return self._backbone.pictures(holder, self._config, self._recipe.sizing)
 
     @cached_property
     def _vlm(self) -> Vlm:

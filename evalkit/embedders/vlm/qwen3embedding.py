@@ -1,0 +1,73 @@
+"""The family ``qwen3-vl-embedding:``, Qwen3-VL with a task's instruction in its system turn (arXiv 2601.04720).
+
+As released (QwenLM/Qwen3-VL-Embedding 8ce3aab, ``src/models/qwen3_vl_embedding.py``, and ``src/evaluation/mmeb_v2`` for
+MMEB): a query's instruction, ended by a mark if it has none; candidates with the default one; the image before the
+text; ``NULL`` where there is neither. Images are resized by ``qwen_vl_utils`` alone. Where the tokenizer of a
+checkpoint appends a token of its own, that is the last one and the one that is pooled.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import ClassVar
+
+from evalkit.embedders.vlm.backbone import Backbone
+from evalkit.embedders.vlm.chatml import PICTURE, chat
+from evalkit.embedders.vlm.patching import Limits, Sizing, fetched
+from evalkit.embedders.vlm.qwen3vl import PIXELS_OF_A_TOKEN, Qwen3Vl
+from evalkit.embedders.vlm.template import Wording
+from evalkit.embedders.vlm.vlmembedder import Recipe, VlmEmbedder
+from evalkit.items import Item, Side
+
+DEFAULT = "Represent the user's input."
+LONGEST = 8192
+LIMITS = Limits(4 * PIXELS_OF_A_TOKEN, 1800 * PIXELS_OF_A_TOKEN)
+
+
+def instruction_of(item: Item, side: Side) -> str:
+    """What the system turn says."""
+    said = item.instruction.strip() if side == "query" else ""
+    if not said:
+        return DEFAULT
+    return said if unicodedata.category(said[-1]).startswith("P") else f"{said}."
+
+
+def _fields(item: Item, side: Side) -> dict[str, str]:
+    text = item.text or ("" if item.image is not None else "NULL")
+    return {"text": text, "instruction": instruction_of(item, side)}
+
+
+WORDING = Wording(both=chat(PICTURE + "{text}"), image=chat(PICTURE + "{text}"), text=chat("{text}"), fields=_fields)
+
+
+class Qwen3VlEmbedding(VlmEmbedder):
+    """A Qwen3-VL-Embedding checkpoint, with an instruction up front: ``qwen3-vl-embedding:PATH_OR_HUB_ID[@REVISION]``.
+
+    A region reaches it through its text alone.
+
+    Args:
+        path: a folder, or a hub repository in the local cache; no connection is opened.
+        revision: branch, tag or commit of the hub repository.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``.
+        dtype: ``float32``, ``bfloat16``, or ``auto``: bfloat16 on CUDA, float32 on the CPU.
+
+    Raises:
+        UsageError: no such checkpoint, one of another architecture, no such device, or an option that is not known.
+    """
+
+    FAMILY: ClassVar[str] = "qwen3-vl-embedding"
+    CODE_VERSION: ClassVar[str] = "1"
+    BACKBONES: ClassVar[tuple[Backbone, ...]] = (Qwen3Vl(),)
+
+    def __init__(self, path: str, *, revision: str | None = None, device: str = "auto", dtype: str = "auto") -> None:
+        super().__init__(path, revision, device, dtype)
+
+    @property
+    def _recipe(self) -> Recipe:
+        return Recipe(
+            WORDING,
+            Sizing(LIMITS, first=fetched(LIMITS, factor=32)),
+            positions="mrope",
+            longest=(LONGEST, LONGEST),
+            longest_text=LONGEST,
+        )
