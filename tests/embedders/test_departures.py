@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from builders import command, manifest, run
+from checkpoints.qwen import qwen2_vl_checkpoint
 
 import evalkit
 from evalkit.embedders import tiny
@@ -17,12 +18,18 @@ from evalkit.embedders.registry import LoadedEmbedder, load_embedder
 from evalkit.example import DATA
 
 CLIP = model_cards()["clip-vit-large-patch14"]
+GME = model_cards()["gme-2b"]
 V2 = model_cards()["vlm2vec-v2-2b"]
 ADAPTER = model_cards()["openclip-vit-b-16"]  # of no pinned revision
 
 
+@pytest.fixture(scope="module")
+def gme(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return qwen2_vl_checkpoint(tmp_path_factory.mktemp("gme") / "tiny")
+
+
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def hub(tmp_path: Path, gme: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache that has tiny weights in the place of published ones."""
     cache = tmp_path / "hub"
     for card, name in ((CLIP, "clip-tiny"), (V2, "vlm2vec-tiny"), (ADAPTER, "clip-tiny")):
@@ -31,6 +38,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copytree(tiny.folder(name), place / "snapshots" / commit)
         (place / "refs").mkdir()
         (place / "refs/main").write_text(commit)
+    shutil.copytree(gme, cache / f"models--{str(GME.hub).replace('/', '--')}" / "snapshots" / str(GME.revision))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
     return cache
 
@@ -58,6 +66,20 @@ def test_a_name_runs_by_its_published_protocol(hub: Path) -> None:
 )
 def test_what_departs_is_told(hub: Path, options: str, departs: tuple[str, ...]) -> None:
     assert load(f"{CLIP.name}?{options}").departs == departs
+
+
+@pytest.mark.parametrize(
+    ("options", "departs"),
+    [
+        ("", ()),
+        ("?protocol=official", ("protocol=official, published vlm2vec",)),
+        ("?positions=mrope", ("positions=mrope, published 1d",)),
+    ],
+)
+def test_gme_runs_as_its_published_row_was_made(hub: Path, options: str, departs: tuple[str, ...]) -> None:
+    found = load(f"gme-2b{options}")
+    assert found.departs == departs
+    assert found.info.options["protocol"] == ("official" if "official" in options else "vlm2vec")
 
 
 def test_weights_are_told_by_what_they_are_and_not_by_what_they_were_called(hub: Path) -> None:
