@@ -39,7 +39,7 @@ def load_model(kind: type[M], checkpoint: Checkpoint, dtype: torch.dtype, *, may
 
     files = weight_files(checkpoint)
     try:
-        with _no_bars():
+        with without_bars():
             model, report = kind.from_pretrained(
                 checkpoint.folder,
                 local_files_only=True,
@@ -115,7 +115,7 @@ def said(error: Exception) -> str:
 
 
 @contextmanager
-def _no_bars() -> Iterator[None]:
+def without_bars() -> Iterator[None]:
     """Without transformers' own bars, which know nothing of --quiet and run into evalkit's."""
     from transformers.utils import logging
 
