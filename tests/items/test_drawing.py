@@ -277,6 +277,16 @@ def test_an_image_is_drawn_on_once_as_it_is_stored(tmp_path):
             prompted(replace(turned, image=None), mode)
 
 
+@pytest.mark.parametrize("mode", ["overlay", "overlay_box", "blur"])
+def test_the_stored_pixels_are_drawn_on_whatever_the_camera_recorded(mode, tmp_path):
+    picture = noise(40, 30)
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # held on its side
+    picture.save(tmp_path / "turned.png", exif=exif)
+    turned = Item("<image>", image=ImageFile(tmp_path, "turned.png", upright=False), region=Box(30, 5, 40, 12))
+    assert (np.asarray(prompted(turned, mode).image.rgb()) == seen(picture, Box(30, 5, 40, 12), mode)).all()
+
+
 @pytest.mark.parametrize("mode", ["overlay", "overlay_box", "blur", "reclip"])
 @pytest.mark.parametrize(
     ("region", "says"),
