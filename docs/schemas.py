@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from evalkit.demo import DemoFile
+from evalkit.embedders.modelcards import ModelCard
 from evalkit.encoding.forward import EncodingStats
 from evalkit.files import json_bytes
 from evalkit.items import jsonl
@@ -80,6 +81,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "leaderboard": exports.schema(),
         "published": read(PublishedFile),
         "published-models": read(ModelFile),
+        "model-card": read(ModelCard) | {"description": "A model of `models/FAMILY.toml`."},
         "card": read(TaskCard),
         "own-card": own_card(),
         "queries": items(folderrows.QueryFields, "`queries.jsonl`, a line: a query of an own task."),

@@ -34,7 +34,7 @@ from evalkit.errors import (
 from evalkit.files import inside, json_bytes
 from evalkit.progress import Progress
 from evalkit.runs.environment import environment, without_places
-from evalkit.runs.manifest import Failure, Manifest, MetricResult, ModelRecord, Settings, TaskResult
+from evalkit.runs.manifest import Failure, Manifest, MetricResult, ModelRecord, Settings, TaskResult, departs
 from evalkit.runs.reducing import reducer_of
 from evalkit.runs.runfiles import samples_of
 from evalkit.runs.runfolder import RunFolder
@@ -178,6 +178,8 @@ def evaluate(
         The run's folder, its manifest, and by task what encoding did.
     """
     cards = [card_of(task) for task in tasks]
+    if encoder.loaded.departs and encoder.loaded.card is not None:
+        encoder.progress.say(departs(encoder.loaded.card.name, encoder.loaded.departs))
     run = open_run(encoder.loaded, cards, runs, settings, device)
     timing = Timing(device, encoder.batch_tokens, encoder.trust_store)
     encoding: dict[str, EncodingStats] = {}
@@ -344,6 +346,8 @@ def open_run(
             modalities=tuple(sorted(info.modalities)),
             regions=tuple(sorted(info.regions)),
             options=dict(sorted(info.options.items())),
+            named=None if loaded.card is None else loaded.card.name,
+            departs=loaded.departs,
         ),
         settings=settings,
         environment=environment(device),

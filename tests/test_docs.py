@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import re
 import shlex
@@ -17,7 +18,8 @@ from printed import missing
 
 import evalkit.cli
 from evalkit.demo import COMPARED, ENTRANTS
-from evalkit.embedders.modeltext import NAMED, names
+from evalkit.embedders import tiny
+from evalkit.embedders.modelcards import model_cards
 from evalkit.example import DATA
 from evalkit.regression.config import GateConfig
 
@@ -136,15 +138,37 @@ def test_the_reference_has_every_public_name() -> None:
     assert all(getattr(evalkit, name).__doc__ for name in named)
 
 
-def test_the_page_on_weights_has_every_named_model() -> None:
-    """With the revision that the name stands for, and the command that gets it."""
+def test_the_page_on_models_is_made_of_the_cards() -> None:
+    spec = importlib.util.spec_from_file_location("docs_models", DOCS / "models.py")
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    page = (DOCS / "models.md").read_text()
+    assert page == made.page(), "python docs/models.py makes it anew"
+    assert "**No published weights could be run here**" in page
+
+
+def test_the_page_on_models_has_every_name() -> None:
+    """With the revision that it stands for, the command that gets it, and what of it was verified."""
+    page = (DOCS / "models.md").read_text()
+    table = re.findall(r"^\| \[`(.*)`\]", page.partition("## Names")[2].partition("\n## ")[0], re.M)
+    assert table == [*model_cards()]
+    for card in model_cards().values():
+        own = " ".join(page.partition(f"\n### {card.name}\n")[2].partition("\n##")[0].split())
+        revision = f" --revision {card.revision}" if card.revision else ""
+        assert (f"`hf download {card.hub}{revision}`" if card.hub else f"`{card.elsewhere}`") in own
+        assert "Not verified: the published weights, which could not be run here" in own
+        assert all(check.test in own for check in card.verified)
+
+
+def test_the_page_on_weights_has_the_models_that_come_along() -> None:
     page = (DOCS / "weights.md").read_text()
-    table = re.findall(r"^\| (`.*`) \|", page.partition("## Named models")[2].partition("###")[0], re.M)
-    assert [name for row in table[1:] for name in re.findall(r"`([\w-]+)`", row)] == [*names()]
-    for name, model in NAMED.items():
-        place, _, revision = model.partition(":")[2].partition("@")
-        assert re.search(rf"^### .*\b{name}\b", page, re.M)
-        assert re.search(rf"^hf download {re.escape(place)} --revision {revision or '[0-9a-f]{40}'}$", page, re.M)
+    assert all(f"`{name}`" in page for name in tiny.MODELS)
+    for name in re.findall(r"^### (.*)$", page, re.M):
+        assert set(name.split(", ")) <= model_cards().keys()
+    for place, revision in re.findall(r"^hf download (\S+) --revision ([0-9a-f]{40})$", page, re.M):
+        assert revision in {card.revision for card in model_cards().values() if card.hub == place}
 
 
 def test_commands_are_found() -> None:

@@ -54,7 +54,7 @@ NOT_RUN = {
     "docs/results.md": ["it takes two versions of torch"],
     "docs/tiny.md": ["it takes six minutes"],
     "docs/virtue.md": ["it takes weights and the images of SCaR", "it downloads"],
-    "docs/weights.md": ["it downloads", "it downloads", "it downloads"],
+    "docs/weights.md": ["it downloads"],
     "training/README.md": ["it trains for hours", "it trains for hours"],
 }
 """All that nothing executes, with the reasons that stand on the pages."""

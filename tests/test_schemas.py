@@ -16,6 +16,7 @@ import pytest
 from builders import Demonstration, command, run
 from test_docs import DOCS, ROOT, blocks
 
+from evalkit.embedders.modelcards import model_cards
 from evalkit.example import DATA
 
 SCHEMAS: dict[str, dict[str, Any]] = runpy.run_path(str(DOCS / "schemas.py"))["schemas"]()
@@ -47,6 +48,8 @@ def files(name: str) -> Iterator[Any]:
                 for file in sorted((ROOT / "tasks").glob("*/*.toml"))
                 if file.parent != SKELETON
             )
+        case "model-card":
+            yield from (card.model_dump(mode="json") for card in model_cards().values())
         case "own-card":
             yield parsed((SKELETON / "card.toml").read_text())
         case "queries" | "candidates":
@@ -89,7 +92,9 @@ def test_nothing_unknown_is_allowed(name: str) -> None:
         assert "properties" not in part or part["additionalProperties"] is False, part["title"]
 
 
-@pytest.mark.parametrize("name", ["published", "published-models", "card", "gate-config", "scores", "baseline-samples"])
+@pytest.mark.parametrize(
+    "name", ["published", "published-models", "model-card", "card", "gate-config", "scores", "baseline-samples"]
+)
 def test_files_of_the_repository_are_as_their_schema_says(name: str) -> None:
     validator = jsonschema.Draft202012Validator(SCHEMAS[name])
     found = list(files(name))

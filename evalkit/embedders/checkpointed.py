@@ -23,6 +23,7 @@ class Checkpointed:
         revision: branch, tag or commit of the hub repository.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``.
         dtype: ``auto``, ``float32`` or ``bfloat16``.
+        checkpoint: where it has been found already.
 
     Attributes:
         FAMILY: the family's name, as MODEL has it.
@@ -39,10 +40,12 @@ class Checkpointed:
     MODALITIES: ClassVar[frozenset[str]] = frozenset({"text", "image", "image+text"})
     REGIONS: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(self, path: str, revision: str | None, device: str, dtype: str) -> None:
+    def __init__(
+        self, path: str, revision: str | None, device: str, dtype: str, checkpoint: Checkpoint | None = None
+    ) -> None:
         self._device = pick_device(device)
         self._dtype = pick_dtype(dtype, self._device)
-        self._checkpoint: Checkpoint = resolve(path, revision)
+        self._checkpoint = checkpoint or resolve(path, revision)
 
     @cached_property
     def info(self) -> EmbedderInfo:

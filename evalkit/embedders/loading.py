@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,7 +40,7 @@ def load_model(kind: type[M], checkpoint: Checkpoint, dtype: torch.dtype, *, may
 
     files = weight_files(checkpoint)
     try:
-        with _no_bars():
+        with without_bars():
             model, report = kind.from_pretrained(
                 checkpoint.folder,
                 local_files_only=True,
@@ -75,6 +76,9 @@ def require_all(lacking: list[str], file: Path, asked_by: str, way_out: str) -> 
 def read_tensors(file: Path, way_out: str) -> dict[str, Any]:
     """What torch saved in a file (``.pt``, ``.pth``), of plain tensors only: no code of it is run.
 
+    Tensors are mapped from the file, as far as it is of torch's present format, so that those that nobody looks at
+    take no memory.
+
     Raises:
         UsageError: the file is missing.
         EmbedderError: it is broken, holds more than plain tensors, or is no dictionary.
@@ -82,7 +86,8 @@ def read_tensors(file: Path, way_out: str) -> dict[str, Any]:
     import torch
 
     try:
-        value = torch.load(file, map_location="cpu", weights_only=True)
+        mapped = zipfile.is_zipfile(file)
+        value = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except FileNotFoundError:
         raise UsageError(f"{file} is missing: {way_out}") from None
     except UnpicklingError as error:
@@ -115,7 +120,7 @@ def said(error: Exception) -> str:
 
 
 @contextmanager
-def _no_bars() -> Iterator[None]:
+def without_bars() -> Iterator[None]:
     """Without transformers' own bars, which know nothing of --quiet and run into evalkit's."""
     from transformers.utils import logging
 

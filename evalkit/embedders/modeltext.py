@@ -1,27 +1,22 @@
 """The text of a MODEL, as it stands after ``--model``: a registered name, a family with its target, or a class.
 
-Families are found through the entry-point group ``evalkit.embedders``.
+Families are found through the entry-point group ``evalkit.embedders``; names are those of the cards
+(:mod:`evalkit.embedders.modelcards`), and of the models that come along.
 """
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from urllib.parse import unquote
 
 from evalkit.embedders import tiny
+from evalkit.embedders.modelcards import ModelCard, model_cards
 from evalkit.errors import UsageError
 from evalkit.plugins import plugins
-
-# Names for checkpoints that papers report; the published rows use these weights.
-NAMED = {
-    "virtue-2b": "virtue:Sony/VIRTUE-2B-SCaR@e98d03976ccbc7738c5ca14fab98d442a06c0530",
-    "virtue-7b": "virtue:Sony/VIRTUE-7B-SCaR@e5280a7cb6a08961782b04a9753aa31351656b66",
-    "clip-vit-large-patch14": "clip:openai/clip-vit-large-patch14",
-    "siglip-so400m-patch14-384": "clip:google/siglip-so400m-patch14-384",
-}
 
 
 @dataclass(frozen=True)
@@ -33,7 +28,9 @@ class ModelSpec:
         source: the family's name, a file ending in ``.py``, or a module.
         target: path or hub id after the family, or the class in a file or module; may be empty.
         revision: after ``@``.
-        options: after ``?``.
+        options: after ``?``; of a name also those of its published protocol, where the text gives no others.
+        card: what is known of the model, where the text is a name.
+        elsewhere: whether the text of a name says itself where the weights lie, by ``?path=``.
     """
 
     text: str
@@ -41,6 +38,8 @@ class ModelSpec:
     target: str
     revision: str | None
     options: dict[str, str]
+    card: ModelCard | None = None
+    elsewhere: bool = False
 
 
 def families() -> dict[str, EntryPoint]:
@@ -51,9 +50,13 @@ def families() -> dict[str, EntryPoint]:
 def parse_model(text: str) -> ModelSpec:
     """Take a MODEL apart: a name, ``FAMILY:TARGET[@REVISION][?key=value&…]`` or ``FILE.py:Class``.
 
+    A name runs its weights as their published numbers were made: ``NAME?key=value`` says otherwise of an option, and
+    ``NAME?path=PATH`` of where the weights lie.
+
     Raises:
         UsageError: a name that is not registered, with those nearest to it; options that are not
-            ``key=value``, or an empty revision; a tiny model that is not whole.
+            ``key=value``, or an empty revision; a name whose weights are in no hub repository, without their path; a
+            tiny model that is not whole.
     """
     name, _, query = text.partition("?")
     options: dict[str, str] = {}
@@ -65,7 +68,9 @@ def parse_model(text: str) -> ModelSpec:
     known = families()
     if name in tiny.MODELS:  # its path is not taken apart: it may have an @
         return ModelSpec(text, tiny.MODELS[name].family, str(tiny.folder(name)), None, options)
-    source, colon, target = NAMED.get(name, name).partition(":")
+    if (card := model_cards().get(name)) is not None:
+        return _named(text, card, options)
+    source, colon, target = name.partition(":")
     if source in known:
         revision = None
         if "@" in target and not Path(target).exists():
@@ -78,7 +83,7 @@ def parse_model(text: str) -> ModelSpec:
     if source and Path(source).exists():
         write = f"{text}:Class" if source.endswith(".py") else f"FAMILY:{text}, such as clip:{text}"
         raise UsageError(f"{text} is there, but what of it is the model? write {write}")
-    near = difflib.get_close_matches(source, [*known, *names()], n=3, cutoff=0.5)
+    near = near_names(source)
     hint = f"; near: {', '.join(near)}" if near else ""
     raise UsageError(
         f"no model is called {text!r}{hint} (evalkit models lists them; "
@@ -86,6 +91,29 @@ def parse_model(text: str) -> ModelSpec:
     )
 
 
+def _named(text: str, card: ModelCard, options: Mapping[str, str]) -> ModelSpec:
+    """A name: its weights where the card has them, and the options of the published protocol."""
+    own = dict(options)
+    place = own.pop("path", None)
+    if place is None and card.hub is None:
+        raise UsageError(
+            f"model {text!r}: its weights are in no hub repository: get {card.elsewhere} and write "
+            f"{card.name}?path=FILE"
+        )
+    target, revision = (card.hub or "", card.revision) if place is None else (place, None)
+    return ModelSpec(text, card.family, target, revision, card.options | own, card, elsewhere=place is not None)
+
+
 def names() -> dict[str, str]:
     """The registered names, and the MODEL that each stands for."""
-    return NAMED | {name: f"{model.family}:{tiny.home() / name}" for name, model in tiny.MODELS.items()}
+    brought = {name: f"{model.family}:{tiny.home() / name}" for name, model in tiny.MODELS.items()}
+    return {card.name: card.text for card in model_cards().values()} | brought
+
+
+def near_names(word: str) -> list[str]:
+    """Families and names like a word, or whose weights' repository is called like it; three at most."""
+    known = {name.lower(): name for name in (*families(), *names())}
+    hubs = {card.hub.rpartition("/")[2].lower(): card.name for card in model_cards().values() if card.hub}
+    words = hubs | known
+    found = difflib.get_close_matches(word.rpartition("/")[2].lower(), words, n=3, cutoff=0.5)
+    return list(dict.fromkeys(words[match] for match in found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -18,7 +17,9 @@ from types import ModuleType
 from typing import Any
 
 from evalkit.embedders.base import OURS, Embedder, EmbedderInfo
-from evalkit.embedders.modeltext import ModelSpec, families, names
+from evalkit.embedders.departures import departures
+from evalkit.embedders.modelcards import ModelCard, card_of_weights
+from evalkit.embedders.modeltext import ModelSpec, families, near_names
 from evalkit.embedders.sources import (
     MODEL,
     SourceAlone,
@@ -41,6 +42,8 @@ class LoadedEmbedder:
         fingerprint: SHA-256, hexadecimal, of all that its vectors depend on.
         family: where it comes from: a family, a file's name, or a module.
         uses_torch: whether torch may have a part in its vectors.
+        card: of the published model that it is, whatever it was called by; ``None`` where it is none.
+        departs: how it is run otherwise than that model's published numbers were made, one text each.
     """
 
     embedder: Embedder
@@ -48,6 +51,8 @@ class LoadedEmbedder:
     fingerprint: str
     family: str
     uses_torch: bool = True
+    card: ModelCard | None = None
+    departs: tuple[str, ...] = ()
 
     @property
     def folder(self) -> str:
@@ -149,7 +154,9 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
     # Whose content was digested just now has to be what was loaded before.
     if changed := [place for place, facts in zip(places, before, strict=True) if not own and facts_of(place) != facts]:
         raise EmbedderError(f"model {spec.text!r}: {changed[0]} changed while it was loaded: load it again")
-    return LoadedEmbedder(embedder, info, fingerprint, Path(spec.source).name, torch)
+    card = spec.card or card_of_weights(spec.source, info.name, info.revision)
+    departs = () if card is None else departures(card, spec, factory, info)
+    return LoadedEmbedder(embedder, info, fingerprint, Path(spec.source).name, torch, card, departs)
 
 
 def require_info(info: object, model: str) -> EmbedderInfo:
@@ -259,7 +266,7 @@ def _module_named(name: str, text: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        hint = difflib.get_close_matches(name, [*families(), *names()], n=3, cutoff=0.5)
+        hint = near_names(name)
         raise UsageError(
             f"model {text!r}: {error} (is it a family? near: {', '.join(hint) or 'none'}; evalkit models lists them)"
         ) from None

@@ -195,6 +195,13 @@ class Entry:
     """Of a measured or claimed one."""
     seen: str | None = None
     """When it was measured or published, UTC."""
+    named: str | None = None
+    """Name for ``--model`` that runs its weights as their published numbers were made; null where none is known."""
+    unnamed: str | None = None
+    """Why no name runs a published one; null where one does, or where nothing says why."""
+    same_weights: tuple[str, ...] = ()
+    """Slugs of the other entries whose weights are the same name's: what is published of a measured one, and the
+    other way round."""
 
     @property
     def apart(self) -> Mapping[str, Apart]:

@@ -132,6 +132,10 @@ class ModelRecord(Written):
     """Regions it takes as an input of its own."""
     options: dict[str, str]
     """Options that change its vectors."""
+    named: str | None = Field(default=None)
+    """Name of the published model that it is; null where it is none that is known."""
+    departs: tuple[str, ...] = Field(default=())
+    """How it was run otherwise than that model's published numbers were made."""
 
 
 class Settings(Written):
@@ -234,6 +238,16 @@ class Manifest(Written):
                 raise ValueError(f"{result.task!r} is there twice")
             seen.add(result.task)
         return tasks
+
+
+def departs(name: str, how: Sequence[str]) -> str:
+    """That a run departs from how a model's published numbers were made, in one line.
+
+    Args:
+        name: of the published model.
+        how: what departs, one text each.
+    """
+    return f"{name} departs from how its published numbers were made: {'; '.join(how)}"
 
 
 def as_promised(result: TaskResult, own: Mapping[str, TaskCard]) -> TaskResult:

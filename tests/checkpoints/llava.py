@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,15 @@ def llama_tokenizer(folder: Path) -> dict[str, int]:
     return _with_specials(tokenizer, processors, folder, [*LLAMA_TOKENS, "<image>", "<pad>"], LLAMA_TOKENS[0])
 
 
-def mistral_tokenizer(folder: Path) -> dict[str, int]:
-    """Mistral's kind: pieces that begin with the blank, bytes for the rest, ``<s>`` before each text."""
+def pieces_tokenizer(folder: Path, names: Sequence[str], first: str, swallowing: Sequence[str] = ()) -> dict[str, int]:
+    """Llama 2's and Mistral's kind: pieces that begin with the blank, bytes for the rest, a token before each text.
+
+    Args:
+        folder: where to write; made if missing.
+        names: the special tokens.
+        first: the one before each text.
+        swallowing: those of them that swallow the blanks after them.
+    """
     from tokenizers import Tokenizer, normalizers, processors
     from tokenizers.models import BPE
 
@@ -40,12 +48,16 @@ def mistral_tokenizer(folder: Path) -> dict[str, int]:
     ids = {word: number for number, word in enumerate(words)}
     tokenizer = Tokenizer(BPE(ids, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    return _with_specials(tokenizer, processors, folder, ["<unk>", "<s>", "</s>", "<image>", "<pad>"], "<s>")
+    return _with_specials(tokenizer, processors, folder, names, first, swallowing)
 
 
-def _with_specials(tokenizer: Any, processors: Any, folder: Path, names: list[str], first: str) -> dict[str, int]:
+def _with_specials(
+    tokenizer: Any, processors: Any, folder: Path, names: Sequence[str], first: str, swallowing: Sequence[str] = ()
+) -> dict[str, int]:
+    from tokenizers import AddedToken
+
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.add_special_tokens(names)
+    tokenizer.add_special_tokens([AddedToken(name, rstrip=name in swallowing, special=True) for name in names])
     ids = {name: tokenizer.token_to_id(name) for name in names}
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{first} $A", pair=f"{first} $A {first} $B", special_tokens=[(first, ids[first])]
@@ -67,7 +79,10 @@ def llava_next_checkpoint(folder: Path, language: str, *, seed: int = 0) -> Path
     import torch
     from transformers import LlavaNextConfig, LlavaNextForConditionalGeneration
 
-    ids = (llama_tokenizer if language == "llama" else mistral_tokenizer)(folder)
+    if language == "llama":
+        ids = llama_tokenizer(folder)
+    else:
+        ids = pieces_tokenizer(folder, ["<unk>", "<s>", "</s>", "<image>", "<pad>"], "<s>")
     config = LlavaNextConfig(
         text_config={
             "model_type": language,

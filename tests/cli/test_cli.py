@@ -169,10 +169,33 @@ def test_models(capsys):
     found = json.loads(capsys.readouterr().out)
     families = {family["write"]: family["options"] for family in found["families"]}
     assert families["random"] == ["dimension", "seed"]
-    assert found["names"]["clip-vit-large-patch14"] == "clip:openai/clip-vit-large-patch14"
+    assert found["names"]["gme-2b"].startswith("gme:Alibaba-NLP/gme-Qwen2-VL-2B-Instruct@")
+    assert found["names"]["gme-2b"].endswith("?protocol=vlm2vec&positions=1d")
+    [virtue] = [model for model in found["models"] if model["name"] == "virtue-2b"]
+    assert virtue["options"] == {"resolution": "high", "frame": "raw_pixels"}
+    assert found["names"].keys() > {model["name"] for model in found["models"]}
     assert command("models") == 0
     text = capsys.readouterr().out
     assert all(name in text for name in (*families, *found["names"]))
+    table = text.partition("\n\n")[2]
+    assert max(map(len, table.splitlines())) <= 112
+
+
+def test_one_model_in_full(capsys):
+    assert command("models", "virtue-2b") == 0
+    text = capsys.readouterr().out
+    assert max(len(line) for line in text.splitlines() if "@" not in line) <= 112
+    said = " ".join(text.split())
+    assert "virtue:Sony/VIRTUE-2B-SCaR@e98d03976ccbc7738c5ca14fab98d442a06c0530?resolution=high" in said
+    assert "published as virtue-2b, SCaR-train" in said
+    assert "not verified its published weights, which could not be run here" in said
+    assert command("models", "virtue-2b", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["trained_on"]["scar"]["answer"] == "yes"
+
+
+def test_a_model_that_there_is_no_card_of(capsys):
+    assert command("models", "BGE-VL-MLLM-S2") == 2
+    assert "near: mmret-7b" in capsys.readouterr().err
 
 
 # --- inspect -----------------------------------------------------------------------------------------

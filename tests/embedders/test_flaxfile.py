@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from evalkit.embedders.magiclens.flaxfile import bytes_in_pickle, read_arrays, read_shapes
 from evalkit.embedders.magiclens.lens import MagicLens
-from evalkit.embedders.magiclens.lensinputs import normalised, pixels
+from evalkit.embedders.openaiclip import normalised, pixels
 from evalkit.errors import EmbedderError, EvalkitError, UsageError
 
 WAY_OUT = "get it again"

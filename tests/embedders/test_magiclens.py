@@ -19,9 +19,9 @@ from checkpoints.magiclens import DIMENSION, HEADS, LAYERS, LENGTH, PATCH, SIDE,
 
 from evalkit.check import check
 from evalkit.embedders.magiclens.lens import MagicLens
-from evalkit.embedders.magiclens.lensinputs import pixels
 from evalkit.embedders.magiclens.lenslayout import LensSizes, TowerSizes, _arrays, sizes_of
 from evalkit.embedders.modeltext import parse_model
+from evalkit.embedders.openaiclip import pixels
 from evalkit.embedders.registry import load_embedder
 from evalkit.errors import EmbedderError, ItemError, UsageError
 from evalkit.items import Box, Item

@@ -14,7 +14,8 @@ from builders import evalkit, install, site_packages
 
 from evalkit.embedders.base import EmbedderInfo
 from evalkit.embedders.baselines import Constant, Random
-from evalkit.embedders.modeltext import NAMED, ModelSpec, families, parse_model
+from evalkit.embedders.modelcards import model_cards
+from evalkit.embedders.modeltext import ModelSpec, families, parse_model
 from evalkit.embedders.registry import LoadedEmbedder, describe_families, load_embedder
 from evalkit.errors import EmbedderError, UsageError
 from evalkit.suites.selecting import all_cards, suites
@@ -67,8 +68,6 @@ def load(text: str, device: str = "cpu") -> LoadedEmbedder:
         ("/me@home/my_model.py:Mine", ("/me@home/my_model.py", "Mine", None, {})),
         ("package.module:Class", ("package.module", "Class", None, {})),
         ("package.module:Class.inner?x=", ("package.module", "Class.inner", None, {"x": ""})),
-        ("clip-vit-large-patch14", ("clip", "openai/clip-vit-large-patch14", None, {})),
-        ("clip-vit-large-patch14?instruction=1", ("clip", "openai/clip-vit-large-patch14", None, {"instruction": "1"})),
     ],
 )
 def test_a_model_is_taken_apart(text, parts):
@@ -432,4 +431,4 @@ def test_what_models_prints():
     assert {"constant", "random", "precomputed:PATH", "clip:PATH", "virtue:PATH", "vlm2vec:PATH"} <= found.keys()
     assert found["random"]["options"] == ["dimension", "seed"]
     assert all(family["what"] for family in found.values())
-    assert {parse_model(name).source for name in NAMED} <= set(families())
+    assert {"virtue-2b", "clip-vit-large-patch14", "gme-2b"} <= model_cards().keys()

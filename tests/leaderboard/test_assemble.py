@@ -286,7 +286,9 @@ def test_published_rows_keep_their_means_and_get_intervals_where_their_tasks_are
         entry = by_slug[f"published-{row.slug}"]
         assert (entry.kind, entry.run, entry.prompting) == ("published", None, row.prompting)
         assert entry.sources == row.sources
-        assert entry.facts == row.facts
+        for name, value in dataclasses.asdict(row.facts).items():  # a card may add what it leaves open
+            own = getattr(entry.facts, name)
+            assert own == value or (value in (None, "unknown") and entry.named is not None), (row.slug, name)
         assert {task: score.value for task, score in entry.scores.items()} == row.scores
         for task, score in entry.scores.items():
             assert (score.n, score.complete, score.tied_with_best, score.result) == (None, True, False, None)
@@ -359,7 +361,7 @@ def test_means_alone_rank_with_a_spread_that_is_no_smaller_than_with_their_tasks
     assert [entry.slug for entry in before.entries if entry.ranks["general"]] == [
         entry.slug for entry in after.entries if entry.ranks["general"]
     ]
-    assert sum(mean.reported for entry in before.entries if (mean := entry.means["general"])) < 50
+    assert sum(mean.reported for entry in before.entries if (mean := entry.means["general"])) < 60
     assert all(entry.means["general"].reported for entry in after.entries if entry.ranks["general"])
     assert sum(widths(after).values()) > sum(widths(before).values())
 

@@ -7,7 +7,6 @@ What is embedded is always an image with a text, blank or not: the published eva
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,13 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from evalkit.embedders.base import EmbedderInfo
-from evalkit.embedders.checkpoint import Checkpoint, file_digest, resolve
+from evalkit.embedders.checkpoint import Checkpoint
 from evalkit.embedders.checkpointed import Checkpointed
 from evalkit.embedders.loading import one_of
 from evalkit.embedders.magiclens.flaxfile import read_arrays, read_shapes
 from evalkit.embedders.magiclens.lenshead import fused
-from evalkit.embedders.magiclens.lensinputs import TOKENIZER_FILES, LensTokens, has_tokenizer, normalised, pixels
 from evalkit.embedders.magiclens.lenslayout import LensSizes, clip_config, clip_weights, head_weights, sizes_of
+from evalkit.embedders.magiclens.lenspixels import pixels
+from evalkit.embedders.openaiclip import OpenAiTokens, find_tokenizer, normalised
+from evalkit.embedders.pickedfiles import PickedFiles
 from evalkit.errors import ItemError, UsageError
 from evalkit.items import Item, Side
 
@@ -33,29 +34,7 @@ if TYPE_CHECKING:
 
     from evalkit.items.images import ImageFacts
 
-_OFFICIAL = ("openai/clip-vit-large-patch14", "openai/clip-vit-base-patch16")
-"""Whose towers the released ones began as; their tokenizers are one and the same."""
-
-
-@dataclass(frozen=True)
-class _Picked(Checkpoint):
-    """Some files of a folder, of which alone vectors depend."""
-
-    files: tuple[str, ...] = ()
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 over the files, in the form of :func:`evalkit.embedders.checkpoint.digest_files`."""
-        found = [name for name in self.files if (self.folder / name).is_file()]
-        lines = (f"{file_digest(self.folder / name)}  {name}\n" for name in found)
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-    @property
-    def way_out(self) -> str:
-        """What to do about a missing or broken file."""
-        if self.revision is not None:
-            return super().way_out
-        return "get it again; the released ones are in gs://gresearch/magiclens/models"
+_ORIGIN = "get it again; the released ones are in gs://gresearch/magiclens/models"
 
 
 @dataclass(frozen=True)
@@ -64,7 +43,7 @@ class _Lens:
 
     clip: Any
     head: dict[str, torch.Tensor]
-    tokens: LensTokens
+    tokens: OpenAiTokens
 
 
 class MagicLens(Checkpointed):
@@ -118,7 +97,7 @@ class MagicLens(Checkpointed):
         super().__init__(folder, revision, device, dtype)
         self._checkpoint = weights = _weights(self._checkpoint, file if file.is_file() else None, size)
         self._file = weights.folder / weights.files[0]
-        self._tokenizer = _tokenizer(base, weights.folder)
+        self._tokenizer = find_tokenizer(base, weights.folder, "MagicLens")
         self._sizes: LensSizes = self._measured()
 
     def _measured(self) -> LensSizes:
@@ -213,7 +192,7 @@ class MagicLens(Checkpointed):
         from transformers.initialization import no_init_weights
 
         sizes = self._sizes
-        tokens = LensTokens.load(self._tokenizer, sizes.words, sizes.text.positions)
+        tokens = OpenAiTokens.load(self._tokenizer, sizes.words, sizes.text.positions)
         with no_init_weights():  # all of them come from the file
             clip = CLIPModel(clip_config(sizes))
         arrays = read_arrays(self._file, self._checkpoint.way_out)
@@ -240,7 +219,7 @@ class MagicLens(Checkpointed):
         return [self._checkpoint.digest, self._tokenizer.digest]
 
 
-def _weights(checkpoint: Checkpoint, file: Path | None, size: str | None) -> _Picked:
+def _weights(checkpoint: Checkpoint, file: Path | None, size: str | None) -> PickedFiles:
     """The one file of a folder that the weights are in.
 
     Raises:
@@ -256,30 +235,4 @@ def _weights(checkpoint: Checkpoint, file: Path | None, size: str | None) -> _Pi
             f"there is {held}: name the file, or say which with ?size=base or ?size=large"
         )
     name = named[0].stem if checkpoint.revision is None else checkpoint.name
-    return _Picked(name, checkpoint.folder, checkpoint.revision, (named[0].name,))
-
-
-def _tokenizer(base: str | None, beside: Path) -> _Picked:
-    """Where OpenAI's CLIP tokenizer is.
-
-    Raises:
-        UsageError: it is nowhere, or what ``base`` names has none.
-    """
-    if base is None and has_tokenizer(beside):
-        base = str(beside)
-    places = [base] if base is not None else list(_OFFICIAL)
-    for place in places:
-        try:
-            checkpoint = resolve(place)
-        except UsageError:
-            if base is not None:
-                raise
-            continue
-        if has_tokenizer(checkpoint.folder):
-            return _Picked(checkpoint.name, checkpoint.folder, checkpoint.revision, TOKENIZER_FILES)
-    lacking = f"{base} has none" if base is not None else f"none lies in {beside}, and neither is in the hub's cache"
-    raise UsageError(
-        f"MagicLens needs the tokenizer of OpenAI's CLIP ({' or '.join(_OFFICIAL)}), and {lacking}: run "
-        f"`hf download {_OFFICIAL[0]} --include '*.json' '*.txt'`, or name a folder that has tokenizer.json with "
-        "?base=PATH"
-    )
+    return PickedFiles(name, checkpoint.folder, checkpoint.revision, (named[0].name,), _ORIGIN)

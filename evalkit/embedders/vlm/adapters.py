@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evalkit.embedders.checkpoint import PICKLED, SAFETENSORS, Checkpoint, read_json, resolve
 from evalkit.embedders.loading import DAMAGED, said
 from evalkit.errors import EmbedderError, UsageError
-
-if TYPE_CHECKING:
-    import torch
 
 CONFIG = "adapter_config.json"
 _WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
@@ -52,12 +50,13 @@ def base_of(checkpoint: Checkpoint, given: str | None) -> Checkpoint | None:
         raise UsageError(f"{folder} is an adapter, and its base is not there: {error} (or say ?base=PATH)") from error
 
 
-def merged(model: Any, checkpoint: Checkpoint) -> torch.nn.Module:
+def merged(model: Any, checkpoint: Checkpoint, moved: Mapping[str, str] = _MOVED) -> Any:
     """The model with an adapter's changes added to its weights.
 
     Args:
         model: the base, as transformers has it.
         checkpoint: the adapter.
+        moved: patterns of names in the adapter, and what stands there in the model; those of Qwen2-VL.
 
     Raises:
         UsageError: peft is not installed.
@@ -79,7 +78,7 @@ def merged(model: Any, checkpoint: Checkpoint) -> torch.nn.Module:
             config.inference_mode = True
             adapted = PeftModel(model, config)
             report = adapted.load_adapter(
-                folder, "default", torch_device="cpu", key_mapping=_MOVED, autocast_adapter_dtype=False
+                folder, "default", torch_device="cpu", key_mapping=dict(moved) or None, autocast_adapter_dtype=False
             )
     except (*DAMAGED, UnpicklingError, SafetensorError) as error:
         raise EmbedderError(f"{file} cannot be applied ({said(error)}): {checkpoint.way_out}") from error
@@ -89,5 +88,4 @@ def merged(model: Any, checkpoint: Checkpoint) -> torch.nn.Module:
             f"{file} does not fit its base: {len(astray)} weights have no counterpart, such as {astray[0]}; "
             "say which model it was trained on with ?base=PATH"
         )
-    plain: torch.nn.Module = adapted.merge_and_unload().eval()
-    return plain
+    return adapted.merge_and_unload().eval()

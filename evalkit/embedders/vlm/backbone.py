@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
 
 from evalkit.embedders.checkpoint import Checkpoint
 from evalkit.embedders.loading import said
+from evalkit.embedders.vlm.tokens import Tokens
 from evalkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -90,9 +91,13 @@ class Vlm:
         self._device = device
 
     @property
+    def _language(self) -> Any:
+        return self._model.language_model
+
+    @property
     def attention(self) -> str:
         """What transformers calls the kernel that it attends with."""
-        return str(self._model.config._attn_implementation)
+        return str(self._language.config._attn_implementation)
 
     def look(self, pictures: Sequence[Any]) -> list[Seen]:
         """Features of images, which go through the vision tower together; do not depend on the prompt.
@@ -126,7 +131,7 @@ class Vlm:
 
         lengths = torch.tensor([len(ids) for ids in texts], device=self._device)
         padded = torch.nn.utils.rnn.pad_sequence([torch.tensor(ids) for ids in texts], batch_first=True)
-        embedded = self._model.language_model.get_input_embeddings()(padded.to(self._device))
+        embedded = self._language.get_input_embeddings()(padded.clamp(min=0).to(self._device))
         mark = None
         if seen is not None:
             mark = (padded == self._image_token).to(self._device)
@@ -158,7 +163,7 @@ class Vlm:
             seen: the items' images.
         """
         # Three axes. Without a fourth, and without a mask, transformers looks for no packed sequences.
-        states: torch.Tensor = self._model.language_model(
+        states: torch.Tensor = self._language(
             inputs_embeds=embedded, position_ids=places, attention_mask=None, use_cache=False
         ).last_hidden_state
         return states
@@ -192,6 +197,19 @@ class Backbone(ABC):
     def image_token(self, config: Any) -> int:
         """The id of the image's mark."""
         return int(config.image_token_id)
+
+    def tokens(self, checkpoint: Checkpoint, config: Any) -> Tokens:
+        """What makes token ids of its prompts.
+
+        Args:
+            checkpoint: where the tokenizer's files lie.
+            config: of the model.
+
+        Raises:
+            UsageError: there is no tokenizer.
+            EmbedderError: it is broken, or its image token is another one.
+        """
+        return Tokens(checkpoint, self.MARK, self.image_token(config), self.EMPTY)
 
     @abstractmethod
     def pictures(self, checkpoint: Checkpoint, config: Any, sizing: Sizing) -> Pictures:

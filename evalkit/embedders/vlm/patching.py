@@ -49,10 +49,12 @@ class Sizing:
     Attributes:
         limits: of the processor; its own file's where it is ``None``.
         first: what comes before it.
+        crops: most tiles of an image, of a backbone that cuts images into tiles and has no grid for them.
     """
 
     limits: Limits | None = None
     first: First = lambda width, height: None
+    crops: int | None = None
 
 
 FETCHED = Limits(4 * TOKEN, 16384 * TOKEN)

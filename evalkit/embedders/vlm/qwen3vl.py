@@ -35,7 +35,7 @@ class DeepQwenVlm(QwenVlm):
         import torch
 
         layers = zip(*(one.deep for one in seen), strict=True)
-        states: torch.Tensor = self._model.language_model(
+        states: torch.Tensor = self._language(
             inputs_embeds=embedded,
             position_ids=places,
             attention_mask=None,

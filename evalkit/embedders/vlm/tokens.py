@@ -18,7 +18,7 @@ class Tokens:
 
     Args:
         checkpoint: where the tokenizer's files are; ``tokenizer.json`` is read as it is.
-        mark: the token that stands for the image.
+        mark: the token that stands for the image; ``None`` where none of the tokenizer's does.
         mark_id: its id, as ``config.json`` says.
         empty: the token that stands for a text of no token, where the tokenizer begins none with a token of its own.
 
@@ -27,15 +27,15 @@ class Tokens:
         EmbedderError: it is broken, or its image token is another one.
     """
 
-    def __init__(self, checkpoint: Checkpoint, mark: str, mark_id: int, empty: str | None = None) -> None:
+    def __init__(self, checkpoint: Checkpoint, mark: str | None, mark_id: int, empty: str | None = None) -> None:
         self._tokenizer = load_tokenizer(checkpoint)
         folder, way_out = checkpoint.folder, checkpoint.way_out
-        found = self._tokenizer.convert_tokens_to_ids(mark)
+        found = mark_id if mark is None else self._tokenizer.convert_tokens_to_ids(mark)
         if found != mark_id:
             raise EmbedderError(
                 f"the tokenizer of {folder} has {mark} as {found}, config.json has image_token_id {mark_id}: {way_out}"
             )
-        self._mark, self._mark_id, self._empty = mark, mark_id, None
+        self._mark, self._mark_id, self._empty = mark or "", mark_id, None
         if empty is not None:
             self._empty = self._tokenizer.get_vocab().get(empty)
             if self._empty is None:
@@ -45,7 +45,7 @@ class Tokens:
             for number, token in self._tokenizer.added_tokens_decoder.items()
             if token.special
         }
-        if mark not in self._special:
+        if mark is not None and mark not in self._special:
             self._special[mark] = (mark_id, None)
         self._numbers = frozenset(number for number, _ in self._special.values())
         self._any = re.compile("|".join(map(re.escape, sorted(self._special, key=len, reverse=True))))
@@ -69,17 +69,17 @@ class Tokens:
             return []
         wholes = ["".join(self._mark if p.kind == "image" else p.text for p in prompt) for prompt in prompts]
         rows: list[list[int]] = self._tokenizer(wholes)["input_ids"]
-        found = []
-        for prompt, row in zip(prompts, rows, strict=True):
-            expected = self._expected(prompt)
-            ids = row if [token for token in row if token in self._numbers] == expected else self._apart(prompt)
-            found.append(list(ids) or self._for_nothing())
-        return found
+        return [self._sound(prompt, row) or self._for_nothing() for prompt, row in zip(prompts, rows, strict=True)]
 
     def expanded(self, ids: Sequence[int], count: int) -> list[int]:
         """With as many marks as an image has tokens in place of the one."""
         place = ids.index(self._mark_id)
         return [*ids[:place], *([self._mark_id] * count), *ids[place + 1 :]]
+
+    def _sound(self, prompt: Prompt, row: list[int]) -> list[int]:
+        """What the tokenizer made of the whole, or where the data's words have become special tokens, what is right."""
+        expected = self._expected(prompt)
+        return row if [token for token in row if token in self._numbers] == expected else self._apart(prompt)
 
     def _for_nothing(self) -> list[int]:
         if self._empty is None:

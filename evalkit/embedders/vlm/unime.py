@@ -16,15 +16,26 @@ from evalkit.embedders.loading import one_of
 from evalkit.embedders.vlm.backbone import Backbone
 from evalkit.embedders.vlm.llavanext import LlavaNext
 from evalkit.embedders.vlm.mmebtext import PROTOCOLS
+from evalkit.embedders.vlm.phi3v import Phi3V
 from evalkit.embedders.vlm.template import Template, Wording
-from evalkit.embedders.vlm.vlm2vec import RESOLUTIONS, mmeb_text, recipe_of
+from evalkit.embedders.vlm.vlm2vec import RESOLUTIONS, options_of, recipe_of, whole_crops
 from evalkit.embedders.vlm.vlmembedder import Recipe, VlmEmbedder
+
+
+def _phi(text: str) -> Template:
+    return Template(f"<|user|>\n{text}<|end|>\n<|assistant|>\n")
+
 
 WORDINGS = {
     "llava_next": Wording(
         both=Template("[INST] {image}\n{text}\nSummary above image and sentence in one word: [/INST]"),
         image=Template("[INST] {image}\nSummary above image in one word: [/INST]"),
         text=Template("[INST] {text}\nSummary above sentence in one word: [/INST]"),
+    ),
+    "phi3_v": Wording(
+        both=_phi("{image}\n{text}\nSummary above image and sentence in one word: "),
+        image=_phi("{image}\nSummary above image in one word: "),
+        text=_phi("{text}\nSummary above sentence in one word: "),
     ),
 }
 """By the backbone's ``model_type``."""
@@ -41,7 +52,8 @@ class UniMe(VlmEmbedder):
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``.
         dtype: ``float32``, ``bfloat16``, or ``auto``: bfloat16 on CUDA, float32 on the CPU.
         protocol: ``official``, the authors' prompts for retrieval, or ``vlm2vec``, MMEB's text as it is.
-        resolution: ``native``, or ``high``: a square of 1344 pixels first.
+        resolution: ``native``, or ``high``: a square of 1344 pixels first. Of LLaVA-NeXT.
+        num_crops: most tiles of an image; 4 as published. Of Phi-3.5-V.
 
     Raises:
         UsageError: no such checkpoint, one of another architecture, no such device, or an option that is not known.
@@ -49,7 +61,7 @@ class UniMe(VlmEmbedder):
 
     FAMILY: ClassVar[str] = "unime"
     CODE_VERSION: ClassVar[str] = "1"
-    BACKBONES: ClassVar[tuple[Backbone, ...]] = (LlavaNext(),)
+    BACKBONES: ClassVar[tuple[Backbone, ...]] = (LlavaNext(), Phi3V())
 
     def __init__(
         self,
@@ -60,16 +72,19 @@ class UniMe(VlmEmbedder):
         dtype: str = "auto",
         protocol: str = "official",
         resolution: str = "native",
+        num_crops: int | str | None = None,
     ) -> None:
         super().__init__(path, revision, device, dtype)
         self._protocol = one_of("protocol", protocol, PROTOCOLS)
         self._resolution = one_of("resolution", resolution, RESOLUTIONS)
+        self._made = recipe_of(self._backbone, self._resolution, whole_crops(num_crops))
 
     @property
     def _recipe(self) -> Recipe:
-        wording = mmeb_text if self._protocol == "vlm2vec" else WORDINGS[self._backbone.TYPE]
-        return replace(recipe_of(self._backbone, self._resolution), wording=wording)
+        if self._protocol == "vlm2vec":
+            return self._made
+        return replace(self._made, wording=WORDINGS[self._backbone.TYPE], longest_text=None)
 
     @property
     def _options(self) -> dict[str, str]:
-        return {"protocol": self._protocol, "resolution": self._resolution}
+        return {"protocol": self._protocol} | options_of(self._made, self._resolution)

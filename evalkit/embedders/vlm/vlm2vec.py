@@ -13,9 +13,11 @@ from evalkit.embedders.loading import one_of
 from evalkit.embedders.vlm.backbone import Backbone
 from evalkit.embedders.vlm.llavanext import LlavaNext
 from evalkit.embedders.vlm.patching import MOST_ASPECT, TOKEN, Limits, Sizing, within
+from evalkit.embedders.vlm.phi3v import CROPS, Phi3V
 from evalkit.embedders.vlm.qwen2vl import Qwen2Vl
 from evalkit.embedders.vlm.template import Piece, Prompt, Template, given
 from evalkit.embedders.vlm.vlmembedder import Recipe, VlmEmbedder
+from evalkit.errors import UsageError
 from evalkit.items import IMAGE_MARK, Item, Side
 
 Resolution = Literal["native", "high"]
@@ -54,17 +56,51 @@ def mmeb_text(item: Item, side: Side) -> Prompt:
     return _PROMPT.filled(given(item, side))
 
 
-def recipe_of(backbone: Backbone, resolution: Resolution) -> Recipe:
-    """The recipe of VLM2Vec's code for a backbone: the plain text, and images of a resolution."""
+def recipe_of(backbone: Backbone, resolution: Resolution, crops: int | None = None) -> Recipe:
+    """The recipe of VLM2Vec's code for a backbone: the plain text, and images of a resolution.
+
+    Args:
+        backbone: Qwen2-VL, LLaVA-NeXT or Phi-3.5-V.
+        resolution: of the first two.
+        crops: most tiles of an image, of the last one.
+
+    Raises:
+        UsageError: a resolution for Phi-3.5-V, or crops for another one.
+    """
+    phi = backbone.TYPE == Phi3V.TYPE
+    if phi and resolution != "native":
+        raise UsageError(f"option resolution={resolution!r}: images reach {backbone.TYPE} as they are; leave it out")
+    if crops is not None and not phi:
+        raise UsageError(f"option num_crops={crops}: it is of {Phi3V.TYPE}, and this is {backbone.TYPE}; leave it out")
+    if phi:
+        return Recipe(mmeb_text, Sizing(crops=crops or CROPS), longest_text=256)  # --max_len of its runs
     if backbone.TYPE == LlavaNext.TYPE:  # its processor sets the sizes that it cuts by
         return Recipe(mmeb_text, Sizing(first=SIZINGS["high"].first) if resolution == "high" else Sizing())
     return Recipe(mmeb_text, SIZINGS[resolution])
 
 
+def whole_crops(given: int | str | None) -> int | None:
+    """The option ``num_crops``.
+
+    Raises:
+        UsageError: it is no number from 1 to 64.
+    """
+    if given is None:
+        return None
+    if not str(given).isdecimal() or not 1 <= int(given) <= 64:
+        raise UsageError(f"option num_crops={given!r}: use a number from 1 to 64")
+    return int(given)
+
+
+def options_of(recipe: Recipe, resolution: Resolution) -> dict[str, str]:
+    """What of the two a backbone has."""
+    return {"resolution": resolution} if recipe.sizing.crops is None else {"num_crops": str(recipe.sizing.crops)}
+
+
 class Vlm2Vec(VlmEmbedder):
     """A VLM2Vec checkpoint, the plain text with the last token as its vector: ``vlm2vec:PATH_OR_HUB_ID[@REVISION]``.
 
-    Its backbone is Qwen2-VL or LLaVA-NeXT.
+    Its backbone is Qwen2-VL, LLaVA-NeXT or Phi-3.5-V.
 
     A region reaches it through its prompt alone. An adapter (LoRA, DoRA) is merged into its base, with peft.
 
@@ -74,7 +110,8 @@ class Vlm2Vec(VlmEmbedder):
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``.
         dtype: ``float32``, ``bfloat16``, or ``auto``: bfloat16 on CUDA, float32 on the CPU.
         resolution: ``native``, or ``high`` for the published protocol: a square of 1344 pixels first, then
-            the processor's limit.
+            the processor's limit. Of Qwen2-VL and LLaVA-NeXT.
+        num_crops: most tiles of an image; 4 as published. Of Phi-3.5-V.
         base: the model that an adapter was trained on, where it is not the one that the adapter names.
 
     Raises:
@@ -83,7 +120,7 @@ class Vlm2Vec(VlmEmbedder):
 
     FAMILY: ClassVar[str] = "vlm2vec"
     CODE_VERSION: ClassVar[str] = "3"
-    BACKBONES: ClassVar[tuple[Backbone, ...]] = (Qwen2Vl(), LlavaNext())
+    BACKBONES: ClassVar[tuple[Backbone, ...]] = (Qwen2Vl(), LlavaNext(), Phi3V())
 
     def __init__(
         self,
@@ -93,15 +130,17 @@ class Vlm2Vec(VlmEmbedder):
         device: str = "auto",
         dtype: str = "auto",
         resolution: str = "native",
+        num_crops: int | str | None = None,
         base: str | None = None,
     ) -> None:
         super().__init__(path, revision, device, dtype, base)
         self._resolution = one_of("resolution", resolution, RESOLUTIONS)
+        self._made = recipe_of(self._backbone, self._resolution, whole_crops(num_crops))
 
     @property
     def _recipe(self) -> Recipe:
-        return recipe_of(self._backbone, self._resolution)
+        return self._made
 
     @property
     def _options(self) -> dict[str, str]:
-        return {"resolution": self._resolution}
+        return options_of(self._made, self._resolution)

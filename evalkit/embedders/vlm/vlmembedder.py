@@ -201,9 +201,7 @@ class VlmEmbedder(Checkpointed):
 
     @cached_property
     def _tokens(self) -> Tokens:
-        backbone = self._backbone
-        holder = self._holder("tokenizer.json", "vocab.json")
-        return Tokens(holder, backbone.MARK, backbone.image_token(self._config), backbone.EMPTY)
+        return self._backbone.tokens(self._holder("tokenizer.json", "vocab.json"), self._config)
 
     @cached_property
     def _pictures(self) -> Pictures:

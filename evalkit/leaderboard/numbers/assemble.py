@@ -26,6 +26,7 @@ from evalkit.leaderboard.numbers.estimates import Estimates, plain_mean, ranked_
 from evalkit.leaderboard.numbers.evidence import Evidence, Pair, gather
 from evalkit.leaderboard.numbers.measured import WHOLE, measured, why_not
 from evalkit.leaderboard.numbers.owntasks import by_places, own_cards, shown_cards
+from evalkit.leaderboard.numbers.weights import card_of_row, facts_of, filled, joined, why_unnamed
 from evalkit.leaderboard.published.reported import PublishedRow, improvements
 from evalkit.runs.reducing import reducer_of
 from evalkit.scoring.stats import wilson
@@ -79,7 +80,8 @@ def _board(layout: Layout, runs: Sequence[Counted], rows: Sequence[PublishedRow]
     chance = chance_levels(runs, layout.cards)
     groups = layout.groups(chance)
     cards = {card.name: card for card in layout.cards}
-    drafts = with_slugs(measured(runs, layout.cards, groups, _facts(rows)) + [_published(row, cards) for row in rows])
+    found = measured(runs, layout.cards, groups, _facts(rows)) + [_published(row, cards) for row in rows]
+    drafts = joined(with_slugs(found))
     drafts = sorted(drafts, key=lambda draft: _place(draft, groups)) if groups else by_places(drafts, list(cards))
     able = [draft.entry.slug for draft in drafts if draft.samples and not draft.entry.knows_nothing]
     evidence = gather(drafts, groups, list(cards), able[:COMPARED])
@@ -142,6 +144,8 @@ def _identity(row: PublishedRow) -> str:
 
 def _published(row: PublishedRow, cards: Mapping[str, TaskCard]) -> Draft:
     """A row of papers; the interval of a score is that of as many queries as the card has, all right or wrong."""
+    card, doubt = card_of_row(row.model, row.training)
+    notes = [*row.notes, *([f"Whether {card.name} runs its weights is in doubt: {doubt}."] if card and doubt else [])]
     scores = {
         name: Score(value, *wilson(value, cards[name].queries), n=None, complete=True)
         for name, value in row.scores.items()
@@ -152,14 +156,16 @@ def _published(row: PublishedRow, cards: Mapping[str, TaskCard]) -> Draft:
         model=plain_line(row.name),
         prompting=row.prompting,
         kind="published",
-        facts=row.facts,
+        facts=row.facts if card is None or doubt else filled(row.facts, facts_of(card)),
         scores=scores,
         means={},
         ranks={},
         sources=row.sources,
-        warnings=tuple(plain_line(note) for note in row.notes),
+        warnings=tuple(plain_line(note) for note in notes),
         other_records=tuple(OtherRecord(*one) for one in row.other),
         seen=row.seen,
+        named=None if card is None else card.name,
+        unnamed=why_unnamed(row.model, row.training),
     )
     return Draft(entry, _identity(row), means=row.means, notes=row.footnotes)
 

@@ -9,12 +9,14 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from evalkit.embedders.modelcards import model_cards
 from evalkit.files import LARGEST_TEXT, read_file
 from evalkit.leaderboard.board import HEADLINES, Apart, Entry, Facts, Group, Score
 from evalkit.leaderboard.numbers.apart import CLAIMED
 from evalkit.leaderboard.numbers.counted import KNOW_NOTHING, Counted, precision_at_1, regions_by
 from evalkit.leaderboard.numbers.drafts import Draft, cut, plain_line, slug_of
-from evalkit.runs.manifest import Manifest, MetricResult, TaskResult
+from evalkit.leaderboard.numbers.weights import facts_of, filled
+from evalkit.runs.manifest import Manifest, MetricResult, TaskResult, departs
 from evalkit.runs.reducing import reducer_of
 from evalkit.runs.runfiles import samples_path
 from evalkit.scoring.reducers import Reducer
@@ -94,6 +96,10 @@ def _draft(
         if result.complete and (path := samples_path(run.folder, result)):
             samples[name] = (path, result)
     facts = known.get(plain_line(model.name).casefold(), Facts())
+    card = model_cards().get(model.named or "")
+    if card is not None:
+        of_rows = [known[one.model] for one in card.published if one.model in known]
+        facts = filled(filled(facts, facts_of(card)), of_rows[0] if of_rows else Facts())
     entry = Entry(
         slug=slug_of(label),
         label=label,
@@ -109,6 +115,7 @@ def _draft(
         failures=failures,
         warnings=(*outside_ranking(scores), *_warnings(manifest, run.results)),
         seen=_finished(run.folder),
+        named=None if card is None else card.name,
     )
     return Draft(entry, identity, samples, notes=_notes(manifest, entry, cards, groups))
 
@@ -152,6 +159,8 @@ def _warnings(manifest: Manifest, results: Mapping[str, TaskResult]) -> tuple[st
     unfinished = {"running": "The run has not ended.", "interrupted": "The run was interrupted."}
     found = [unfinished[manifest.status]] if manifest.status in unfinished else []
     found += [f"{choice[0].upper()}{choice[1:]}." for choice in _choices(manifest)]
+    if manifest.model.departs:
+        found.append(f"{plain_line(departs(manifest.model.named or 'It', manifest.model.departs))}.")
     tasks: dict[str, list[str]] = {}
     for name, result in results.items():
         for warning in result.warnings:

@@ -40,10 +40,24 @@ def name(entry: Entry, standing: Standing) -> Markup:
     if entry.kind == "published":
         found += Markup(" ") + published(entry)
     found += outside_ranking(entry)
+    found += same_weights(entry, standing)
     if entry.prompting is not None:
         title = "how regions reached the model"
         found += Markup(' <span class="badge" title="{}">{}</span>').format(title, shown(entry.prompting))
     return found
+
+
+def same_weights(entry: Entry, standing: Standing) -> Markup:
+    """A link to what was measured of a published row's weights, or is published of a measured one's."""
+    published = entry.kind == "published"
+    there = (standing.entries.get(slug) for slug in entry.same_weights)  # a task's page has some entries alone
+    others = [one for one in there if one is not None and (one.kind == "published") != published]
+    if not others:
+        return Markup()
+    other = next((one for one in others if one.prompting == entry.prompting), others[0])
+    what, label = ("measured", "measured") if published else ("published", "paper")
+    text = Markup(' <a class="badge" href="{}" title="{} of the same weights: {}">{}</a>')
+    return text.format(standing.model(other), what, shown(other.label), label)
 
 
 def outside_ranking(entry: Entry) -> Markup:

@@ -12,6 +12,7 @@ from evalkit.leaderboard.pages import charts
 from evalkit.leaderboard.pages.columns import figures, fixed, heads, plot, texts, words
 from evalkit.leaderboard.pages.grid import Cell, Column, Grid, attributes
 from evalkit.leaderboard.pages.listing import (
+    HEADLINE,
     footnotes,
     metric,
     notes,
@@ -22,7 +23,7 @@ from evalkit.leaderboard.pages.listing import (
     why_no_mean,
     why_no_score,
 )
-from evalkit.leaderboard.pages.provenance import command, provenance
+from evalkit.leaderboard.pages.provenance import command, command_of_name, provenance
 from evalkit.leaderboard.pages.standing import Standing
 from evalkit.leaderboard.wording import (
     META_TASKS,
@@ -66,7 +67,10 @@ def model_page(board: Board, entry: Entry, median: Mapping[str, float], pages: C
         "tasks": _tasks(standing, entry, median, pages) if entry.scores or entry.failures else None,
         "strengths": [one for one in reversed(far[-_MOST:]) if one["above"] > 0],
         "weaknesses": [one for one in far[:_MOST] if one["above"] < 0],
+        "headlines": [group for group in board.groups if group.key in HEADLINE],
         "pairs": [(pair, standing.entries[pair.new if pair.base == entry.slug else pair.base]) for pair in pairs],
+        "named": command_of_name(entry) if entry.kind == "published" else None,
+        "same": _same(standing, entry),
         "command": command(run, board.cards) if run else None,
         "provenance": provenance(run) if run else (),
         "signatures": [(called(card), own.signature) for card, own in results if own and own.signature],
@@ -84,6 +88,7 @@ def _facts(entry: Entry, board: Board) -> list[tuple[str, str]]:
         ("Parameters", parameters(facts.parameters)),
         ("Dimension", whole(facts.dimension)),
         ("Licence of the weights", shown(facts.licence or MISSING)),
+        *([("Name for --model", Markup("<code>{}</code>").format(entry.named))] if entry.named else []),
     ]
     found = [(name, value) for name, value in found if not board.own or value != MISSING]
     if address:
@@ -91,6 +96,19 @@ def _facts(entry: Entry, board: Board) -> list[tuple[str, str]]:
     if entry.seen:
         found.append(("Date", shown(entry.seen.partition("T")[0])))
     return found
+
+
+def _same(standing: Standing, entry: Entry) -> list[dict[str, Any]]:
+    """This entry and the others of the same weights, with their headline means; empty where there is no other."""
+    others = [standing.entries[slug] for slug in entry.same_weights]
+    keys = [group.key for group in standing.board.groups if group.key in HEADLINE]
+    found = [(entry, None), *((one, standing.link(one)) for one in others)] if others else []
+    return [{"entry": one, "link": at, "means": [_value(one, key) for key in keys]} for one, at in found]
+
+
+def _value(entry: Entry, key: str) -> str:
+    mean = entry.means.get(key)
+    return MISSING if mean is None else percent(mean.value) + mark(mean)
 
 
 # --- its numbers ----------------------------------------------------------------------------------------

@@ -6,11 +6,17 @@ import shlex
 from collections.abc import Collection
 from urllib.parse import quote
 
+from evalkit.embedders.modelcards import model_cards
 from evalkit.encoding.conditions import together
+from evalkit.items.prompting import MODES
+from evalkit.leaderboard.board import HEADLINES, Entry
 from evalkit.leaderboard.wording import MISSING, shown
 from evalkit.runs.manifest import Manifest
 from evalkit.suites.card import OWN, TaskCard
 from evalkit.suites.selecting import PUBLISHED, all_cards
+
+_MODES = {"red_circle": "overlay"}
+"""What evalkit calls a mode of prompting that documents call otherwise."""
 
 
 def command(run: Manifest, cards: Collection[TaskCard]) -> str | None:
@@ -47,6 +53,30 @@ def command(run: Manifest, cards: Collection[TaskCard]) -> str | None:
     return shown(shlex.join(parts))
 
 
+def command_of_name(entry: Entry) -> str | None:
+    """The command that measures a published entry's weights as its numbers were made; ``None`` where there is none.
+
+    Args:
+        entry: a published one; where a name runs its weights, and evalkit knows its mode of prompting.
+    """
+    card = model_cards().get(entry.named or "")
+    if card is None:
+        return None
+    there = {
+        key: (mean := entry.means.get(key)) is not None and (mean.value is not None or mean.n_done > 0)
+        for key in HEADLINES
+    }
+    tasks = "all" if all(there.values()) else "scar" if there["interactive"] else "mmeb"
+    parts = ["evalkit", "run", "--model", card.name, "--tasks", tasks, "--data", "DATA", "--out", "RUNS"]
+    mode = _MODES.get(entry.prompting or "", entry.prompting or "native")
+    usual = "native" if card.regions else "text"
+    if mode not in ("native", usual):
+        if mode not in MODES:
+            return None
+        parts += ["--prompting", mode]
+    return shlex.join(parts)
+
+
 def model(run: Manifest) -> str:
     """The MODEL of a run, with all options that its vectors depend on.
 
@@ -56,8 +86,15 @@ def model(run: Manifest) -> str:
     from evalkit.embedders import tiny
 
     record = run.model
-    options = "&".join(f"{quote(key)}={quote(value, safe='')}" for key, value in sorted(record.options.items()))
-    if record.name in tiny.MODELS and tiny.MODELS[record.name].family == record.family:
+    card = model_cards().get(record.named or "")
+    usual = {} if card is None else card.options
+    own = {key: value for key, value in sorted(record.options.items()) if usual.get(key) != value}
+    options = "&".join(f"{quote(key)}={quote(value, safe='')}" for key, value in own.items())
+    if card is not None and card.hub == record.name and card.revision in (None, record.revision):
+        found = card.name
+    elif card is not None:
+        found, options = card.name, "&".join(filter(None, ["path=PATH", options]))
+    elif record.name in tiny.MODELS and tiny.MODELS[record.name].family == record.family:
         found = record.name
     elif record.name == record.family:
         found = record.family

@@ -1,4 +1,4 @@
-"""What MagicLens's towers get: pixels as its own evaluation makes them, and the tokens of OpenAI's CLIP."""
+"""OpenAI's CLIP outside transformers: its tokenizer, as its own code uses it, and its preparation of images."""
 
 from __future__ import annotations
 
@@ -11,42 +11,56 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evalkit.embedders.checkpoint import Checkpoint
+from evalkit.embedders.checkpoint import Checkpoint, resolve
 from evalkit.embedders.loading import said
-from evalkit.errors import EmbedderError, UsageError
+from evalkit.embedders.pickedfiles import PickedFiles
+from evalkit.errors import EmbedderError, ImageError, UsageError
+from evalkit.items.images import MAX_PIXELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from PIL.Image import Image
+
+    from evalkit.items.images import ImageFile
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt")
-# As scenic's CLIP has them.
+OFFICIAL = ("openai/clip-vit-large-patch14", "openai/clip-vit-base-patch16")
+"""Where its tokenizer is on the hub; they are one and the same."""
 _MEAN = np.array([0.48145466, 0.4578275, 0.40821073], dtype=np.float32)
 _STD = np.array([0.26862954, 0.26130258, 0.27577711], dtype=np.float32)
 
 
-def pixels(picture: Image, side: int) -> NDArray[np.float32]:
-    """A picture as the image tower gets it (google-deepmind/magiclens, ``data_utils.py``, ``model.py``).
-
-    All of it is squeezed into a square, whatever its proportions, by linear interpolation with antialiasing, and its
-    brightest number becomes 1: a dark picture is brightened. The square crop that follows there takes nothing away.
+def prepared(image: ImageFile, side: int) -> NDArray[np.float32]:
+    """An image as ``clip.load``'s transform makes it: the short side resized, and the square in the middle.
 
     Args:
-        picture: mode RGB.
+        image: the image.
         side: of the square.
 
     Returns:
-        float32, shape ``(3, side, side)``, with CLIP's mean and standard deviation.
+        float32, shape ``(3, side, side)``.
+
+    Raises:
+        ImageError: it cannot be decoded, or is so narrow that it would have too many pixels.
     """
     import PIL.Image
 
-    brightest = max(high for _, high in picture.getextrema())  # type: ignore[misc] # RGB has one pair for each band
-    bilinear = PIL.Image.Resampling.BILINEAR
-    # Bands of floating-point numbers: as bytes Pillow would round, which jax.image.resize does not.
-    bands = [np.asarray(band.convert("F").resize((side, side), bilinear)) for band in picture.split()]
-    scaled: NDArray[np.float32] = np.stack(bands, axis=-1).astype(np.float32) / np.float32(brightest or 1)
-    return normalised(scaled)
+    picture = image.rgb()
+    width, height = picture.size
+    if side * side * max(width, height) // min(width, height) > MAX_PIXELS:
+        raise ImageError(
+            f"image {image.path} of {width} x {height} pixels is too narrow: with a short side of {side} it would "
+            f"have more than {MAX_PIXELS:,} pixels; leave its row out",
+            image,
+        )
+    if width <= height:
+        width, height = side, int(side * height / width)
+    else:
+        width, height = int(side * width / height), side
+    resized = picture.resize((width, height), PIL.Image.Resampling.BICUBIC)
+    left, top = (round((length - side) / 2) for length in (width, height))  # torchvision's, half to even
+    cut = resized.crop((left, top, left + side, top + side))
+    return normalised(np.asarray(cut, dtype=np.float32) / np.float32(255))
 
 
 def normalised(scaled: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -64,14 +78,14 @@ def cleaned(text: str) -> str:
         import ftfy
     except ImportError as error:
         raise UsageError(
-            "MagicLens's texts are cleaned with ftfy, which is not installed: pip install 'evalkit[magiclens]'"
+            "OpenAI's CLIP cleans its texts with ftfy, which is not installed: pip install 'evalkit[openai-clip]'"
         ) from error
     mended = html.unescape(html.unescape(ftfy.fix_text(text)))
     return re.sub(r"\s+", " ", mended).strip().lower()
 
 
 @dataclass(frozen=True)
-class LensTokens:
+class OpenAiTokens:
     """The tokenizer of OpenAI's CLIP, in any of the files that the hub has it in.
 
     Attributes:
@@ -87,7 +101,7 @@ class LensTokens:
     length: int
 
     @classmethod
-    def load(cls, place: Checkpoint, words: int, length: int) -> LensTokens:
+    def load(cls, place: Checkpoint, words: int, length: int) -> OpenAiTokens:
         """Read it from a folder.
 
         Args:
@@ -110,7 +124,7 @@ class LensTokens:
         start, end, highest = vocabulary.get(START), vocabulary.get(END), max(vocabulary.values(), default=0)
         if start is None or end is None or end != highest or end >= words:
             raise EmbedderError(
-                f"the tokenizer of {folder} is not the one of this MagicLens: it has {START} {start}, {END} {end} and "
+                f"the tokenizer of {folder} is not the one of this model: it has {START} {start}, {END} {end} and "
                 f"ids up to {highest}; the model has {words:,} and pools at the highest, which has to be {END}: name "
                 "the folder of OpenAI's with ?base=PATH"
             )
@@ -134,3 +148,33 @@ class LensTokens:
 def has_tokenizer(folder: Path) -> bool:
     """Whether a folder has the files of a tokenizer."""
     return (folder / "tokenizer.json").is_file() or all((folder / name).is_file() for name in TOKENIZER_FILES[-2:])
+
+
+def find_tokenizer(base: str | None, beside: Path, model: str) -> PickedFiles:
+    """Where OpenAI's CLIP tokenizer is.
+
+    Args:
+        base: folder or hub repository that the user names.
+        beside: the folder of the weights, which may have it, too.
+        model: whose tokenizer it is to be, for the error.
+
+    Raises:
+        UsageError: it is nowhere, or what ``base`` names has none.
+    """
+    if base is None and has_tokenizer(beside):
+        base = str(beside)
+    for place in [base] if base is not None else list(OFFICIAL):
+        try:
+            checkpoint = resolve(place)
+        except UsageError:
+            if base is not None:
+                raise
+            continue
+        if has_tokenizer(checkpoint.folder):
+            return PickedFiles(checkpoint.name, checkpoint.folder, checkpoint.revision, TOKENIZER_FILES)
+    lacking = f"{base} has none" if base is not None else f"none lies in {beside}, and neither is in the hub's cache"
+    raise UsageError(
+        f"{model} needs the tokenizer of OpenAI's CLIP ({' or '.join(OFFICIAL)}), and {lacking}: run "
+        f"`hf download {OFFICIAL[0]} --include '*.json' '*.txt'`, or name a folder that has tokenizer.json with "
+        "?base=PATH"
+    )

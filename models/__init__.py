@@ -1,0 +1,1 @@
+"""Model cards: one TOML file for each family, read with importlib.resources."""
