@@ -30,6 +30,7 @@ from evalkit.embedders.sources import (
     imports_torch,
 )
 from evalkit.errors import EmbedderError, UsageError
+from evalkit.plugins import near_hint
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
     keywords: dict[str, Any] = dict(spec.options)
     for name in keywords:
         if name not in options and (not takes_any or name in parameters or name == "device"):
-            has = ", ".join(options) or "none"
+            has = (", ".join(options) or "none") + near_hint(name, options)
             raise UsageError(f"model {spec.text!r} has no option {name!r}; it has {has}")
     if spec.revision is not None:
         if "revision" not in parameters:
