@@ -20,13 +20,13 @@ from evalkit.embedders.registry import load_embedder
 from evalkit.encoding.encode import Encoder
 from evalkit.encoding.given import prompted_task
 from evalkit.encoding.store import VectorStore
-from evalkit.evaluate import encode_task
 from evalkit.items import Item, Mask
 from evalkit.items.prompting import MODES
 from evalkit.items.prompting.none import without_region
 from evalkit.miniature import SUITE
 from evalkit.miniature.taskrows import Example, examples
 from evalkit.miniature.write import write
+from evalkit.onetask import encode_task
 from evalkit.scoring.metrics.precision_at_1 import precision_at_1
 from evalkit.scoring.ranking import rank
 from evalkit.scoring.stats import mean_over_tasks, stratified_bootstrap, wilson

@@ -15,6 +15,7 @@ Examples:
   evalkit run --model clip:./clip-vit-large-patch14 --tasks mmeb/classification --data DIR --out runs
   evalkit run --model my_model.py:Mine?layers=12 --tasks all --data DIR --out runs --device cuda
   evalkit run --model virtue:./virtue-2b --tasks scar --data DIR --out runs --prompting crop
+  evalkit run --model qwen3-vl-embedding-2b?dimensions=64,256,2048 --tasks all --data DIR --out runs
   evalkit run --model clip-tiny --tasks ./my-task --out runs    (evalkit new task my-task writes one)
 
 The same command again goes on where it stopped; nothing is embedded twice."""
@@ -104,7 +105,11 @@ def command(
 ) -> int:
     """Evaluate models on tasks and write a run for each model: RUNS/<model>/<run id>.
 
-    Exits with 4 if a task fails; the other tasks go on.
+    MODEL?dimensions=64,256 scores one model at several dimensions, a run each, of the same vectors;
+    ?dimensions=all at those that the model is made for.
+
+    Tasks that will not run are listed before anything is embedded. Exits with 4 if a task fails; the other tasks
+    go on. Exits with 2, and does nothing, if no task can run.
     """
     from contextlib import closing
 
@@ -112,7 +117,8 @@ def command(
     from evalkit.device import pick_device
     from evalkit.embedders.modeltext import parse_model
     from evalkit.errors import DataError, EvalkitError, UsageError
-    from evalkit.evaluate import Job, evaluate_all, metrics_of
+    from evalkit.evaluate import Job, evaluate_all
+    from evalkit.onetask import metrics_of
     from evalkit.progress import Progress
     from evalkit.runs.manifest import Settings
     from evalkit.suites.selecting import chosen_tasks, data_of
