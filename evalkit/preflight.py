@@ -5,9 +5,11 @@ Nothing of this reads rows or loads weights. What only rows can say is found whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from evalkit.embedders.registry import LoadedEmbedder
+from evalkit.embedders.modeltext import ModelSpec
+from evalkit.embedders.registry import LoadedEmbedder, load_embedder
 from evalkit.encoding.given import require_card, require_read
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.onetask import metrics_of
@@ -88,6 +90,50 @@ def told(
         progress.say(f"{whose}{len(refused)} of {len(tasks)} tasks will not run:")
         for name, error in refused.items():
             progress.say(f"- {name}: {error}")
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """What a run of a model would do.
+
+    Attributes:
+        model: its name.
+        dimensions: that it would be scored at.
+        refused: tasks that would not run, and why.
+    """
+
+    model: str
+    dimensions: tuple[int, ...]
+    refused: Refused
+
+
+def rehearse(
+    specs: Iterable[ModelSpec],
+    tasks: Sequence[TaskCard | Task],
+    folder: DataFolder | None,
+    settings: Settings,
+    device: str = "auto",
+) -> Iterator[Rehearsed | EvalkitError]:
+    """What a run would do, without embedding or writing anything.
+
+    Args:
+        specs: of the models.
+        tasks: their cards, or tasks that were read already.
+        folder: where the data of cards lies.
+        settings: the user's choices.
+        device: what the models would run on.
+
+    Yields:
+        For each model what would be run, or why the model could not be.
+    """
+    missing = unreadable(tasks, folder)
+    for spec in specs:
+        try:
+            loaded = load_embedder(spec, device)
+            cannot = unfit([task for task in tasks if card_of(task).name not in missing], settings, loaded)
+            yield Rehearsed(loaded.info.name, loaded.dimensions or (loaded.info.dimension,), missing | cannot)
+        except EvalkitError as error:
+            yield error
 
 
 def _refused(tasks: Sequence[TaskCard | Task], look: Callable[[TaskCard | Task], None]) -> Refused:

@@ -82,6 +82,7 @@ _WAYS = f"{'; '.join(mode.by for mode in _first)}; or {_last.by}, e.g. --prompti
     help=f"How regions reach the model: {_WAYS}.  [default: native where the model takes them, else text]",
 )
 @options.bad_regions
+@click.option("--dry-run", is_flag=True, help="Say which tasks would run and which would not, and do nothing.")
 @options.quiet
 def command(
     models: tuple[str, ...],
@@ -101,6 +102,7 @@ def command(
     exif: str,
     prompting: str | None,
     bad_regions: str,
+    dry_run: bool,
     quiet: bool,
 ) -> int:
     """Evaluate models on tasks and write a run for each model: RUNS/<model>/<run id>.
@@ -113,12 +115,13 @@ def command(
     """
     from contextlib import closing
 
-    from evalkit.cli.tables import run_summary
+    from evalkit.cli.tables import rehearsal, run_summary
     from evalkit.device import pick_device
     from evalkit.embedders.modeltext import parse_model
     from evalkit.errors import DataError, EvalkitError, UsageError
     from evalkit.evaluate import Job, evaluate_all
     from evalkit.onetask import metrics_of
+    from evalkit.preflight import rehearse
     from evalkit.progress import Progress
     from evalkit.runs.manifest import Settings
     from evalkit.suites.selecting import chosen_tasks, data_of
@@ -148,6 +151,15 @@ def command(
         }
     )
     exit_code = 0
+    if dry_run:
+        for found in rehearse(specs, tasks, folder, settings, device):
+            if isinstance(found, EvalkitError):
+                click.echo(f"evalkit: {one_line(str(found))}", err=True)
+                exit_code = max(exit_code, found.exit_code)
+                continue
+            click.echo(rehearsal(found, cards))
+            exit_code = max(exit_code, 0 if not found.refused else 2 if len(found.refused) == len(cards) else 4)
+        return exit_code
     ran = evaluate_all(
         [Job(spec, settings) for spec in specs],
         tasks,
