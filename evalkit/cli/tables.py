@@ -103,10 +103,11 @@ def rehearsal(found: Rehearsed, cards: Sequence[TaskCard]) -> str:
     """What a run of a model would do with these tasks, as text."""
     rows = [["task", "queries", ""]]
     for card in cards:
-        why = found.refused.get(card.name)
-        rows.append([card.name, str(card.queries), "would run" if why is None else f"would not: {why}"])
+        rows.append([card.name, str(card.queries), "would not run" if card.name in found.refused else "would run"])
     title = f"{one_line(found.model)}, dimension {', '.join(map(str, found.dimensions))}"
-    return f"\n{title}: {len(cards) - len(found.refused)} of {len(cards)} tasks would run\n{aligned(rows, right=(1,))}"
+    why = [one_line(f"{name} would not run: {error}") for name, error in found.refused.items()]
+    said = f"\n{title}: {len(cards) - len(found.refused)} of {len(cards)} tasks would run"
+    return "\n".join([said, aligned(rows, right=(1,)), *why])
 
 
 def demo_summary(found: Findings) -> str:
