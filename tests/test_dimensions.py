@@ -280,9 +280,8 @@ def test_runs_of_two_dimensions_are_compared_by_their_names(counting, tmp_path, 
 
 
 def test_embed_gives_cut_vectors(tmp_path, capsys):
-    (tmp_path / "items.jsonl").write_text(
-        '{"id": "a", "side": "query", "prompt": "red", "text": "red"}\n{"id": "b", "side": "candidate", "prompt": "x", "text": "x"}\n'
-    )
+    lines = [{"id": f"q{side}", "side": side, "prompt": "red", "text": "red"} for side in ("query", "candidate")]
+    (tmp_path / "items.jsonl").write_text("\n".join(map(json.dumps, lines)))
     args = ["--input", tmp_path / "items.jsonl", "--output", tmp_path / "v.npz", "--quiet"]
     assert command("embed", "--model", "random?seed=3", *args) == 0
     whole = np.load(tmp_path / "v.npz")["vectors"].astype(np.float64)

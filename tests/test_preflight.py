@@ -113,7 +113,7 @@ def test_what_was_done_before_stays_where_a_task_cannot_run_any_more(tmp_path, c
 
 
 def test_an_own_task_is_known_by_its_rows(partial, tmp_path):
-    """Its card says what all its items are together; its items say it one by one, and of the first alone with a limit."""
+    """Its card says what all its items are together; its items say it one by one, with a limit of the first alone."""
     rows: list[dict[str, Any]] = [{"text": "red", "label": 0}, {"text": "blue", "image": "no.png", "label": 1}]
     image = ek.Task.from_rows([{**rows[0]}], name="plain", candidates=["a", "b"])
     assert image.card.query_modality == "text"

@@ -6,6 +6,7 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ DIMENSIONS = (4, 8, 40, 64)
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of clip-tiny at four dimensions, and of two others; nobody writes into it."""
+    """Of a model at four dimensions, and of two others; nobody writes into it."""
     out = tmp_path_factory.mktemp("runs")
     assert run(out, f"random?dimensions={','.join(map(str, DIMENSIONS))}", "random?seed=1", "constant") == 0
     return out
@@ -117,7 +118,7 @@ def test_a_line_lies_inside_its_chart_and_labels_lie_apart():
             assert 0 <= up <= height
     places = sorted(float(text.attrib["y"]) for text in tree.iter("text") if text.attrib.get("class") == "label")
     assert len(places) == 6
-    assert all(after - before >= 13.9 for before, after in zip(places, places[1:], strict=False))
+    assert all(after - before >= 13.9 for before, after in pairwise(places))
     assert places[-1] <= height
 
 
