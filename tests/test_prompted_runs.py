@@ -213,8 +213,8 @@ def test_native_needs_an_embedder_that_takes_regions(recorder, tmp_path, capsys)
         "run it with --prompting text, crop, overlay, overlay_box, blur, reclip or none",
     }
     assert sorted(task["status"] for task in found.values()) == ["done"] * 3 + ["failed"]
-    assert run(tmp_path / "random", "random", tasks=REGIONS, more=["--prompting", "native"]) == 4
-    assert "random takes none as an input" in capsys.readouterr().out
+    assert run(tmp_path / "random", "random", tasks=REGIONS, more=["--prompting", "native"]) == 2
+    assert "random takes none as an input" in capsys.readouterr().err
 
 
 def test_a_mode_that_is_none(tmp_path, capsys):

@@ -42,6 +42,8 @@ class EmbedderInfo:
             Vectors are kept under it: two embedders that may differ must not share one. Empty means
             that evalkit digests the class's sources and its options instead (:mod:`evalkit.embedders.sources`).
         options: options that change its vectors, as text; recorded in results.
+        dimensions: the lengths that its vectors may be cut to, the whole ``dimension`` included, where it was trained
+            for that (Matryoshka): what ``?dimensions=all`` scores it at. ``encode`` gives whole vectors in any case.
     """
 
     name: str
@@ -51,6 +53,7 @@ class EmbedderInfo:
     regions: frozenset[str] = frozenset()
     fingerprint: str = ""
     options: dict[str, str] = field(default_factory=dict)
+    dimensions: tuple[int, ...] = ()
 
 
 class Embedder(Protocol):

@@ -68,6 +68,8 @@ def test_bad_usage_exits_with_2_and_leaves_nothing(args, says, tmp_path, monkeyp
 def test_work_that_fails_exits_with_4(tmp_path, capsys):
     assert command("inspect", "VOC2007", "--data", tmp_path) == 4
     assert f"evalkit: no file {tmp_path / 'VOC2007'}" in capsys.readouterr().err
+    (tmp_path / "VOC2007").mkdir()
+    (tmp_path / "VOC2007" / "test-0.parquet").write_bytes(b"words")
     assert run(tmp_path / "runs", "constant", tasks="VOC2007", data=tmp_path) == 4
 
 
