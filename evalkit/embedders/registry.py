@@ -130,7 +130,7 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
     keywords: dict[str, Any] = dict(spec.options)
     for name in keywords:
         if name not in options and (not takes_any or name in parameters or name == "device"):
-            has = f"{', '.join(options) or 'none'}; all models have {OPTION}" + near_hint(name, [*options, OPTION])
+            has = (", ".join(options) or "none") + near_hint(name, [*options, OPTION])
             raise UsageError(f"model {spec.text!r} has no option {name!r}; it has {has}")
     if spec.revision is not None:
         if "revision" not in parameters:
