@@ -13,7 +13,7 @@ import pytest
 from builders import EXAMPLE, command, run
 
 from evalkit.leaderboard.numbers.assemble import boards
-from evalkit.leaderboard.pages.curve import CurvePoint, Line, curve, drawn, of_one_model
+from evalkit.leaderboard.pages.curve import CurveLine, CurvePoint, curve, drawn, of_one_model
 from evalkit.leaderboard.pages.standing import Standing
 from evalkit.runs.runfolder import find_runs
 
@@ -107,7 +107,8 @@ def test_another_choice_is_another_curve(board):
 def test_a_line_lies_inside_its_chart_and_labels_lie_apart():
     points = [CurvePoint(2**place, place / 12, place / 13, (place + 1) / 12) for place in range(12)]
     lines = [
-        Line(f"line {number} of a long name <b>", [*points, CurvePoint(4096, None, None, None)]) for number in range(6)
+        CurveLine(f"line {number} of a long name <b>", [*points, CurvePoint(4096, None, None, None)])
+        for number in range(6)
     ]
     tree = ET.fromstring(drawn(lines, 64))
     _, _, width, height = map(float, tree.attrib["viewBox"].split())

@@ -34,7 +34,7 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
-class Line:
+class CurveLine:
     """A line of the curve.
 
     Attributes:
@@ -132,13 +132,13 @@ def curve(standing: Standing, entry: Entry) -> dict[str, Any] | None:
     }
 
 
-def _line(entries: Sequence[Entry], label: str, number: Callable[[Entry], Mean | Score | None]) -> Line:
+def _line(entries: Sequence[Entry], label: str, number: Callable[[Entry], Mean | Score | None]) -> CurveLine:
     points = []
     for one in entries:
         found = number(one)
         low, high = (None, None) if found is None else (found.low, found.high)
         points.append(CurvePoint(_dimension(one), _value(found), low, high))
-    return Line(label, points)
+    return CurveLine(label, points)
 
 
 def _value(number: Mean | Score | None) -> float | None:
@@ -149,7 +149,7 @@ def _number(number: Mean | Score | None) -> str:
     return MISSING if number is None else percent(number.value) + mark(number)
 
 
-def drawn(lines: Sequence[Line], own: int) -> Markup:
+def drawn(lines: Sequence[CurveLine], own: int) -> Markup:
     """Scores against dimensions on a logarithmic axis; every line is named at its end, and dashed in its own way.
 
     Args:
