@@ -79,8 +79,9 @@ def evaluate(
         out: the RUNS folder; the run goes to ``out/<model>/<run id>``, and the same call goes on where it stopped.
             ``None`` leaves nothing on the disk.
         limit: only the first queries of each task; then it is part of no average.
-        prompting: how regions reach the model: ``native``, ``text``, ``crop`` or ``none``; ``None`` for its own input
-            where it takes regions, else for the words that name them.
+        prompting: how regions reach the model: ``native``, ``text``, ``crop``, ``overlay``, ``overlay_box``, ``blur``,
+            ``reclip`` or ``none``; ``None`` for its own input where it takes regions, else for the words that name
+            them.
         device: what the text of a MODEL runs on: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``. An object is where it is.
         name: how the model is called in results; as it calls itself where it is ``None``.
         fingerprint: your word for all that the vectors of an object or a function depend on: weights, code, options.

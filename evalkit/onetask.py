@@ -13,8 +13,9 @@ from evalkit.encoding.checkedregions import with_checked_regions
 from evalkit.encoding.conditions import Conditions, Made, mixed
 from evalkit.encoding.encode import Encoder
 from evalkit.encoding.forward import EncodingStats
-from evalkit.encoding.given import prompted_task, prompting_of, require_modalities, rows_named
+from evalkit.encoding.given import prompted_views, prompting_of, require_modalities, rows_named
 from evalkit.encoding.prefixes import cut
+from evalkit.encoding.views import encode_task
 from evalkit.errors import DataError, EvalkitError, ResultsError, StaleVectorsError, StoreError, TaskError, UsageError
 from evalkit.runs.environment import without_places
 from evalkit.runs.manifest import Failure, MetricResult, Settings, TaskResult
@@ -115,10 +116,9 @@ def _embed_task(
     prompting = prompting_of(task, encoder.loaded, settings.prompting)
     with rows_named(task):
         checked = with_checked_regions(task, encoder.images, settings.bad_regions)
-    given = checked if prompting is None else prompted_task(checked, prompting, encoder.images)
+    given, *more = [checked] if prompting is None else prompted_views(checked, prompting, encoder.images)
     require_modalities(given, encoder.loaded)
-    encoder.progress.expect(len(given.queries) + len(given.candidates))
-    queries, candidates = encode_task(given, encoder)
+    queries, candidates = encode_task(given, encoder, more)
     encoder.probe()
     clock.lap("encode_s")
     stats = encoder.take_stats()
@@ -218,16 +218,6 @@ def _failure_of_the_task(card: TaskCard) -> Iterator[None]:
             trace = trace.tb_next
         at = f" ({Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno})" if trace is not None else ""
         raise TaskError(f"task {card.name} cannot be evaluated: {type(error).__name__}: {error}{at}") from error
-
-
-def encode_task(task: Task, encoder: Encoder) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The vectors of a task's queries and of its candidates.
-
-    Raises:
-        ItemError: an image or a region that cannot be used, with its row.
-    """
-    with rows_named(task):
-        return encoder.encode(task.queries, "query"), encoder.encode(task.candidates, "candidate")
 
 
 def _facts(card: TaskCard) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from evalkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from importlib.metadata import EntryPoint
 
 
@@ -54,11 +55,15 @@ class Registry(dict[str, Thing]):
         """
         if name in self:
             return self[name]
-        import difflib
+        raise UsageError(f"{self.kind} {name!r} is not one of {', '.join(self)}{near_hint(name, self)}")
 
-        near = difflib.get_close_matches(name, self, n=3, cutoff=0.5)
-        hint = f"; near: {', '.join(near)}" if near else ""
-        raise UsageError(f"{self.kind} {name!r} is not one of {', '.join(self)}{hint}")
+
+def near_hint(word: str, known: Iterable[str]) -> str:
+    """The end of an error about a word that is none of those known: the nearest of them, three at most, or nothing."""
+    import difflib
+
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    return f"; near: {', '.join(near)}" if near else ""
 
 
 def plugins(group: str) -> dict[str, EntryPoint]:

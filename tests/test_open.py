@@ -169,7 +169,9 @@ def test_items_come_by_the_reader_and_the_mode(theirs, tmp_path, capsys):
     assert [(item.prompt, item.region) for item in given.queries] == [(i.prompt + "!", None) for i in plain.queries]
     # An embedder without regions is told of all modes that work with it.
     assert run(tmp_path / "runs", "random", tasks=card.name, more=["--prompting", "native"]) == 2
-    assert capsys.readouterr().err.endswith("run it with --prompting text, crop, none or shouted\n")
+    assert capsys.readouterr().err.endswith(
+        "run it with --prompting text, crop, overlay, overlay_box, blur, reclip, none or shouted\n"
+    )
     assert command("tasks", card.name) == 0
     assert re.search(r"metrics +precision_at_1\n +first_two\n +mrr\n", capsys.readouterr().out)
 

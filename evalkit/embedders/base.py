@@ -91,7 +91,7 @@ class CountsImages(Protocol):
     """An embedder that may use what it made of an image for several items, and counts how often it made it.
 
     Items of one image come one after the other, in the same call or in calls that follow each other. They share
-    ``item.image.identity()``: digest of the file, orientation, and how it is cut.
+    ``item.image.identity()``: digest of the file, orientation, how it is cut, and what is drawn on it.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""CLIP and SigLIP: two towers, one for text and one for images, whose features share a space.
+"""CLIP, SigLIP and their successors: two towers, one for text and one for images, whose features share a space.
 
 The convention for an item that has both is that of the published baselines (VLM2Vec v1,
 ``evaluation/eval_clip.py`` and ``eval_siglip.py``): the sum of the two projected features with weight 1,
@@ -13,17 +13,14 @@ to the model's length, so that a vector depended on its neighbours.
 
 from __future__ import annotations
 
-import re
-import string
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from evalkit.embedders.checkpoint import read_json
-from evalkit.embedders.loading import load_model, said
+from evalkit.embedders.clipfiles import KINDS, TowerShape, TowerTokens, load_processor, read_shape
+from evalkit.embedders.loading import load_model
 from evalkit.embedders.towers import Towers
-from evalkit.errors import EmbedderError, ImageError, UsageError
+from evalkit.errors import ImageError, UsageError
 from evalkit.items import Item, Side
 from evalkit.items.images import MAX_PIXELS
 
@@ -32,38 +29,26 @@ if TYPE_CHECKING:
 
     from evalkit.items.images import ImageFacts, ImageFile
 
-MODEL_TYPES = ("clip", "siglip")
 _YES_NO = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 # Parameters of the loss: no vector depends on them, and some conversions leave them out.
 _LOSS_ONLY = frozenset({"logit_scale", "logit_bias"})
+_MOST_PATCHES = 16_384
 
 
 @dataclass(frozen=True)
-class _Shape:
-    """What of the configuration matters outside the model."""
-
-    dimension: int
-    text_length: int
-    pixels: tuple[int, int]
-    patches: int
-    end_token: int | None
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """The loaded model with its tokenizer and image processor."""
+class _LoadedTowers:
+    """The model with its tokenizer and image processor."""
 
     model: Any
-    tokenizer: Any
+    tokens: TowerTokens
     processor: Any
-    clean: Callable[[str], str]
 
 
 class Clip(Towers):
-    """A CLIP or SigLIP checkpoint in Hugging Face format: ``clip:PATH_OR_HUB_ID[@REVISION][?key=value]``.
+    """A CLIP, MetaCLIP 2, SigLIP or SigLIP 2 in Hugging Face format: ``clip:PATH_OR_HUB_ID[@REVISION][?key=value]``.
 
-    SigLIP 2 of fixed resolution is a SigLIP to its configuration and works; the variable-resolution kind
-    (``model_type`` siglip2, NaFlex) is refused.
+    OpenCLIP's models are CLIPs where they come in this format, and a SigLIP 2 of fixed resolution is a SigLIP to its
+    configuration.
 
     Args:
         path: a folder, or a hub repository in the local cache; no connection is opened.
@@ -71,9 +56,11 @@ class Clip(Towers):
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``.
         instruction: put an item's instruction before its text; the published baselines do not.
         dtype: ``float32``, ``bfloat16`` (autocast), or ``auto``: bfloat16 on CUDA, float32 on the CPU.
+        max_num_patches: of an image, for a SigLIP 2 of any resolution (NaFlex) alone; what its image processor says
+            where it is not given.
 
     Raises:
-        UsageError: no such checkpoint, not a CLIP or SigLIP, no such device, or an option that is not known.
+        UsageError: no such checkpoint, none of these, no such device, or an option that is not known.
     """
 
     FAMILY: ClassVar[str] = "clip"
@@ -87,6 +74,7 @@ class Clip(Towers):
         device: str = "auto",
         instruction: bool | str = False,
         dtype: str = "auto",
+        max_num_patches: str | None = None,
     ) -> None:
         if isinstance(instruction, str):
             if instruction.lower() not in _YES_NO:
@@ -94,11 +82,20 @@ class Clip(Towers):
             instruction = _YES_NO[instruction.lower()]
         super().__init__(path, revision, device, dtype)
         self._instruction = instruction
-        self._kind = str(self._checkpoint.config().get("model_type"))
-        if self._kind not in MODEL_TYPES:
+        model_type = str(self._checkpoint.config().get("model_type"))
+        file = self._checkpoint.folder / "config.json"
+        if model_type not in KINDS:
+            *some, last = KINDS
             raise UsageError(
-                f"{self._checkpoint.folder / 'config.json'} is of model_type {self._kind!r}; the family clip "
-                f"takes {' and '.join(MODEL_TYPES)}: name another family, or another checkpoint"
+                f"{file} is of model_type {model_type!r}; the family clip "
+                f"takes {', '.join(some)} and {last}: name another family, or another checkpoint"
+            )
+        self._kind = KINDS[model_type]
+        self._most_patches = _patches(max_num_patches)
+        if self._most_patches is not None and not self._kind.patched:
+            raise UsageError(
+                f"clip option max_num_patches={max_num_patches}: {file} is of model_type {model_type}, whose images "
+                "have one size; leave it out"
             )
 
     def cost(self, item: Item, image: ImageFacts | None) -> int:
@@ -107,8 +104,8 @@ class Clip(Towers):
         tokens = 0
         if image is None or text.strip():
             length = self._shape.text_length
-            tokens = length if self._kind == "siglip" else min(length, len(text) // 3 + 2)
-        return tokens + (self._shape.patches if image is not None else 0)
+            tokens = length if self._kind.padded else min(length, len(text) // 3 + 2)
+        return tokens + (self._patches if image is not None else 0)
 
     @property
     def _dimension(self) -> int:
@@ -116,142 +113,52 @@ class Clip(Towers):
 
     @property
     def _attention(self) -> str:
-        return str(self._parts.model.config._attn_implementation)
+        return str(self._loaded.model.config._attn_implementation)
 
     @property
     def _options(self) -> dict[str, str]:
-        return {"instruction": str(int(self._instruction))}
+        patches = {"max_num_patches": str(self._patches)} if self._kind.patched else {}
+        return {"instruction": str(int(self._instruction))} | patches
 
     def _text(self, item: Item, side: Side) -> str:
         return f"{item.instruction} {item.text}".strip() if self._instruction else item.text
 
     @cached_property
-    def _shape(self) -> _Shape:
-        from huggingface_hub.errors import StrictDataclassError
-        from transformers import CLIPConfig, SiglipConfig
-
-        file = self._checkpoint.folder / "config.json"
-        kind = CLIPConfig if self._kind == "clip" else SiglipConfig
-        try:
-            config = kind.from_pretrained(self._checkpoint.folder, local_files_only=True)
-        except (OSError, ValueError, TypeError, AttributeError, StrictDataclassError) as error:
-            raise UsageError(f"{file} is no {self._kind} configuration ({said(error)}): {self._way_out}") from error
-        text, vision = config.text_config, config.vision_config
-        dimension = config.projection_dim if self._kind == "clip" else text.projection_size
-        if self._kind == "siglip" and (dimension != vision.hidden_size or not vision.vision_use_head):
-            pooled = "" if vision.vision_use_head else " that are not pooled"
-            raise UsageError(
-                f"{file} has text vectors of length {dimension} and image vectors of length "
-                f"{vision.hidden_size}{pooled}: they share no space; {self._way_out}"
-            )
-        height, width = _pair(vision.image_size)
-        patch_height, patch_width = _pair(vision.patch_size)
-        patches = (height // patch_height) * (width // patch_width)
-        end = text.eos_token_id if self._kind == "clip" else None
-        return _Shape(int(dimension), int(text.max_position_embeddings), (height, width), patches, end)
-
-    @property
-    def _way_out(self) -> str:
-        return self._checkpoint.way_out
+    def _shape(self) -> TowerShape:
+        return read_shape(self._kind, self._checkpoint)
 
     @cached_property
-    def _parts(self) -> _Parts:
-        tokenizer, clean = self._load_tokenizer()
-        return _Parts(self._load_model(), tokenizer, self._load_processor(), clean)
+    def _patches(self) -> int:
+        """Of an image."""
+        return int(self._processor.max_num_patches) if self._kind.patched else self._shape.patches
 
-    def _load_model(self) -> torch.nn.Module:
+    @cached_property
+    def _processor(self) -> Any:
+        return load_processor(self._kind, self._checkpoint, self._shape, self._most_patches)
+
+    @cached_property
+    def _loaded(self) -> _LoadedTowers:
         import torch
-        from transformers import CLIPModel, SiglipModel
+        import transformers
 
-        kind = CLIPModel if self._kind == "clip" else SiglipModel
-        model: torch.nn.Module = load_model(kind, self._checkpoint, torch.float32, may_lack=_LOSS_ONLY)
-        return model.to(self._device)
-
-    def _load_tokenizer(self) -> tuple[Any, Callable[[str], str]]:
-        from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
-        folder = self._checkpoint.folder
-        whole = (folder / "tokenizer.json").is_file()
-        # Without its files transformers would make up a CLIP tokenizer of three tokens, and say nothing.
-        if not whole and not any((folder / name).is_file() for name in ("vocab.json", "spiece.model")):
-            raise UsageError(
-                f"checkpoint {folder} has no tokenizer: none of tokenizer.json, vocab.json, spiece.model; "
-                f"{self._way_out}"
-            )
-        # SigLIP's own class needs sentencepiece; its tokenizer.json says the same, apart from the cleaning.
-        kind = PreTrainedTokenizerFast if whole and self._kind == "siglip" else AutoTokenizer
-        try:
-            tokenizer = kind.from_pretrained(folder, local_files_only=True)
-        except ImportError as error:
-            raise UsageError(
-                f"the tokenizer of {folder} needs a package that is not installed ({said(error).split('. ')[0]}): "
-                "install sentencepiece and protobuf, or get the checkpoint's tokenizer.json"
-            ) from error
-        except Exception as error:  # the tokenizers library raises no narrower class
-            raise EmbedderError(f"the tokenizer of {folder} is broken ({said(error)}): {self._way_out}") from error
-        if self._kind == "clip":
-            self._check_end_token(tokenizer)
-            return tokenizer, str
-        file = folder / "tokenizer_config.json"
-        return tokenizer, _cleaning(read_json(file, way_out=self._way_out) if file.is_file() else {})
-
-    def _check_end_token(self, tokenizer: Any) -> None:
-        """CLIP's text vector is the state at the end token; where that is not found, silently at the first.
-
-        transformers looks for the highest id of the text where the configuration says 2 (as the first
-        published ones do, whatever the tokenizer says), else for the first token with the configured id.
-        """
-        wanted, end = self._shape.end_token, tokenizer.eos_token_id
-        pooled = max(tokenizer.get_vocab().values()) if wanted == 2 else wanted
-        if end != pooled:
-            raise EmbedderError(
-                f"{self._checkpoint.folder / 'config.json'} has text_config.eos_token_id {wanted}, for which "
-                f"the model pools at token {pooled}, but the tokenizer ends texts with {end}: set it to "
-                f"{end}, or get the tokenizer that belongs to the model"
-            )
-
-    def _load_processor(self) -> Any:
-        import PIL.Image
-        from transformers import AutoImageProcessor
-
-        folder = self._checkpoint.folder
-        file = folder / "preprocessor_config.json"
-        if not file.is_file() and not (folder / "processor_config.json").is_file():
-            raise UsageError(f"{file} is missing: {self._way_out}")
-        try:
-            # Pillow's resize is what the models were evaluated with; torchvision's differs and is not needed.
-            processor = AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
-            probe = processor(images=[PIL.Image.new("RGB", (9, 7))], return_tensors="pt")["pixel_values"]
-        except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
-            raise EmbedderError(f"{file} is no image processor ({said(error)}): {self._way_out}") from error
-        if tuple(probe.shape[-2:]) != self._shape.pixels:
-            raise EmbedderError(
-                f"{file} makes images of {tuple(probe.shape[-2:])} pixels (height, width), the model takes "
-                f"{self._shape.pixels}: {self._way_out}"
-            )
-        return processor
+        tokens = TowerTokens(self._kind, self._checkpoint, self._shape)
+        kind = getattr(transformers, self._kind.classes[1])
+        model = load_model(kind, self._checkpoint, torch.float32, may_lack=_LOSS_ONLY)
+        return _LoadedTowers(model.to(self._device), tokens, self._processor)
 
     def _text_features(self, texts: list[str]) -> torch.Tensor:
         """Projected text features, shape ``(len(texts), dimension)``."""
-        parts = self._parts
-        tokens = parts.tokenizer(
-            [parts.clean(text) for text in texts],
-            padding="longest" if self._kind == "clip" else "max_length",
-            padding_side="right",
-            truncation=True,
-            max_length=self._shape.text_length,
-            split_special_tokens=True,  # ``<|endoftext|>`` among the data's words is text, and not where to pool
-            return_tensors="pt",
-        ).to(self._device)
+        loaded = self._loaded
+        ids, mask = loaded.tokens(texts)
         # SigLIP was trained without a mask: it attends to its padding, and pools at the last position.
-        mask = {"attention_mask": tokens["attention_mask"]} if self._kind == "clip" else {}
-        return _pooled(parts.model.get_text_features(input_ids=tokens["input_ids"], **mask))
+        masked = {} if self._kind.padded else {"attention_mask": mask.to(self._device)}
+        return _pooled(loaded.model.get_text_features(input_ids=ids.to(self._device), **masked))
 
     def _image_features(self, images: list[ImageFile]) -> torch.Tensor:
         """Projected image features, shape ``(len(images), dimension)``."""
-        parts = self._parts
+        loaded = self._loaded
         pictures = [image.rgb() for image in images]
-        edge = parts.processor.to_dict().get("size", {}).get("shortest_edge")
+        edge = (loaded.processor.to_dict().get("size") or {}).get("shortest_edge")
         for image, picture in zip(images, pictures, strict=True):
             long, short = max(picture.size), min(picture.size)
             if edge and edge * edge * long // short > MAX_PIXELS:
@@ -260,38 +167,25 @@ class Clip(Towers):
                     f"short side of {edge} it would have more than {MAX_PIXELS:,} pixels; leave its row out",
                     image,
                 )
-        pixels = parts.processor(images=pictures, return_tensors="pt")["pixel_values"]
-        return _pooled(parts.model.get_image_features(pixel_values=pixels.to(self._device)))
+        # Beside the pixels, where images keep their proportions: which patches are padding, and how many a row has.
+        made = loaded.processor(images=pictures, return_tensors="pt").to(self._device)
+        return _pooled(loaded.model.get_image_features(**made))
 
 
-def _pair(size: int | Sequence[int]) -> tuple[int, int]:
-    """Height and width."""
-    return (int(size), int(size)) if isinstance(size, int) else (int(size[0]), int(size[1]))
+def _patches(given: str | None) -> int | None:
+    """A number of patches from an option's text.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if given is None:
+        return None
+    if not given.isascii() or not given.isdigit() or not 1 <= int(given) <= _MOST_PATCHES:
+        raise UsageError(f"clip option max_num_patches={given!r}: write a whole number from 1 to {_MOST_PATCHES}")
+    return int(given)
 
 
 def _pooled(features: Any) -> torch.Tensor:
     """transformers 5 returns an output object whose pooled state is projected; before, the tensor itself."""
     pooled: torch.Tensor = getattr(features, "pooler_output", features)
     return pooled
-
-
-def _cleaning(settings: dict[str, Any]) -> Callable[[str], str]:
-    """What the tokenizer class that a SigLIP names does to a text before it looks at its tokens.
-
-    Done here because ``tokenizer.json`` does it in part or not at all. SigLIP: lower case, no ASCII
-    punctuation, single spaces (transformers ``SiglipTokenizer.canonicalize_text``, from big_vision's
-    prompt_engineering.py). SigLIP 2 of fixed resolution, which names Gemma's class: lower case, as its
-    training had it (transformers ``Siglip2Tokenizer``). Doing it twice changes nothing.
-    """
-    name = str(settings.get("tokenizer_class", "")).removesuffix("Fast")
-    if name in ("GemmaTokenizer", "Siglip2Tokenizer"):
-        return str.lower
-    if name != "SiglipTokenizer":
-        return str
-    lower = settings.get("do_lower_case", True)
-    without = str.maketrans("", "", string.punctuation)
-
-    def canonical(text: str) -> str:
-        return re.sub(r"\s+", " ", (text.lower() if lower else text).translate(without)).strip()
-
-    return canonical

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from evalkit.embedders.checkpoint import Checkpoint, weight_files
 from evalkit.errors import EmbedderError, UsageError
+from evalkit.plugins import near_hint
 
 if TYPE_CHECKING:
     import torch
@@ -87,7 +89,9 @@ def read_tensors(file: Path, way_out: str) -> dict[str, Any]:
 
     try:
         mapped = zipfile.is_zipfile(file)
-        value = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what it then refuses
+            value = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except FileNotFoundError:
         raise UsageError(f"{file} is missing: {way_out}") from None
     except UnpicklingError as error:
@@ -106,12 +110,15 @@ def one_of(option: str, value: str, allowed: Sequence[T]) -> T:
     """A model's option that has to be one of some words.
 
     Raises:
-        UsageError: it is none of them.
+        UsageError: it is none of them; says which is near.
     """
     for word in allowed:
         if value == word:
             return word
-    raise UsageError(f"option {option}={value!r} is not known: use {', '.join(allowed[:-1])} or {allowed[-1]}")
+    raise UsageError(
+        f"option {option}={value!r} is not known: use {', '.join(allowed[:-1])} or {allowed[-1]}"
+        f"{near_hint(value, allowed)}"
+    )
 
 
 def said(error: Exception) -> str:

@@ -31,6 +31,7 @@ from evalkit.embedders.sources import (
     imports_torch,
 )
 from evalkit.errors import EmbedderError, UsageError
+from evalkit.plugins import near_hint
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,8 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
     keywords: dict[str, Any] = dict(spec.options)
     for name in keywords:
         if name not in options and (not takes_any or name in parameters or name == "device"):
-            has = ", ".join(options) or "none"
-            raise UsageError(f"model {spec.text!r} has no option {name!r}; it has {has}; all models have {OPTION}")
+            has = f"{', '.join(options) or 'none'}; all models have {OPTION}" + near_hint(name, [*options, OPTION])
+            raise UsageError(f"model {spec.text!r} has no option {name!r}; it has {has}")
     if spec.revision is not None:
         if "revision" not in parameters:
             raise UsageError(f"model {spec.text!r}: {spec.source} has no revisions")

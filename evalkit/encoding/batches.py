@@ -14,7 +14,7 @@ BATCH_TOKENS = 16_384
 BATCH_PIXELS = 64_000_000  # decoded images of one batch: 192 MB as 24-bit RGB
 _BATCH_ITEMS = 512  # what costs next to nothing still has to be interruptible
 
-_NO_PICTURE: Identity = ("", False, ())
+_NO_PICTURE: Identity = ("", False, (), "")
 
 
 @dataclass(frozen=True)

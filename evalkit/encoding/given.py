@@ -49,22 +49,37 @@ def _no_such_input(what: str, loaded: LoadedEmbedder) -> EmbedderError:
 
 
 def prompted_task(task: Task, prompting: str, images: ImageIndex) -> Task:
+    """The task as the embedder gets it, of a mode with several views the first: :func:`prompted_views`.
+
+    Raises:
+        ItemError: a region that cannot be prompted so, or an image or a mask that cannot be read, with its row.
+    """
+    return prompted_views(task, prompting, images)[0]
+
+
+def prompted_views(task: Task, prompting: str, images: ImageIndex) -> list[Task]:
     """The task as the embedder gets it: its regions by one of :data:`evalkit.items.prompting.MODES`.
+
+    Returns:
+        A task for each view of the mode. They differ in the items that have a region; others are the very same.
 
     Raises:
         ItemError: a region that cannot be prompted so, or an image or a mask that cannot be read, with its row.
     """
 
-    def given(item: Item) -> Item:
+    def given(item: Item, view: int) -> Item:
         try:
-            return prompted(item, prompting, images.facts)
+            return prompted(item, prompting, images.facts, view)
         except ItemError as error:
             raise type(error)(f"{error} (item {describe(item)})", item) from error
 
+    found = []
     with rows_named(task):
         images.gather(item for items in (task.queries, task.candidates) for item in items if item.region is not None)
-        queries, candidates = ([given(item) for item in items] for items in (task.queries, task.candidates))
-    return dataclasses.replace(task, queries=queries, candidates=candidates)
+        for view in range(len(MODES[prompting].views)):
+            queries, candidates = ([given(item, view) for item in items] for items in (task.queries, task.candidates))
+            found.append(dataclasses.replace(task, queries=queries, candidates=candidates))
+    return found
 
 
 def require_modalities(task: Task, loaded: LoadedEmbedder) -> None:

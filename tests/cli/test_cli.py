@@ -45,7 +45,7 @@ def lines(text: str) -> list[dict[str, Any]]:
         pytest.param([*RUN, *OUT, "--batch-tokens", "0"], "--batch-tokens", id="--batch-tokens"),
         pytest.param([*RUN, *OUT, "--device", "gpu"], "device 'gpu' is not known", id="--device"),
         pytest.param([*RUN, *OUT, "--vectors", "int8"], "--vectors", id="--vectors"),
-        pytest.param([*RUN, *OUT, "--prompting", "blur"], "'native', 'text', 'crop', 'none'", id="--prompting"),
+        pytest.param([*RUN, *OUT, "--prompting", "blurred"], "'overlay', 'overlay_box', 'blur'", id="--prompting"),
         pytest.param([*RUN[:3], "--tasks", "exmple", *OUT], "near: example", id="--tasks"),
         pytest.param([*RUN[:3], "--tasks", "", *OUT], "no task is named", id="empty --tasks"),
         pytest.param(["run", "--model", "randm", *RUN[3:], *OUT], "near: random", id="model"),

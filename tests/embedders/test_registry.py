@@ -156,7 +156,9 @@ def test_a_function_may_build_the_embedder(mine):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("random?sed=1", r"has no option 'sed'; it has dimension, seed"),
+        ("random?sed=1", r"has no option 'sed'; it has dimension, seed; near: seed"),
+        ("random?zzz=1", r"has no option 'zzz'; it has dimension, seed$"),
+        ("clip:x?instructions=1", r"has no option 'instructions'; it has .*; near: instruction"),
         ("constant?seed=1", r"has no option 'seed'; it has none"),
         ("clip:x?device=cuda", r"has no option 'device'"),
         ("clip:x?revision=main", r"has no option 'revision'"),
