@@ -112,10 +112,10 @@ def evalkit_side(folder: Path) -> float:
 
     loaded = load_embedder(parse_model(f"{Path(__file__)}:Made"))
     with VectorStore(folder / "vectors.sqlite") as store:
-        _, manifest = evaluate(
+        [written] = evaluate(
             Encoder(loaded, store), select_tasks([TASK]), DataFolder.at(folder), folder / "runs", Settings(), "cpu"
         )
-    result = manifest.tasks[0]
+    result = written.run.manifest.tasks[0]
     if result.metrics is None:
         raise SystemExit(f"evalkit failed: {result.error}")
     return result.metrics["precision_at_1"].value

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from evalkit.api import check, embed, evaluate
+    from evalkit.api import check, embed, evaluate, evaluate_dimensions
     from evalkit.items import Box, Item, Mask, Point, Points
     from evalkit.regression.compared import compare, gate
     from evalkit.runs.run import Run, Runs, load_run, load_runs
@@ -33,12 +33,13 @@ __all__ = [
     "compare",
     "embed",
     "evaluate",
+    "evaluate_dimensions",
     "gate",
     "load_run",
     "load_runs",
 ]
 _MODULES = {
-    "evalkit.api": ("check", "embed", "evaluate"),
+    "evalkit.api": ("check", "embed", "evaluate", "evaluate_dimensions"),
     "evalkit.items.item": ("Box", "Item", "Mask", "Point", "Points"),
     "evalkit.regression.compared": ("compare", "gate"),
     "evalkit.runs.run": ("Run", "Runs", "load_run", "load_runs"),

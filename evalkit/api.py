@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,25 +14,28 @@ from evalkit import errors
 from evalkit.check import check as findings_of
 from evalkit.checking.findings import Checked
 from evalkit.device import device_name
+from evalkit.embedders.dimensions import ALL, Asked, chosen_dimensions, parse_dimensions
 from evalkit.embedders.heldmodel import held_model
 from evalkit.encoding.batches import BATCH_TOKENS
 from evalkit.encoding.checkedregions import checked_regions
-from evalkit.encoding.contract import describe
 from evalkit.encoding.encode import Encoder
-from evalkit.encoding.given import rows_named
+from evalkit.encoding.firstitems import alike, first_items
 from evalkit.encoding.imageindex import ImageIndex
+from evalkit.encoding.prefixes import cut, only_dimension, require_whole
 from evalkit.encoding.store import VectorStore
-from evalkit.errors import EvalkitError, ImageError, ResultsError, UsageError
+from evalkit.errors import EvalkitError, UsageError
 from evalkit.evaluate import evaluate as evaluate_tasks
 from evalkit.files import inside
 from evalkit.items import Item, Side
 from evalkit.items.prompting import MODES
+from evalkit.preflight import require_some, told, unfit, unreadable
 from evalkit.progress import Progress
 from evalkit.runs.manifest import Settings, TaskResult
-from evalkit.runs.run import Run, load_run
+from evalkit.runs.run import Run, Runs, load_run
+from evalkit.runs.runfolder import runs_folder
 from evalkit.suites.card import TaskCard
-from evalkit.suites.selecting import chosen_tasks, data_of, load_task
-from evalkit.suites.task import DataFolder, LoadOptions, Task
+from evalkit.suites.selecting import chosen_tasks, data_of
+from evalkit.suites.task import DataFolder, Task, card_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,8 +79,9 @@ def evaluate(
         out: the RUNS folder; the run goes to ``out/<model>/<run id>``, and the same call goes on where it stopped.
             ``None`` leaves nothing on the disk.
         limit: only the first queries of each task; then it is part of no average.
-        prompting: how regions reach the model: ``native``, ``text``, ``crop`` or ``none``; ``None`` for its own input
-            where it takes regions, else for the words that name them.
+        prompting: how regions reach the model: ``native``, ``text``, ``crop``, ``overlay``, ``overlay_box``, ``blur``,
+            ``reclip`` or ``none``; ``None`` for its own input where it takes regions, else for the words that name
+            them.
         device: what the text of a MODEL runs on: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``. An object is where it is.
         name: how the model is called in results; as it calls itself where it is ``None``.
         fingerprint: your word for all that the vectors of an object or a function depend on: weights, code, options.
@@ -100,7 +105,8 @@ def evaluate(
 
     Raises:
         UsageError: bad input: no such model, task, folder or setting; tasks of one name; ``out`` that holds something
-            else. Nothing is written.
+            else; a MODEL with several dimensions, of which :func:`evaluate_dimensions` gives a run each; or no task
+            can run: its rows are not there, or the model does not take what it asks. Nothing is written.
         EmbedderError: the model cannot be loaded, or a function does not return what it should. Nothing is written.
         StaleVectorsError: an object gives other vectors than it did under this fingerprint.
         EvalkitError: no task got a number; the first of their errors. The run in ``out`` has all of them.
@@ -113,14 +119,110 @@ def evaluate(
                           task  value  chance   n
         0  example/ShapeSearch   0.25  0.0625  32
     """
+    (run,) = _evaluated(
+        model,
+        tasks,
+        data,
+        out,
+        limit=limit,
+        prompting=prompting,
+        device=device,
+        name=name,
+        fingerprint=fingerprint,
+        images=images,
+        store=store,
+        rebuild_store=rebuild_store,
+        trust_store=trust_store,
+        vectors=vectors,
+        exif=exif,
+        official_dedup=official_dedup,
+        bad_regions=bad_regions,
+        batch_tokens=batch_tokens,
+        quiet=quiet,
+    )
+    return run
+
+
+def evaluate_dimensions(
+    model: Any,
+    tasks: str | Task | Iterable[str | Task],
+    data: Place | None = None,
+    out: Place | None = None,
+    *,
+    dimensions: Iterable[int] | Literal["all"] | None = None,
+    **choices: Any,
+) -> Runs:
+    """How good is this model if its vectors are cut? One run a dimension, of vectors that are made once.
+
+    A cut vector is the first components of the whole one, made of length 1 again.
+
+    Args:
+        model: as :func:`evaluate` takes it.
+        tasks: likewise.
+        data: likewise.
+        out: likewise; a run of cut vectors goes to ``out/<model>-<dimension>/<run id>``.
+        dimensions: from 1 to that of the model, or ``"all"`` that it is made for, the whole one among them; where it is
+            ``None``, those of ``?dimensions=`` in the text of a MODEL, or else all.
+        choices: the keyword arguments of :func:`evaluate`.
+
+    Returns:
+        The runs in the order of the dimensions; a cut one's model is called ``MODEL@DIMENSION``.
+
+    Raises:
+        UsageError: as :func:`evaluate`, and for a dimension that is none of the model's.
+        EvalkitError: as :func:`evaluate`.
+
+    Example:
+        >>> import evalkit
+        >>> from evalkit.example import DATA
+        >>> runs = evalkit.evaluate_dimensions(
+        ...     "random", "example/Shapes", data=DATA, dimensions=[16, 64], quiet=True
+        ... )
+        >>> runs.to_pandas()[["model", "value"]]
+               model    value
+        0  random@16      0.0
+        1     random  0.03125
+    """
+    asked: Asked = ()
+    if dimensions is not None:
+        asked = ALL if dimensions == ALL else parse_dimensions(",".join(map(str, dimensions)), "dimensions=")
+    return Runs(_evaluated(model, tasks, data, out, several=True, asked=asked, **choices))
+
+
+def _evaluated(
+    model: Any,
+    tasks: Any,
+    data: Place | None,
+    out: Place | None,
+    *,
+    several: bool = False,
+    asked: Asked = (),
+    limit: int | None = None,
+    prompting: str | None = None,
+    device: str = "auto",
+    name: str | None = None,
+    fingerprint: str | None = None,
+    images: Place | Sequence[Place] = (),
+    store: Place | None = None,
+    rebuild_store: bool = False,
+    trust_store: bool = False,
+    vectors: Literal["float32", "float16"] = "float32",
+    exif: Literal["apply", "ignore"] = "apply",
+    official_dedup: bool = False,
+    bad_regions: Literal["refuse", "keep"] = "refuse",
+    batch_tokens: int = BATCH_TOKENS,
+    quiet: bool = False,
+) -> list[Run]:
     chosen = _chosen(tasks)
     folder = _data_folder(chosen, data, images)
     settings = _settings(limit, prompting, vectors, exif, official_dedup, bad_regions)
     _require_budget(batch_tokens)
-    place = None if out is None else _runs_folder(_place(out))
+    place = None if out is None else runs_folder(_place(out))
+    missing = unreadable(chosen, folder)
+    require_some(missing, chosen)
     held = held_model(
         model,
-        lambda: _first_items(chosen, folder, settings.load_options),
+        lambda: first_items(chosen, folder, settings.load_options),
         name=name,
         fingerprint=fingerprint,
         device=device,
@@ -130,25 +232,39 @@ def evaluate(
             f"store {store}: {held.loaded.info.name} is an object, and nobody vouches for its vectors: give a "
             "fingerprint, or leave the store out"
         )
+    loaded = held.loaded
+    if not several:
+        only_dimension(loaded, "evalkit.evaluate_dimensions gives a run of each")
+    elif asked or not loaded.dimensions:
+        listed = loaded.card.dimensions if loaded.card else ()
+        found = chosen_dimensions(asked or ALL, loaded.info, listed, loaded.info.name)
+        loaded = replace(loaded, dimensions=found)
+    progress = Progress(quiet=quiet, results=False)
+    cannot = unfit([task for task in chosen if card_of(task).name not in missing], settings, loaded)
+    require_some(missing | cannot, chosen, loaded.info.name)
+    told(missing | cannot, chosen, progress, loaded.info.name)
     with ExitStack() as stack:
         runs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="evalkit-"))) if place is None else place
         kept = _place(store) if store is not None else None if place is None else inside(place, "vectors.sqlite")
         vector_store = VectorStore(kept if held.kept else None, rebuild=rebuild_store)
         encoder = Encoder(
-            held.loaded,
+            loaded,
             stack.enter_context(vector_store),
             ImageIndex(),
             batch_tokens,
             vectors,
-            Progress(quiet=quiet, results=False),
+            progress,
             device,
             trust_store,
         )
-        where, manifest, done = evaluate_tasks(encoder, chosen, folder, runs, settings, device_name(device))
-        results = [result for result in manifest.tasks if result.task in done]
+        device = device_name(device)
+        written = evaluate_tasks(encoder, chosen, folder, runs, settings, device, missing | cannot)
+        results = [one for own in written for one in own.run.manifest.tasks if one.task in own.encoding]
         if all(result.status == "failed" for result in results):
             raise _error_of(results[0])
-        return load_run(where, check=False).in_memory() if place is None else load_run(where)
+        if place is None:
+            return [load_run(own.run.folder, check=False).in_memory() for own in written]
+        return [load_run(own.run.folder) for own in written]
 
 
 def embed(
@@ -174,10 +290,11 @@ def embed(
         quiet: show no progress.
 
     Returns:
-        float32, shape ``(n, dimension)``, rows of length 1, in order.
+        float32, shape ``(n, dimension)``, rows of length 1, in order; cut where the text of a MODEL says
+        ``?dimensions=64``.
 
     Raises:
-        UsageError: no such model or side, or no items.
+        UsageError: no such model or side, or no items; several dimensions.
         ItemError: an image or a region that cannot be used, or is none.
         EmbedderError: the model cannot be loaded, fails, or breaks its contract.
 
@@ -201,12 +318,13 @@ def embed(
     ]
     index = ImageIndex()
     checked = checked_regions(given, index, bad_regions).items
-    held = held_model(model, lambda: _alike(checked), device=device)
+    held = held_model(model, lambda: alike(checked), device=device)
     progress = Progress(quiet=quiet)
+    dimension = only_dimension(held.loaded, "name one of them")
     with VectorStore(None) as memory, progress.run(held.loaded.info.name, 1), progress.task("items"):
         progress.expect(len(checked))
         encoder = Encoder(held.loaded, memory, index, batch_tokens, progress=progress, device=device)
-        return encoder.encode(checked, side)
+        return cut(encoder.encode(checked, side), dimension, checked, side)
 
 
 def check(model: Any, *, device: str = "auto", batch_tokens: int | None = None) -> Checked:
@@ -233,6 +351,7 @@ def check(model: Any, *, device: str = "auto", batch_tokens: int | None = None) 
     if batch_tokens is not None:
         _require_budget(batch_tokens)
     held = held_model(model, lambda: [Item(text="a red square"), Item(text="a blue circle")], device=device)
+    require_whole(held.loaded)
     return Checked(held.loaded.info.name, tuple(findings_of(held.loaded.embedder, batch_tokens)))
 
 
@@ -283,62 +402,6 @@ def _data_folder(
 def _place(path: Place) -> Path:
     """A path as its user means it; no shell has read a ``~`` before."""
     return Path(path).expanduser()
-
-
-def _runs_folder(place: Path) -> Path:
-    """A RUNS folder: one that is not there, or is empty, or holds what evalkit has written.
-
-    Raises:
-        UsageError: it holds something else.
-    """
-    try:
-        if not place.is_dir():
-            if os.path.lexists(place):
-                raise UsageError(f"out {place} is no folder: name one for runs")
-            return place
-        found = sorted(entry.name for entry in os.scandir(place) if not entry.name.startswith("."))
-        runs = (place / "vectors.sqlite").exists() or next(place.glob("*/*/run.json"), None) is not None
-    except OSError as error:
-        raise ResultsError(f"out {place} cannot be read: {error.strerror or error}") from error
-    if found and not runs:
-        raise UsageError(
-            f"out {place} holds something else than runs, such as {found[0]}: name a folder for runs alone"
-        )
-    return place
-
-
-def _first_items(tasks: Sequence[TaskCard | Task], folder: DataFolder | None, options: LoadOptions) -> list[Item]:
-    """Two of the items that will be embedded, with images that can be.
-
-    Raises:
-        EvalkitError: no task can be read; the first error.
-    """
-    failed: EvalkitError | None = None
-    few = LoadOptions(min(options.limit or 2, 2), options.official_dedup, options.upright)
-    for task in tasks:
-        try:
-            read = load_task(task, folder, few)
-            with rows_named(read):
-                return _decodable(_alike(read.queries))
-        except EvalkitError as error:
-            failed = failed or error
-    raise failed or UsageError("no task is named")
-
-
-def _alike(items: Sequence[Item]) -> list[Item]:
-    """The first two, or the first where one of them alone has an image: batches have items of one kind."""
-    return [item for item in items[:2] if (item.image is None) == (items[0].image is None)]
-
-
-def _decodable(items: list[Item]) -> list[Item]:
-    """The items, once their images were decoded: one that cannot be is its task's failure, and not the function's."""
-    for item in items:
-        try:
-            for image in item.images:
-                image.rgb()
-        except ImageError as error:
-            raise ImageError(f"{error} (item {describe(item)})", error.about or item) from error
-    return items
 
 
 def _error_of(result: TaskResult) -> EvalkitError:

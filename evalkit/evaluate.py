@@ -2,55 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from evalkit.device import device_name
 from evalkit.embedders.modeltext import ModelSpec
-from evalkit.embedders.registry import LoadedEmbedder, load_embedder
+from evalkit.embedders.registry import load_embedder
 from evalkit.encoding.batches import BATCH_TOKENS
-from evalkit.encoding.checkedregions import with_checked_regions
-from evalkit.encoding.conditions import Conditions, mixed
 from evalkit.encoding.encode import Encoder
 from evalkit.encoding.forward import EncodingStats
-from evalkit.encoding.given import prompted_task, prompting_of, require_modalities, rows_named
 from evalkit.encoding.imageindex import ImageIndex
 from evalkit.encoding.store import VectorStore
-from evalkit.errors import (
-    DataError,
-    EvalkitError,
-    ResultsError,
-    StaleVectorsError,
-    StoreError,
-    TaskError,
-    UsageError,
-)
-from evalkit.files import inside, json_bytes
+from evalkit.errors import EvalkitError, ResultsError, StaleVectorsError, StoreError
+from evalkit.files import inside
+from evalkit.onetask import Embedded, embed_task, score_task
+from evalkit.preflight import require_some, told, unfit, unreadable
 from evalkit.progress import Progress
-from evalkit.runs.environment import environment, without_places
-from evalkit.runs.manifest import Failure, Manifest, MetricResult, ModelRecord, Settings, TaskResult, departs
-from evalkit.runs.reducing import reducer_of
-from evalkit.runs.runfiles import samples_of
+from evalkit.runs.manifest import Manifest, Settings, TaskResult, departs
+from evalkit.runs.opening import at_dimensions, disown, open_run
 from evalkit.runs.runfolder import RunFolder
-from evalkit.runs.samples import images_of, samples_table
-from evalkit.runs.signature import signature
-from evalkit.runs.timing import Clock, Timing
-from evalkit.scoring.metrics import METRICS, Metric, measure
-from evalkit.scoring.ranking import rank
+from evalkit.runs.timing import Timing
 from evalkit.suites.card import TaskCard
-from evalkit.suites.selecting import load_task
 from evalkit.suites.task import DataFolder, Task, card_of
-from evalkit.version import __version__
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pyarrow as pa
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -76,23 +51,23 @@ class Ran:
         return [result for result in self.manifest.tasks if result.task in names and result.status == "failed"]
 
 
-@dataclass(frozen=True)
-class Evaluated:
-    """What one task gave.
+@dataclass
+class OpenedRun:
+    """A run that is being written: one embedder at one dimension.
 
     Attributes:
-        result: its result.
-        encoding: what encoding did.
-        samples: the per-query table, where it succeeded.
-        conditions: by digest, those that its vectors were made under.
-        error: why it failed, where it did.
+        run: its folder and its manifest.
+        settings: the user's choices, with the dimension.
+        timing: of this command.
+        encoding: by task, what encoding did in this command.
+        errors: by task, why it failed in this command.
     """
 
-    result: TaskResult
-    encoding: EncodingStats
-    samples: pa.Table | None = None
-    conditions: Mapping[str, Conditions] = field(default_factory=dict)
-    error: EvalkitError | None = None
+    run: RunFolder
+    settings: Settings
+    timing: Timing
+    encoding: dict[str, EncodingStats] = field(default_factory=dict)
+    errors: dict[str, EvalkitError] = field(default_factory=dict)
 
 
 def evaluate_all(
@@ -123,19 +98,26 @@ def evaluate_all(
         progress: who is told.
 
     Yields:
-        For each job its run, or why the model could not be run; the others go on.
+        For each job its runs, one a dimension, or why the model could not be run; the others go on.
 
     Raises:
+        UsageError: no task can be run, whatever the model is; nothing is loaded or written.
         StoreError: the store cannot be read or written; no other job would do better.
         ResultsError: the runs cannot be written.
     """
     index, progress = ImageIndex(), progress or Progress(quiet=True)
+    missing = unreadable(tasks, folder)
+    require_some(missing, tasks)
+    told(missing, tasks, progress)
     with ExitStack() as stack:
         kept: VectorStore | None = None
         for job in jobs:
-            outcome: Ran | EvalkitError
+            outcomes: Sequence[Ran | EvalkitError]
             try:
                 loaded = load_embedder(job.spec, device)
+                cannot = unfit([task for task in tasks if card_of(task).name not in missing], job.settings, loaded)
+                require_some(missing | cannot, tasks, loaded.info.name)
+                told(cannot, tasks, progress, loaded.info.name)
                 if kept is None:  # a command of which no model can be loaded leaves no files
                     kept = stack.enter_context(
                         VectorStore(store or inside(runs, "vectors.sqlite"), rebuild=rebuild_store)
@@ -143,14 +125,15 @@ def evaluate_all(
                 encoder = Encoder(
                     loaded, kept, index, batch_tokens, job.settings.vectors, progress, device, trust_store
                 )
-                outcome = Ran(job, *evaluate(encoder, tasks, folder, runs, job.settings, device_name(device)))
+                written = evaluate(encoder, tasks, folder, runs, job.settings, device_name(device), missing | cannot)
+                outcomes = [Ran(job, one.run.folder, one.run.manifest, one.encoding) for one in written]
             except StaleVectorsError as error:  # another model's vectors may hold
-                outcome = error
+                outcomes = [error]
             except (StoreError, ResultsError):
                 raise
             except EvalkitError as error:
-                outcome = error
-            yield outcome
+                outcomes = [error]
+            yield from outcomes
 
 
 def evaluate(
@@ -160,251 +143,111 @@ def evaluate(
     runs: Path,
     settings: Settings,
     device: str,
-) -> tuple[Path, Manifest, Mapping[str, EncodingStats]]:
+    refused: Mapping[str, EvalkitError] | None = None,
+) -> list[OpenedRun]:
     """Run one embedder over tasks, writing each result as soon as it is there.
 
+    Where the embedder is to be scored at several dimensions there is a run for each, of the same vectors: a task is
+    embedded once, and ranked in all runs before the next one begins.
+
     A task that fails is recorded as failed and the others go on; a store or a results folder that cannot
-    be written, or vectors in the store that the embedder would not make now, end the run as failed, and what was
+    be written, or vectors in the store that the embedder would not make now, end the runs as failed, and what was
     written stays valid.
 
     Args:
         encoder: the embedder with its store.
         tasks: their cards, or tasks that were read already; each is evaluated on its own.
         folder: where the data of cards lies.
-        runs: the RUNS folder; the run goes to ``runs/<model>/<run id>``.
+        runs: the RUNS folder; a run goes to ``runs/<model>/<run id>``.
         settings: the user's choices.
         device: what the embedder runs on, for the record.
+        refused: by name, tasks that were found not to run before (:mod:`evalkit.preflight`), and why.
 
     Returns:
-        The run's folder, its manifest, and by task what encoding did.
+        For each dimension, in the order that they were asked for, what was written.
     """
-    cards = [card_of(task) for task in tasks]
-    if encoder.loaded.departs and encoder.loaded.card is not None:
-        encoder.progress.say(departs(encoder.loaded.card.name, encoder.loaded.departs))
-    run = open_run(encoder.loaded, cards, runs, settings, device)
-    timing = Timing(device, encoder.batch_tokens, encoder.trust_store)
-    encoding: dict[str, EncodingStats] = {}
-    progress = encoder.progress
+    cards, refused = [card_of(task) for task in tasks], refused or {}
+    progress, loaded = encoder.progress, encoder.loaded
+    if loaded.departs and loaded.card is not None:
+        progress.say(departs(loaded.card.name, loaded.departs))
+    written = [
+        OpenedRun(
+            open_run(loaded, cards, runs, own, device), own, Timing(device, encoder.batch_tokens, encoder.trust_store)
+        )
+        for own in at_dimensions(loaded, settings)
+    ]
     try:
-        with progress.run(encoder.loaded.info.name, len(cards)):
+        with progress.run(loaded.info.name, len(cards)):
             for task, card in zip(tasks, cards, strict=True):
-                with progress.task(card.name), timing.of(card.name) as clock:
-                    evaluated = evaluate_task(encoder, task, folder, settings, clock)
-                    run.record(evaluated.result, evaluated.samples, evaluated.conditions, card)
+                with progress.task(card.name):
+                    _task_into(written, encoder, task, folder, refused.get(card.name))
                     if encoder.distrusted:
-                        disown(run, {card.name for card in cards})
-                    encoding[card.name] = evaluated.encoding
-                if isinstance(evaluated.error, StaleVectorsError):
-                    raise evaluated.error
-                if evaluated.error:
-                    progress.say(f"{card.name}: failed: {evaluated.error}")
-                else:
-                    progress.result(summary(evaluated.result, evaluated.encoding))
-        run.finish("done")
+                        for one in written:
+                            disown(one.run, {card.name for card in cards})
+                failed = written[0].errors.get(card.name)
+                if isinstance(failed, StaleVectorsError):
+                    raise failed
+                for one in written if card.name not in refused else ():  # of the others it was said before
+                    _say(progress, one, card)
+        for one in written:
+            one.run.finish("done")
     except BaseException as error:
         with suppress(ResultsError):  # a full disk must not hide why the run ends
-            if isinstance(error, StoreError | KeyboardInterrupt):
-                run.finish("failed" if isinstance(error, StoreError) else "interrupted")
-            run.write_timing(timing.report())
+            for one in written:
+                if isinstance(error, StoreError | KeyboardInterrupt):
+                    one.run.finish("failed" if isinstance(error, StoreError) else "interrupted")
+                one.run.write_timing(one.timing.report())
         raise
-    run.write_timing(timing.report())
-    return run.folder, run.manifest, encoding
+    for one in written:
+        one.run.write_timing(one.timing.report())
+    return written
 
 
-def evaluate_task(
-    encoder: Encoder, chosen: TaskCard | Task, folder: DataFolder | None, settings: Settings, clock: Clock
-) -> Evaluated:
-    """One task: load, prompt, embed, rank, measure. What goes wrong with it is its failure, whatever raised it."""
-    card = card_of(chosen)
-    try:
-        with _failure_of_the_task(card):
-            return _evaluate_task(encoder, chosen, folder, settings, clock)
-    except StaleVectorsError as error:
-        return _failed(encoder, card, folder, clock, error)
-    except (StoreError, ResultsError):
-        raise
-    except EvalkitError as error:
-        return _failed(encoder, card, folder, clock, error)
+def _task_into(
+    written: Sequence[OpenedRun],
+    encoder: Encoder,
+    task: TaskCard | Task,
+    folder: DataFolder | None,
+    refused: EvalkitError | None,
+) -> None:
+    """Evaluate a task, and record what it gave in the run of each dimension."""
+    card, embedded = card_of(task), None
+    for one in written:
+        with one.timing.of(card.name) as clock:
+            if embedded is None:
+                embedded = refused or embed_task(encoder, task, folder, one.settings, clock)
+            evaluated = score_task(embedded, card, encoder, folder, one.settings, clock)
+            one.run.record(evaluated.result, evaluated.samples, evaluated.conditions, card)
+            one.encoding[card.name] = evaluated.encoding
+            if evaluated.error is not None:
+                one.errors[card.name] = evaluated.error
+            if isinstance(embedded, Embedded):
+                embedded = embedded.again()
 
 
-def _evaluate_task(
-    encoder: Encoder, chosen: TaskCard | Task, folder: DataFolder | None, settings: Settings, clock: Clock
-) -> Evaluated:
-    card = card_of(chosen)
-    metrics = metrics_of(card)
-    task = load_task(chosen, folder, settings.load_options)
-    clock.lap("load_s")
-    prompting = prompting_of(task, encoder.loaded, settings.prompting)
-    with rows_named(task):
-        checked = with_checked_regions(task, encoder.images, settings.bad_regions)
-    given = checked if prompting is None else prompted_task(checked, prompting, encoder.images)
-    require_modalities(given, encoder.loaded)
-    encoder.progress.expect(len(given.queries) + len(given.candidates))
-    queries, candidates = encode_task(given, encoder)
-    encoder.probe()
-    clock.lap("encode_s")
-    stats = encoder.take_stats()
-    clock.count(stats)
-    ranking = rank(queries, candidates, task.pools, task.relevant)
-    images = images_of(task.queries)
-    values = {metric.name: measure(metric, ranking, images=images) for metric in metrics}
-    clock.lap("rank_s")
-
-    line = signature(task, given, encoder.images, encoder.loaded, prompting, settings)
-    made = encoder.take_made()
-    clock.batches(made.budgets)
-    trusted = encoder.trust_store and stats.reused > 0
-    warnings = [
-        *checked.warnings,
-        *encoder.images.warnings((*task.queries, *task.candidates)),
-        *([] if task.complete else [f"{len(task.queries)} of {card.queries} queries: no part of any average"]),
-        *filter(None, [mixed(made.under, made.known)]),
-        *([f"memory ran out: {made.shrunk} vectors were made in smaller batches"] if made.shrunk else []),
-        *(["vectors were reused without making any of them again (--trust-store)"] if trusted else []),
-    ]
-    result = TaskResult(
-        **_facts(card),
-        status="done",
-        complete=task.complete,
-        n_queries=len(task.queries),
-        n_candidates=len(task.candidates),
-        prompting=prompting,
-        metrics={
-            name: MetricResult(**{k: v for k, v in dataclasses.asdict(value).items() if k != "metric"})
-            for name, value in values.items()
-        },
-        signature=line,
-        samples=f"samples/{card.name}.parquet",
-        made=made.under,
-        trusted_store=trusted,
-        warnings=tuple(warnings),
-    )
-    return Evaluated(result, stats, samples_table(task, ranking, line), made.known)
+def _say(progress: Progress, one: OpenedRun, card: TaskCard) -> None:
+    """What a task gave in a run, in one line."""
+    cut = one.settings.dimension
+    at = "" if cut is None else f" at dimension {cut}"
+    result = next(result for result in one.run.manifest.tasks if result.task == card.name)
+    if (error := one.errors.get(card.name)) is not None:
+        progress.say(f"{card.name}{at}: failed: {error}")
+    else:
+        progress.result(summary(result, one.encoding[card.name], at))
 
 
-def metrics_of(card: TaskCard) -> list[Metric]:
-    """The metrics that a card names, in its order.
-
-    Raises:
-        DataError: there is no metric of a name; names the card, the metrics that there are, and the nearest.
-    """
-    try:
-        return [METRICS.named(name) for name in card.metrics]
-    except UsageError as error:
-        raise DataError(f"the card of task {card.name}: {error}") from error
-
-
-def _failed(
-    encoder: Encoder, card: TaskCard, folder: DataFolder | None, clock: Clock, error: EvalkitError
-) -> Evaluated:
-    stats = encoder.take_stats()
-    clock.count(stats)
-    encoder.take_made()
-    failure = Failure(type=type(error).__name__, message=without_places(str(error), folder))
-    result = TaskResult(**_facts(card), status="failed", complete=False, error=failure)
-    return Evaluated(result, stats, error=error)
-
-
-@contextmanager
-def _failure_of_the_task(card: TaskCard) -> Iterator[None]:
-    """FAISS, numpy, or a fault of evalkit's own: the other tasks go on all the same."""
-    try:
-        yield
-    except EvalkitError:
-        raise
-    except Exception as error:
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        at = f" ({Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno})" if trace is not None else ""
-        raise TaskError(f"task {card.name} cannot be evaluated: {type(error).__name__}: {error}{at}") from error
-
-
-def encode_task(task: Task, encoder: Encoder) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The vectors of a task's queries and of its candidates.
-
-    Raises:
-        ItemError: an image or a region that cannot be used, with its row.
-    """
-    with rows_named(task):
-        return encoder.encode(task.queries, "query"), encoder.encode(task.candidates, "candidate")
-
-
-def open_run(
-    loaded: LoadedEmbedder, cards: Sequence[TaskCard], runs: Path, settings: Settings, device: str
-) -> RunFolder:
-    """The folder of this embedder with these settings, new or as an earlier command left it.
-
-    Raises:
-        ResultsError: what it has of other tasks than these cannot be read, or is not what their samples give.
-        UsageError: a suite names a reducer that there is none of.
-    """
-    for card in cards:  # said before anything is embedded
-        reducer_of([card.name])
-    info = loaded.info
-    usual = {"bad_regions"} if settings.bad_regions == "refuse" else None  # as before there was this setting
-    identity = [__version__, loaded.fingerprint, info.name, settings.model_dump(exclude=usual)]
-    run_id = hashlib.sha256(json_bytes(identity)).hexdigest()[:12]
-    manifest = Manifest(
-        run_id=run_id,
-        status="running",
-        evalkit_version=__version__,
-        model=ModelRecord(
-            name=info.name,
-            family=loaded.family,
-            revision=info.revision,
-            fingerprint=loaded.fingerprint,
-            dimension=info.dimension,
-            modalities=tuple(sorted(info.modalities)),
-            regions=tuple(sorted(info.regions)),
-            options=dict(sorted(info.options.items())),
-            named=None if loaded.card is None else loaded.card.name,
-            departs=loaded.departs,
-        ),
-        settings=settings,
-        environment=environment(device),
-    )
-    folder = runs / loaded.folder / run_id
-    run, asked = RunFolder(folder, manifest), {card.name for card in cards}
-    for result in run.manifest.tasks:  # these go on into averages
-        if result.task not in asked:
-            samples_of(folder, result)
-    return run
-
-
-def disown(run: RunFolder, asked: Collection[str]) -> None:
-    """Let results that this command does not make anew fail: their vectors were found to be another model's."""
-    said = "its vectors were found to be another model's, and were taken out (--rebuild-store): run it again"
-    failed = {"status": "failed", "complete": False, "n_queries": None, "n_candidates": None, "metrics": None}
-    failed |= {"signature": None, "samples": None, "made": {}, "trusted_store": False, "warnings": ()}
-    for result in run.manifest.tasks:
-        if result.status == "done" and result.task not in asked:
-            error = Failure(type="StaleVectorsError", message=said)
-            run.record(result.model_copy(update=failed | {"error": error}))
-
-
-def summary(result: TaskResult, encoding: EncodingStats) -> str:
-    """A task's result in one line."""
+def summary(result: TaskResult, encoding: EncodingStats, at: str = "") -> str:
+    """A task's result in one line; ``at`` is said after its name."""
     if result.metrics is None:
-        return f"{result.task}: failed"
+        return f"{result.task}{at}: failed"
     p1 = result.metrics["precision_at_1"]
     ties = f", {p1.n_ties} ties: optimistic {p1.optimistic:.2%}" if p1.n_ties else ""
     regions = f", prompting {result.prompting}" if result.prompting else ""
     interval = f"[{p1.low:.2%}, {p1.high:.2%}]"
     reused = f", {reused_of(encoding)} vectors reused"
-    return f"{result.task}: P@1 {p1.value:.2%} {interval} (chance {p1.chance:.2%}, n {p1.n}{ties}{regions}{reused})"
+    return f"{result.task}{at}: P@1 {p1.value:.2%} {interval} (chance {p1.chance:.2%}, n {p1.n}{ties}{regions}{reused})"
 
 
 def reused_of(encoding: EncodingStats) -> str:
     """How many of a task's vectors were in the store, such as ``96 of 128``."""
     return f"{encoding.reused} of {encoding.distinct}"
-
-
-def _facts(card: TaskCard) -> dict[str, Any]:
-    return {
-        "task": card.name,
-        "task_version": card.version,
-        "suite": card.suite,
-        "meta_task": card.meta_task,
-        "distribution": card.distribution,
-    }

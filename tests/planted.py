@@ -256,12 +256,12 @@ def cached_whole(key: Callable[[Item], Any]) -> Change:
 
 
 def reads_the_file(self: Honest, items: Sequence[Item], side: Side) -> Any:
-    """Past crop and orientation."""
+    """Past crop, drawing and orientation."""
     whole = [
         item
         if item.image is None
         else dataclasses.replace(
-            item, image=dataclasses.replace(item.image, crop=None, upright=True, pixels=None, digest=None)
+            item, image=dataclasses.replace(item.image, crop=None, drawing=None, upright=True, pixels=None, digest=None)
         )
         for item in items
     ]

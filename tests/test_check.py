@@ -185,13 +185,20 @@ def test_clip_passes(family: str, request: pytest.FixtureRequest) -> None:
 SMALL, LARGE, TWICE = "text: alone and in batches", "text: largest batch", "text: same call twice"
 MIXED = "image+text: alone and in batches"
 PAIR_IMAGE, PAIR_TEXT = "image+text: image moves the vector", "image+text: text moves the vector"
-CROPS, TURNED, NAMES = (
-    f"image: two {what}" for what in ("crops of one file", "orientations of one file", "files of one name")
+CROPS, TURNED, NAMES, DRAWINGS = (
+    f"image: two {what}"
+    for what in ("crops of one file", "orientations of one file", "files of one name", "drawings on one file")
 )
 
 
 def path_of(item: Item) -> Any:
-    return item.image and (str(item.image.location()), item.image.crop, item.image.upright, item.region)
+    return item.image and (
+        str(item.image.location()),
+        item.image.crop,
+        item.image.upright,
+        item.image.drawing,
+        item.region,
+    )
 
 
 FAULTS: dict[str, tuple[Change, str, str]] = {
@@ -311,6 +318,11 @@ FAULTS: dict[str, tuple[Change, str, str]] = {
     "kept by path, crop and orientation": (
         cached(lambda item: (item.image.path, item.image.crop, item.image.upright)),  # type: ignore[union-attr]
         NAMES,
+        "one vector alone",
+    ),
+    "kept by file, crop and orientation": (
+        cached(lambda item: (item.image.sha256(), item.image.crop, item.image.upright)),  # type: ignore[union-attr]
+        DRAWINGS,
         "one vector alone",
     ),
     "path for pixels": (
@@ -709,7 +721,7 @@ def test_the_command_names_the_fault_once(tmp_path: Path, capsys: pytest.Capture
     assert "candidates: 512 items at once" in line
     assert "the order is lost" in line
     assert "skipped: fails as text: largest batch does" in said
-    assert said.splitlines()[-1] == "own: 1 of 45 checks failed"
+    assert said.splitlines()[-1] == "own: 1 of 47 checks failed"
 
 
 @pytest.mark.slow(1)

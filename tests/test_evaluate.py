@@ -417,8 +417,9 @@ class Reader:
 def test_an_embedder_is_not_scored_on_what_it_does_not_take(tmp_path, capsys):
     """Images that are silently left out would give a number, and a wrong one."""
     (tmp_path / "reader.py").write_text(TEXT_ALONE)
-    assert run(tmp_path, f"{tmp_path / 'reader.py'}:Reader", tasks=SHAPES) == 4
-    assert "example/Shapes has items of image; reader takes text" in capsys.readouterr().out
+    assert run(tmp_path / "runs", f"{tmp_path / 'reader.py'}:Reader", tasks=SHAPES) == 2
+    assert "example/Shapes has items of image; reader takes text" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.fixture
@@ -483,11 +484,10 @@ def test_rows_that_cannot_be_read_fail_their_task_alone(half, tmp_path, capsys):
 
 
 def test_the_terminal_names_the_whole_path(half, tmp_path, capsys):
-    args = ["--model", "random", "--tasks", "CIRR", "--data", half, "--out", tmp_path / "runs"]
-    from builders import command
-
+    args = ["--model", "random", "--tasks", "CIRR,WebQA", "--data", half, "--out", tmp_path / "runs"]
     assert command("run", *args) == 4
-    assert f"CIRR: failed: no file {half / 'CIRR'}/test-*.parquet" in capsys.readouterr().err
+    assert f"- CIRR: no file {half / 'CIRR'}/test-*.parquet" in capsys.readouterr().err
+    assert "DATA/CIRR/test-*.parquet" in tasks_of(tmp_path / "runs")["CIRR"]["error"]["message"]
 
 
 def test_a_task_that_failed_and_then_does_not(half, tmp_path):

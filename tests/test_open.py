@@ -152,7 +152,7 @@ def test_a_run_has_what_the_package_adds(runs, capsys):
         assert results_of(folder)["theirs/ShapeRegions"]["prompting"] == "shouted"
     assert command("run", "--help") == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "[native|text|crop|none|shouted]" in said
+    assert "[native|text|crop|overlay|overlay_box|blur|reclip|none|shouted]" in said
     assert "or their words, shouted, e.g. --prompting shouted." in said
 
 
@@ -168,10 +168,9 @@ def test_items_come_by_the_reader_and_the_mode(theirs, tmp_path, capsys):
     given = prompted_task(task, "shouted", ImageIndex())
     assert [(item.prompt, item.region) for item in given.queries] == [(i.prompt + "!", None) for i in plain.queries]
     # An embedder without regions is told of all modes that work with it.
-    assert run(tmp_path, "random", tasks=card.name, more=["--prompting", "native"]) == 4
-    said = tasks_of(tmp_path)[card.name]["error"]["message"]
-    assert said.endswith("run it with --prompting text, crop, none or shouted")
-    capsys.readouterr()
+    modes = "text, crop, overlay, overlay_box, blur, reclip, none or shouted"
+    assert run(tmp_path / "runs", "random", tasks=card.name, more=["--prompting", "native"]) == 2
+    assert capsys.readouterr().err.endswith(f"run it with --prompting {modes}\n")
     assert command("tasks", card.name) == 0
     assert re.search(r"metrics +precision_at_1\n +first_two\n +mrr\n", capsys.readouterr().out)
 
@@ -315,8 +314,8 @@ def test_every_shipped_card_names_metrics_that_there_are_and_every_suite_a_reduc
 def test_what_may_be_ranked_beside_what_follows_from_the_modes(theirs) -> None:
     """Prompts that a mode leaves as they are have to be equal; a mode that no version knows is beside nothing."""
     assert {mode: keeps_words(mode) for mode in MODES} == {
-        "native": True, "text": True, "crop": True, "none": False, "shouted": False
+        "native": True, "text": True, "crop": True, "overlay": True, "overlay_box": True, "blur": True, "reclip": True,
+        "none": False, "shouted": False,
     }  # fmt: skip
     assert keeps_words("-")
-    assert keeps_words("overlay"), "of published numbers"
     assert not keeps_words("whispered")

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from evalkit.embedders.modeltext import parse_model
 from evalkit.embedders.registry import load_embedder
 from evalkit.encoding.encode import Encoder
-from evalkit.encoding.given import prompted_task
+from evalkit.encoding.given import prompted_views
 from evalkit.encoding.store import VectorStore
-from evalkit.evaluate import encode_task
+from evalkit.encoding.views import encode_task
 from evalkit.items import Item, Mask
 from evalkit.items.prompting import MODES
 from evalkit.items.prompting.none import without_region
@@ -78,14 +78,14 @@ def measure(models: Sequence[str], size: int, seed: int) -> tuple[list[str], lis
             for model in models:
                 encoder = Encoder(load_embedder(parse_model(model)), store)
 
-                def outcome(way: str, given: Sequence[Task], encoder: Encoder = encoder) -> Outcome:
-                    return Outcome(encoder.loaded.info.name, way, tuple(_scores(task, encoder) for task in given))
+                def outcome(way: str, given: Sequence[Sequence[Task]], encoder: Encoder = encoder) -> Outcome:
+                    return Outcome(encoder.loaded.info.name, way, tuple(_scores(views, encoder) for views in given))
 
                 regions = encoder.loaded.info.regions
                 for mode in (name for name, mode in MODES.items() if regions or not mode.region_input):
-                    found.append(outcome(mode, [prompted_task(task, mode, encoder.images) for task in tasks]))
+                    found.append(outcome(mode, [prompted_views(task, mode, encoder.images) for task in tasks]))
                 for kind in sorted(encoder.loaded.info.regions, key=KINDS.index):
-                    asked = [_asked(*pair, kind, data.images) for pair in zip(tasks, things, strict=True)]
+                    asked = [[_asked(*pair, kind, data.images)] for pair in zip(tasks, things, strict=True)]
                     found.append(outcome(f"{kind}, no words", asked))
     return [card.subset for card in cards], found
 
@@ -107,8 +107,9 @@ def _asked(task: Task, rows: Sequence[Example], kind: str, images: Path) -> Task
     return replace(task, queries=queries)
 
 
-def _scores(task: Task, encoder: Encoder) -> NDArray[np.float64]:
-    ranking = rank(*encode_task(task, encoder), task.pools, task.relevant)
+def _scores(views: Sequence[Task], encoder: Encoder) -> NDArray[np.float64]:
+    task, *more = views
+    ranking = rank(*encode_task(task, encoder, more), task.pools, task.relevant)
     return precision_at_1(ranking.above, ranking.tied, ranking.right)
 
 

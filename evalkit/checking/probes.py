@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.items import IMAGE_MARK, Box, Item, Mask, Point, Points, Region
+from evalkit.items.drawing import Blur
 from evalkit.items.images import ImageFile
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ UNLIKE = {"text": len(_TEXTS), "image": len(_SIZES), "image+text": len(_SIZES)}
 """How many items of :func:`plain` are unlike each other in all, from the first on."""
 
 
-TWINS = ("two crops of one file", "two orientations of one file", "two files of one name")
+TWINS = ("two crops of one file", "two orientations of one file", "two files of one name", "two drawings on one file")
 
 
 def pairs(items: dict[str, list[Item]], modality: str) -> list[Pair]:
@@ -200,7 +201,7 @@ def many(folder: Path, modality: str, count: int) -> list[Item]:
 
 
 def twins(folder: Path, modality: str) -> list[Twins]:
-    """One file at two crops and at two orientations, and two files of one name in two folders."""
+    """One file at two crops, two orientations and with two drawings, and two files of one name in two folders."""
     text = "the colours" if modality == "image+text" else ""
 
     def items(*images: ImageFile) -> tuple[Item, Item]:
@@ -215,14 +216,15 @@ def twins(folder: Path, modality: str) -> list[Twins]:
     pixels = _halves(np_seed=len(modality))
     whole = _saved(folder, file, pixels, orientation=6)
     height, width = pixels.shape[:2]
-    left = ImageFile(folder, file, upright=False, crop=(0, 0, width // 2, height))
-    right = ImageFile(folder, file, upright=False, crop=(width // 2, 0, width, height))
-    turned = (whole, ImageFile(folder, file, upright=False))
+    stored = ImageFile(folder, file, upright=False)
+    halves = ((0, 0, width // 2, height), (width // 2, 0, width, height))
+    crops = [replace(stored, crop=half) for half in halves]
+    drawings = [replace(stored, drawing=Blur(100, half)) for half in halves]
     names = []
     for part, place in ((pixels[:, : width // 2], "a"), (pixels[:, width // 2 :], "b")):
         (folder / place).mkdir(exist_ok=True)
         names.append(_saved(folder / place, file, part))
-    images = ((left, right), turned, tuple(names))
+    images = (crops, (whole, stored), names, drawings)
     return [Twins(what, items(*two), own(*two)) for what, two in zip(TWINS, images, strict=True)]
 
 

@@ -37,9 +37,11 @@ def command(model: str, device: str, batch_tokens: int, as_json: bool) -> int:
     from evalkit.cli.tables import aligned
     from evalkit.embedders.modeltext import parse_model
     from evalkit.embedders.registry import load_embedder
+    from evalkit.encoding.prefixes import require_whole
     from evalkit.terminal import json_text, one_line
 
     loaded = load_embedder(parse_model(model), device)
+    require_whole(loaded)
     findings = check(loaded.embedder, batch_tokens)
     failed = [finding for finding in findings if finding.passed is False]
     if as_json:

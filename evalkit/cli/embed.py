@@ -12,6 +12,7 @@ from evalkit.cli import options
 EPILOG = """\b
 Examples:
   evalkit embed --model clip:./clip-vit-large-patch14 --input items.jsonl --output vectors.npz
+  evalkit embed --model qwen3-vl-embedding-2b?dimensions=256 --input items.jsonl --output vectors.npz
 
 An item is one JSON object a line:
   {"id": "q7", "side": "query", "prompt": "<image>\\\\nFind …", "image": "images/a.jpg", "box": [1, 2, 3, 4]}"""
@@ -61,6 +62,7 @@ def command(
     from evalkit.encoding.encode import Encoder
     from evalkit.encoding.imageindex import ImageIndex
     from evalkit.encoding.itemlines import require_listed
+    from evalkit.encoding.prefixes import cut, only_dimension
     from evalkit.encoding.store import VectorStore
     from evalkit.errors import ItemError
     from evalkit.files import write_atomically
@@ -83,7 +85,8 @@ def command(
         click.echo(f"warning: {one_line(warning)}", err=True)
     rows = [replace(row, item=item) for row, item in zip(rows, checked.items, strict=True)]
     loaded = load_embedder(parse_model(model), device)
-    vectors = np.empty((len(rows), loaded.info.dimension), dtype=np.float32)
+    dimension = only_dimension(loaded, "embed with ?dimensions= one after the other")
+    vectors = np.empty((len(rows), dimension), dtype=np.float32)
     progress = Progress(quiet=quiet)
     sides: tuple[Side, Side] = ("query", "candidate")
     with VectorStore(None) as store, progress.run(loaded.info.name, 1), progress.task(source.name):
@@ -93,10 +96,11 @@ def command(
             places = [place for place, row in enumerate(rows) if row.side == side]
             try:
                 if places:
-                    vectors[places] = encoder.encode([rows[place].item for place in places], side)
+                    items = [rows[place].item for place in places]
+                    vectors[places] = cut(encoder.encode(items, side), dimension, items, side)
             except ItemError as error:
                 raise with_line(error) from error
     buffer = io.BytesIO()
     np.savez(buffer, ids=np.array([row.id for row in rows]), vectors=vectors)
     write_atomically(output, buffer.getvalue())
-    click.echo(f"{len(rows)} vectors of dimension {loaded.info.dimension} written to {output}")
+    click.echo(f"{len(rows)} vectors of dimension {dimension} written to {output}")

@@ -51,7 +51,8 @@ Examples:
 @click.option(
     "--prompting",
     type=click.Choice(["native", "text", "none"]),
-    help="With --items: regions as an input and in words, in words alone, or not at all.  [default: native]",
+    help="With --items: regions as an input and in words, in words alone, or not at all; a line cannot say how an "
+    "image is cut or drawn on, as it is in the other modes.  [default: native]",
 )
 @options.official_dedup
 @options.bad_regions

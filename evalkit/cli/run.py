@@ -15,6 +15,7 @@ Examples:
   evalkit run --model clip:./clip-vit-large-patch14 --tasks mmeb/classification --data DIR --out runs
   evalkit run --model my_model.py:Mine?layers=12 --tasks all --data DIR --out runs --device cuda
   evalkit run --model virtue:./virtue-2b --tasks scar --data DIR --out runs --prompting crop
+  evalkit run --model qwen3-vl-embedding-2b?dimensions=64,256,2048 --tasks all --data DIR --out runs
   evalkit run --model clip-tiny --tasks ./my-task --out runs    (evalkit new task my-task writes one)
 
 The same command again goes on where it stopped; nothing is embedded twice."""
@@ -81,6 +82,7 @@ _WAYS = f"{'; '.join(mode.by for mode in _first)}; or {_last.by}, e.g. --prompti
     help=f"How regions reach the model: {_WAYS}.  [default: native where the model takes them, else text]",
 )
 @options.bad_regions
+@click.option("--dry-run", is_flag=True, help="Say which tasks would run and which would not, and do nothing.")
 @options.quiet
 def command(
     models: tuple[str, ...],
@@ -100,19 +102,26 @@ def command(
     exif: str,
     prompting: str | None,
     bad_regions: str,
+    dry_run: bool,
     quiet: bool,
 ) -> int:
     """Evaluate models on tasks and write a run for each model: RUNS/<model>/<run id>.
 
-    Exits with 4 if a task fails; the other tasks go on.
+    MODEL?dimensions=64,256 scores one model at several dimensions, a run each, of the same vectors;
+    ?dimensions=all at those that the model is made for.
+
+    Tasks that will not run are listed before anything is embedded. Exits with 4 if a task fails; the other tasks
+    go on. Exits with 2, and does nothing, if no task can run.
     """
     from contextlib import closing
 
-    from evalkit.cli.tables import run_summary
+    from evalkit.cli.tables import rehearsal, run_summary
     from evalkit.device import pick_device
     from evalkit.embedders.modeltext import parse_model
     from evalkit.errors import DataError, EvalkitError, UsageError
-    from evalkit.evaluate import Job, evaluate_all, metrics_of
+    from evalkit.evaluate import Job, evaluate_all
+    from evalkit.onetask import metrics_of
+    from evalkit.preflight import rehearse
     from evalkit.progress import Progress
     from evalkit.runs.manifest import Settings
     from evalkit.suites.selecting import chosen_tasks, data_of
@@ -142,6 +151,15 @@ def command(
         }
     )
     exit_code = 0
+    if dry_run:
+        for found in rehearse(specs, tasks, folder, settings, device):
+            if isinstance(found, EvalkitError):
+                click.echo(f"evalkit: {one_line(str(found))}", err=True)
+                exit_code = max(exit_code, found.exit_code)
+                continue
+            click.echo(rehearsal(found, cards))
+            exit_code = max(exit_code, 0 if not found.refused else 2 if len(found.refused) == len(cards) else 4)
+        return exit_code
     ran = evaluate_all(
         [Job(spec, settings) for spec in specs],
         tasks,

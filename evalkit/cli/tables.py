@@ -11,6 +11,7 @@ from evalkit.terminal import one_line, percent, with_interval
 if TYPE_CHECKING:
     from evalkit.demo import Estimate, Findings, Lead, Line
     from evalkit.encoding.forward import EncodingStats
+    from evalkit.preflight import Rehearsed
     from evalkit.runs.manifest import Manifest
     from evalkit.suites.card import TaskCard
 
@@ -96,6 +97,17 @@ def run_summary(
     if averages:
         parts.append("averages (only over all tasks of a group):\n" + "\n".join(averages))
     return "\n".join([*parts, f"written to {one_line(str(folder))}"])
+
+
+def rehearsal(found: Rehearsed, cards: Sequence[TaskCard]) -> str:
+    """What a run of a model would do with these tasks, as text."""
+    rows = [["task", "queries", ""]]
+    for card in cards:
+        rows.append([card.name, str(card.queries), "would not run" if card.name in found.refused else "would run"])
+    title = f"{one_line(found.model)}, dimension {', '.join(map(str, found.dimensions))}"
+    why = [one_line(f"{name} would not run: {error}") for name, error in found.refused.items()]
+    said = f"\n{title}: {len(cards) - len(found.refused)} of {len(cards)} tasks would run"
+    return "\n".join([said, aligned(rows, right=(1,)), *why])
 
 
 def demo_summary(found: Findings) -> str:

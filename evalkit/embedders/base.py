@@ -42,6 +42,8 @@ class EmbedderInfo:
             Vectors are kept under it: two embedders that may differ must not share one. Empty means
             that evalkit digests the class's sources and its options instead (:mod:`evalkit.embedders.sources`).
         options: options that change its vectors, as text; recorded in results.
+        dimensions: the lengths that its vectors may be cut to, the whole ``dimension`` included, where it was trained
+            for that (Matryoshka): what ``?dimensions=all`` scores it at. ``encode`` gives whole vectors in any case.
     """
 
     name: str
@@ -51,6 +53,7 @@ class EmbedderInfo:
     regions: frozenset[str] = frozenset()
     fingerprint: str = ""
     options: dict[str, str] = field(default_factory=dict)
+    dimensions: tuple[int, ...] = ()
 
 
 class Embedder(Protocol):
@@ -88,7 +91,7 @@ class CountsImages(Protocol):
     """An embedder that may use what it made of an image for several items, and counts how often it made it.
 
     Items of one image come one after the other, in the same call or in calls that follow each other. They share
-    ``item.image.identity()``: digest of the file, orientation, and how it is cut.
+    ``item.image.identity()``: digest of the file, orientation, how it is cut, and what is drawn on it.
     """
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -88,7 +89,9 @@ def read_tensors(file: Path, way_out: str) -> dict[str, Any]:
 
     try:
         mapped = zipfile.is_zipfile(file)
-        value = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what it then refuses
+            value = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except FileNotFoundError:
         raise UsageError(f"{file} is missing: {way_out}") from None
     except UnpicklingError as error:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from urllib.parse import unquote
 
 from evalkit.embedders import tiny
+from evalkit.embedders.dimensions import OPTION, Asked, parse_dimensions
 from evalkit.embedders.modelcards import ModelCard, model_cards
 from evalkit.errors import UsageError
 from evalkit.plugins import plugins
@@ -31,6 +32,8 @@ class ModelSpec:
         options: after ``?``; of a name also those of its published protocol, where the text gives no others.
         card: what is known of the model, where the text is a name.
         elsewhere: whether the text of a name says itself where the weights lie, by ``?path=``.
+        dimensions: those that it is to be scored at, by ``?dimensions=``, which is none of the options; empty where the
+            text does not say.
     """
 
     text: str
@@ -40,6 +43,7 @@ class ModelSpec:
     options: dict[str, str]
     card: ModelCard | None = None
     elsewhere: bool = False
+    dimensions: Asked = ()
 
 
 def families() -> dict[str, EntryPoint]:
@@ -51,12 +55,13 @@ def parse_model(text: str) -> ModelSpec:
     """Take a MODEL apart: a name, ``FAMILY:TARGET[@REVISION][?key=value&…]`` or ``FILE.py:Class``.
 
     A name runs its weights as their published numbers were made: ``NAME?key=value`` says otherwise of an option, and
-    ``NAME?path=PATH`` of where the weights lie.
+    ``NAME?path=PATH`` of where the weights lie. ``?dimensions=64,256`` of any MODEL is at which it is scored
+    (:mod:`evalkit.embedders.dimensions`).
 
     Raises:
         UsageError: a name that is not registered, with those nearest to it; options that are not
             ``key=value``, or an empty revision; a name whose weights are in no hub repository, without their path; a
-            tiny model that is not whole.
+            tiny model that is not whole; dimensions that are none.
     """
     name, _, query = text.partition("?")
     options: dict[str, str] = {}
@@ -65,6 +70,13 @@ def parse_model(text: str) -> ModelSpec:
         if not key or not equals or key in options:
             raise UsageError(f"model {text!r}: options are written ?key=value&key=value, each key once, not ?{query}")
         options[key] = value
+    asked = parse_dimensions(options.pop(OPTION), text) if OPTION in options else ()
+    spec = _spec(text, name, options)
+    return replace(spec, dimensions=asked) if asked else spec
+
+
+def _spec(text: str, name: str, options: dict[str, str]) -> ModelSpec:
+    """The parts of a MODEL by what stands before the ``?``."""
     known = families()
     if name in tiny.MODELS:  # its path is not taken apart: it may have an @
         return ModelSpec(text, tiny.MODELS[name].family, str(tiny.folder(name)), None, options)

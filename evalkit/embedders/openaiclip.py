@@ -1,4 +1,4 @@
-"""OpenAI's CLIP outside transformers: its tokenizer, as its own code uses it, and its preparation of images."""
+"""OpenAI's CLIP outside transformers: its tokenizer, as its own code uses it, and how images are made for its kind."""
 
 from __future__ import annotations
 
@@ -61,6 +61,25 @@ def prepared(image: ImageFile, side: int) -> NDArray[np.float32]:
     left, top = (round((length - side) / 2) for length in (width, height))  # torchvision's, half to even
     cut = resized.crop((left, top, left + side, top + side))
     return normalised(np.asarray(cut, dtype=np.float32) / np.float32(255))
+
+
+def squeezed(image: ImageFile, side: int) -> NDArray[np.float32]:
+    """All of an image in a square, whatever its proportions, bicubic, as BLIP and BLIP-2 have it.
+
+    Args:
+        image: the image.
+        side: of the square.
+
+    Returns:
+        float32, shape ``(3, side, side)``, with CLIP's mean and standard deviation.
+
+    Raises:
+        ImageError: it cannot be decoded.
+    """
+    import PIL.Image
+
+    picture = image.rgb().resize((side, side), PIL.Image.Resampling.BICUBIC)
+    return normalised(np.asarray(picture, dtype=np.float32) / np.float32(255))
 
 
 def normalised(scaled: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -89,8 +89,8 @@ class Precomputed:
     (:mod:`evalkit.embedders.vectorfiles`). ``precomputed:DIR/NAME.npy`` is that pair alone. An item to embed
     is found by its content: its side, prompt, region, and the SHA-256 of its image file's bytes, which a line
     may give as ``image_sha256`` so that the image need not be there. A line's region may be lacking in the item
-    where the model behind the vectors did not take it. An item whose image is cut (``--prompting crop``) is never
-    found: a line cannot say how.
+    where the model behind the vectors did not take it. An item whose image is cut or drawn on (``--prompting
+    crop``, ``overlay``, ...) is never found: a line cannot say how.
 
     Args:
         path: the folder DIR, or the ``.npz`` or ``.npy`` of one pair.
@@ -166,10 +166,10 @@ class Precomputed:
         table, seen = self._table, dict[tuple[Path, str], str]()
         found = []
         for item in items:
-            if item.image is not None and item.image.crop is not None:
+            if item.image is not None and item.image.changed:
                 raise EmbedderError(
-                    f"{self._place} has no vectors of images that are cut, as that of the {side} {_described(item)}: "
-                    "use another --prompting than crop"
+                    f"{self._place} has no vectors of images that are cut or drawn on, as that of the {side} "
+                    f"{_described(item)}: use --prompting native, text or none"
                 )
             digest = _image_digest(item.image, seen) if item.image is not None else ""
             row = table.find((side, item.prompt, digest, _region_key(item.region, seen)))

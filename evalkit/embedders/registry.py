@@ -18,6 +18,7 @@ from typing import Any
 
 from evalkit.embedders.base import OURS, Embedder, EmbedderInfo
 from evalkit.embedders.departures import departures
+from evalkit.embedders.dimensions import OPTION, chosen_dimensions, dimension_faults
 from evalkit.embedders.modelcards import ModelCard, card_of_weights
 from evalkit.embedders.modeltext import ModelSpec, families, near_names
 from evalkit.embedders.sources import (
@@ -45,6 +46,7 @@ class LoadedEmbedder:
         uses_torch: whether torch may have a part in its vectors.
         card: of the published model that it is, whatever it was called by; ``None`` where it is none.
         departs: how it is run otherwise than that model's published numbers were made, one text each.
+        dimensions: those that it is to be scored at; empty: at the whole of its vectors alone.
     """
 
     embedder: Embedder
@@ -54,6 +56,7 @@ class LoadedEmbedder:
     uses_torch: bool = True
     card: ModelCard | None = None
     departs: tuple[str, ...] = ()
+    dimensions: tuple[int, ...] = ()
 
     @property
     def folder(self) -> str:
@@ -98,7 +101,8 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``.
 
     Raises:
-        UsageError: nothing is there, or it does not take these options.
+        UsageError: nothing is there, or it does not take these options, or its vectors are shorter than it is to be
+            scored at.
         EmbedderError: it fails while it is constructed, or its ``info`` is none.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
@@ -126,7 +130,7 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
     keywords: dict[str, Any] = dict(spec.options)
     for name in keywords:
         if name not in options and (not takes_any or name in parameters or name == "device"):
-            has = (", ".join(options) or "none") + near_hint(name, options)
+            has = (", ".join(options) or "none") + near_hint(name, [*options, OPTION])
             raise UsageError(f"model {spec.text!r} has no option {name!r}; it has {has}")
     if spec.revision is not None:
         if "revision" not in parameters:
@@ -157,7 +161,9 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> LoadedEmbedder:
         raise EmbedderError(f"model {spec.text!r}: {changed[0]} changed while it was loaded: load it again")
     card = spec.card or card_of_weights(spec.source, info.name, info.revision)
     departs = () if card is None else departures(card, spec, factory, info)
-    return LoadedEmbedder(embedder, info, fingerprint, Path(spec.source).name, torch, card, departs)
+    listed = () if card is None else card.dimensions
+    asked = chosen_dimensions(spec.dimensions, info, listed, spec.text)
+    return LoadedEmbedder(embedder, info, fingerprint, Path(spec.source).name, torch, card, departs, asked)
 
 
 def require_info(info: object, model: str) -> EmbedderInfo:
@@ -203,7 +209,7 @@ def info_faults(info: EmbedderInfo) -> list[str]:
             for key, value in options.items()
             if not isinstance(key, str) or not isinstance(value, str)
         ]
-    return faults
+    return faults + dimension_faults(info)
 
 
 def describe_families() -> list[dict[str, Any]]:

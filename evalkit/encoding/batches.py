@@ -17,7 +17,7 @@ PADDING = 0.05
 """Share of a batch's padded cost that no item has, from which on the batch ends."""
 _SMALL = 16  # parts of a budget: a batch with images that is smaller does not end for its padding
 
-_NO_PICTURE: Identity = ("", False, ())
+_NO_PICTURE: Identity = ("", False, (), "")
 
 
 @dataclass(frozen=True)

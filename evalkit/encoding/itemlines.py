@@ -78,15 +78,15 @@ def item_lines(
     Args:
         tasks: loaded; each may go when the next one comes, but for its items.
         index: reads images.
-        prompting: one of :data:`evalkit.items.prompting.MODES` that cuts no images; as the tasks have them, with
-            their regions, where it is ``None``.
+        prompting: one of :data:`evalkit.items.prompting.MODES` that leaves images as they are; as the tasks have them,
+            with their regions, where it is ``None``.
         file: where the lines are to be written.
         copies: a folder that all images are copied into, those that rows hold as well, each once, called by its
             SHA-256; where it is ``None`` they stay where they are.
 
     Raises:
         ItemError: a region that cannot be prompted so; a path that leaves its folder; an image that cannot be copied.
-        UsageError: a mode that cuts images, images of two folders under one path, a mask that rows hold.
+        UsageError: a mode that cuts or draws on images, images of two folders under one path, a mask that rows hold.
         WriteError: the folder of copies cannot be written.
     """
     lines = list(_distinct(tasks, index, prompting, copies is None))
@@ -144,8 +144,11 @@ def _distinct(tasks: Iterable[Task], index: ImageIndex, prompting: str | None, u
 
 
 def _require_path(image: ImageFile) -> None:
-    if image.crop is not None:
-        raise UsageError("lines of items cannot say how an image is cut: use another --prompting than crop")
+    if image.changed:
+        raise UsageError(
+            "lines of items name images as they are stored, and cannot say how one is cut or what is drawn on it: "
+            "use --prompting native, text or none"
+        )
     if image.held is None and (reason := refusal(image.path)) is not None:
         raise ImageError(f"image path {image.path!r} {reason} the images folder {image.root}: refused", image)
 

@@ -27,7 +27,8 @@ _AT_ONCE = 8  # of a kind in one call
 _SEED = 0
 
 ItemKind = tuple[Side, str, str, bool]
-"""Side, modality, kind of region (``crop`` where the image is cut, blank where there is none), with an instruction."""
+"""Side, modality, kind of region, with an instruction. Where there is no region, ``crop`` says that the image is cut,
+``drawn`` that it is drawn on."""
 
 
 @dataclass
@@ -75,8 +76,9 @@ class SpotCheck:
 
 def kind_of(item: Item, side: Side) -> ItemKind:
     """What an embedder may treat apart."""
-    cut = "crop" if item.image is not None and item.image.crop is not None else ""
-    return side, item.modality, cut if item.region is None else region_kind(item.region), bool(item.instruction)
+    image = item.image
+    changed = "" if image is None or not image.changed else "crop" if image.crop is not None else "drawn"
+    return side, item.modality, changed if item.region is None else region_kind(item.region), bool(item.instruction)
 
 
 def cosine_distances(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:

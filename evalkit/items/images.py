@@ -7,6 +7,7 @@ The policy, in one place; what becomes of the pixels is :mod:`evalkit.items.deco
 * the camera's orientation (EXIF) is applied where ``upright`` is set, and to no image of any format where it is not.
   An item with a region leaves it unset, because the region counts pixels of the stored image;
 * an image may be cut; then the cut is the image to all that look at it, for its pixels and for its size;
+* an image may be drawn on (:mod:`evalkit.items.drawing`); then it is another image than the plain one;
 * an image may be held in a data set's own file, as the hub's Image feature has it, or in memory: then no folder is
   looked into;
 * a path that somebody names in Python (:meth:`ImageFile.of`) is theirs, and may be absolute and lead anywhere.
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 30  # no image within the pixel limit is as large
 
 Crop = tuple[int, int, int, int]  # left, top, right, bottom in stored pixels, half open
-Identity = tuple[str, bool, tuple[int, ...]]  # digest of the file, whether it is turned upright, how it is cut
+Identity = tuple[str, bool, tuple[int, ...], str]
+"""Digest of the file, whether it is turned upright, how it is cut, what is drawn on it (blank where nothing is)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,27 @@ class Held(Protocol):
         ...
 
 
+class DrawnOn(Protocol):
+    """What is drawn on an image once it is decoded. Equal where what it draws is."""
+
+    @property
+    def said(self) -> str:
+        """All that it depends on, as text; not blank."""
+        ...
+
+    def on(self, image: Image, name: str) -> Image:
+        """A copy of an image with it.
+
+        Args:
+            image: the stored pixels, mode RGB.
+            name: what to call the image in an error.
+
+        Raises:
+            ImageError: it cannot be drawn on this image.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ImageFile:
     """An image by reference: a path below a folder, and which part of it.
@@ -89,6 +112,8 @@ class ImageFile:
         folders: all images folders, ``root`` among them: where links may lead, and where a near name is looked for.
             ``root`` alone where it is ``None``, or of another root.
         held: its bytes, where it is no file.
+        drawing: what is drawn on it, or nothing. It counts stored pixels of the whole image, so an image is neither
+            cut nor turned upright that is drawn on.
     """
 
     root: Path
@@ -99,8 +124,11 @@ class ImageFile:
     digest: str | None = field(default=None, compare=False, repr=False)
     folders: ImageFolders | None = field(default=None, compare=False, repr=False)
     held: Held | None = field(default=None, repr=False)
+    drawing: DrawnOn | None = None
 
     def __post_init__(self) -> None:
+        if self.drawing is not None and (self.upright or self.crop is not None):
+            raise ValueError(f"a drawing on {self.path} counts stored pixels: set upright=False and do not cut it")
         if self.crop is None:
             return
         left, top, right, bottom = self.crop
@@ -111,8 +139,13 @@ class ImageFile:
 
     @property
     def whole(self) -> ImageFile:
-        """The image that this one is cut out of; itself where it is not cut."""
-        return self if self.crop is None else replace(self, crop=None, pixels=None)
+        """The image that this one is cut out of, without what is drawn on it; itself where it is as it is stored."""
+        return replace(self, crop=None, drawing=None, pixels=None) if self.changed else self
+
+    @property
+    def changed(self) -> bool:
+        """Whether its pixels are others than those that are stored: it is cut, or drawn on."""
+        return self.crop is not None or self.drawing is not None
 
     def identity(self) -> Identity:
         """Which pixels it has, wherever it lies: images of one identity have the same pixels.
@@ -120,7 +153,7 @@ class ImageFile:
         Raises:
             ImageError: as :meth:`read`, where the digest is not known.
         """
-        return (self.sha256(), self.upright, self.crop or ())
+        return (self.sha256(), self.upright, self.crop or (), "" if self.drawing is None else self.drawing.said)
 
     @classmethod
     def below(cls, folders: ImageFolders, path: str, *, upright: bool = True, held: Held | None = None) -> ImageFile:
@@ -294,7 +327,7 @@ class ImageFile:
         return self.digest or hashlib.sha256(self.read()).hexdigest()
 
     def rgb(self) -> Image:
-        """The pixels, mode RGB, 8 bits; of a cut image those of the cut.
+        """The pixels, mode RGB, 8 bits; of a cut image those of the cut, with what is drawn on it.
 
         Raises:
             ImageError: as :meth:`facts`, or the pixels cannot be decoded rightly, or the file is not the one
@@ -303,6 +336,8 @@ class ImageFile:
         if self.pixels is not None:
             return self.pixels
         whole = self._whole_rgb()
+        if self.drawing is not None:
+            return self.drawing.on(whole, self.path)
         if self.crop is None:
             return whole
         self._check_holds_crop(*whole.size)

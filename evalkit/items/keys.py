@@ -13,8 +13,8 @@ KEY_VERSION = 2  # 1: images of TIFF were turned upright whatever was asked for
 def content_digest(item: Item) -> str:
     """SHA-256 of all that an embedder sees of an item, hexadecimal.
 
-    Prompt, text, instruction, the image file's bytes, its orientation policy, how it is cut, the region. Not
-    the path: the same image elsewhere is the same content.
+    Prompt, text, instruction, the image file's bytes, its orientation policy, how it is cut, what is drawn on
+    it, the region. Not the path: the same image elsewhere is the same content.
 
     Raises:
         ImageError: an image that cannot be read.
@@ -36,8 +36,9 @@ def vector_key(fingerprint: str, dtype: str, side: Side, content: str) -> bytes:
 
 
 def _image(image: ImageFile) -> str:
-    digest, upright, crop = image.identity()
-    return " ".join([digest, str(upright), *(["crop", *map(str, crop)] if crop else [])])
+    digest, upright, crop, drawn = image.identity()
+    changed = ["crop", *map(str, crop)] if crop else ["drawn", drawn] if drawn else []
+    return " ".join([digest, str(upright), *changed])
 
 
 def _region(region: Region | None) -> str:

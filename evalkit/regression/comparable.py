@@ -30,10 +30,9 @@ def keeps_words(prompting: str) -> bool:
     """Whether a way of prompting leaves the words as they are: digests of prompts are then equal for equal data.
 
     Args:
-        prompting: as a signature has it: ``-`` where there are no regions, else a mode's name. ``overlay`` is one of
-            published numbers, and no mode of this version.
+        prompting: as a signature has it: ``-`` where there are no regions, else a mode's name.
     """
-    return MODES[prompting].keeps_words if prompting in MODES else prompting in ("-", "overlay")
+    return MODES[prompting].keeps_words if prompting in MODES else prompting == "-"
 
 
 def differing(base: str, new: str, allow: Collection[str] = ()) -> list[str]:

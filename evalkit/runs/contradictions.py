@@ -25,6 +25,11 @@ AGAIN = "run it again, into another --out or with this run taken away"
 def contradictions(manifest: Manifest) -> Iterator[str]:
     """What cannot be, one sentence each: task, field, value, and what it should be."""
     cards = {card.name: card for card in all_cards()}
+    cut = manifest.settings.dimension
+    if cut is not None and manifest.model.dimension != cut:
+        yield f"settings.dimension is {cut}, and model.dimension is {manifest.model.dimension}"
+    if cut is not None and not manifest.model.name.endswith(f"@{cut}"):
+        yield f"settings.dimension is {cut}, and model.name is {manifest.model.name!r}, which does not end in @{cut}"
     for result in manifest.tasks:
         # A suite that is installed later may have a task of an own one's name, which is another task.
         card = (manifest.own_tasks if result.suite == OWN else cards).get(result.task)
@@ -96,9 +101,12 @@ def _of_signature(result: TaskResult, manifest: Manifest, *, known: bool) -> Ite
         ("fingerprint", manifest.model.fingerprint[:12]),
         ("exif", manifest.settings.exif),
         ("dedup", "official" if manifest.settings.official_dedup else "content"),
+        ("dimension", str(manifest.settings.dimension or "whole")),
     ):
         if part == "prompting" and wanted == "-" and said.get(part) == "none":
             continue  # so the first versions had it where a task has no regions
+        if part == "dimension" and said:
+            said.setdefault(part, "whole")  # a line of whole vectors does not say so
         if wanted is not None and said.get(part, wanted) != wanted:
             yield f"signature has {part}:{said[part]}, and the record says {wanted}"
 

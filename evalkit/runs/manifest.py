@@ -117,7 +117,7 @@ class ModelRecord(Written):
     """The embedder."""
 
     name: str
-    """Name of the model."""
+    """Name of the model; of a run of cut vectors with ``@`` and the dimension after it."""
     family: str
     """Where it comes from: a family, or the file or module of its class."""
     revision: str | None
@@ -125,7 +125,7 @@ class ModelRecord(Written):
     fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     """Digest of all that its vectors depend on."""
     dimension: Annotated[int, Field(ge=1)]
-    """Length of its vectors."""
+    """Length of the vectors that were ranked."""
     modalities: tuple[str, ...]
     """What it embeds."""
     regions: tuple[str, ...]
@@ -153,6 +153,8 @@ class Settings(Written):
     """How regions were to reach the model; null: by its own input where it takes them, else as text."""
     bad_regions: Literal["refuse", "keep"] = "refuse"
     """What was done with a region without area or outside its image: refused, or taken for what is nearest to it."""
+    dimension: Annotated[int, Field(ge=1)] | None = None
+    """Vectors were cut to so many first components, and made of length 1 again; null: they are whole."""
 
     @property
     def load_options(self) -> LoadOptions:
@@ -202,6 +204,12 @@ class Manifest(Written):
     """In the order of the suites' tables."""
     averages: tuple[Average, ...] = ()
     """Of every suite that the run has a task of."""
+
+    @property
+    def whole_model(self) -> str:
+        """The model's name, whatever its vectors were cut to."""
+        cut = self.settings.dimension
+        return self.model.name if cut is None else self.model.name.removesuffix(f"@{cut}")
 
     @field_validator("conditions")
     @classmethod

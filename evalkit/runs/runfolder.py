@@ -141,6 +141,28 @@ def read_run(folder: Path) -> Manifest:
     return found
 
 
+def runs_folder(place: Path) -> Path:
+    """A RUNS folder: one that is not there, or is empty, or holds what evalkit has written.
+
+    Raises:
+        UsageError: it holds something else.
+    """
+    try:
+        if not place.is_dir():
+            if os.path.lexists(place):
+                raise UsageError(f"out {place} is no folder: name one for runs")
+            return place
+        found = sorted(entry.name for entry in os.scandir(place) if not entry.name.startswith("."))
+        runs = (place / "vectors.sqlite").exists() or next(place.glob("*/*/run.json"), None) is not None
+    except OSError as error:
+        raise ResultsError(f"out {place} cannot be read: {error.strerror or error}") from error
+    if found and not runs:
+        raise UsageError(
+            f"out {place} holds something else than runs, such as {found[0]}: name a folder for runs alone"
+        )
+    return place
+
+
 def find_runs(paths: Sequence[Path]) -> list[tuple[Path, Manifest]]:
     """All runs at or below the paths, sorted by model and run id.
 

@@ -68,6 +68,19 @@ def signature(
     return "|".join(f"{key}:{value}" for key, value in parts.items())
 
 
+def at_dimension(line: str, dimension: int | None) -> str:
+    """The signature of the same number of vectors that were cut.
+
+    Args:
+        line: of whole vectors.
+        dimension: that they were cut to; ``None``: they were not, and the line stays as it is.
+    """
+    if dimension is None:
+        return line
+    head, mark, version = line.rpartition("|evalkit:")
+    return f"{head}|dimension:{dimension}{mark}{version}"
+
+
 def parts(line: str) -> dict[str, str]:
     """The parts of a signature by their names, as :func:`signature` joins them."""
     found: dict[str, str] = {}

@@ -19,6 +19,8 @@ from evalkit.suites.suite import CardSuite
 from evalkit.suites.task import Task
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from evalkit.suites.card import TaskCard
@@ -32,14 +34,22 @@ _V1 = ("qry_text", "qry_img_path", "tgt_text", "tgt_img_path")
 _V2 = ("qry_inst", *_V1[:2], "tgt_inst", *_V1[2:])
 
 
+def row_files(card: TaskCard, folder: DataFolder) -> tuple[Path, ...]:
+    """The files of a task's rows.
+
+    Raises:
+        DataError: there are none; names where they were looked for.
+    """
+    return rows.find(folder.root, (f"{card.subset}/test-*.parquet", f"mmeb/{card.subset}/test-*.parquet"))
+
+
 def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
     """Read an MMEB task from ``DIR/<Subset>/test-*.parquet`` or ``DIR/mmeb/<Subset>/test-*.parquet``.
 
     Raises:
         DataError: a file, column, row or value that cannot be read as this task.
     """
-    subset = card.subset
-    files = rows.find(folder.root, (f"{subset}/test-*.parquet", f"mmeb/{subset}/test-*.parquet"))
+    files = row_files(card, folder)
     # The official loaders of tasks with text candidates read no candidate images.
     unread = {"tgt_img_path"} if card.family in TEXT_CANDIDATES else set()
     check_shards(files)

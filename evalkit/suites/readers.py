@@ -1,7 +1,9 @@
 """What reads the rows of a task: one reader a family, registered by the family's name.
 
 A further one is a module with a function and a line in :data:`READERS`, or in another package's suite
-``READERS["its family"] = "its.module:function"``. It is imported when a task of its family is loaded.
+``READERS["its family"] = "its.module:function"``. It is imported when a task of its family is loaded. Where that module
+has a function ``row_files``, from a card and a data folder to the files of its rows, a run says before it begins which
+of them are missing.
 """
 
 from __future__ import annotations
@@ -47,3 +49,15 @@ def reader_of(card: TaskCard) -> Reader:
         raise DataError(f"task {card.name}: family {card.family!r} is not one of {', '.join(sorted(READERS))}")
     module, _, function = READERS[card.family].partition(":")
     return cast(Reader, getattr(importlib.import_module(module), function))
+
+
+def require_files(card: TaskCard, folder: DataFolder) -> None:
+    """Look for the files of a card's rows, and open none; a reader that does not say which they are is not asked.
+
+    Raises:
+        DataError: there are none, or there is no reader.
+    """
+    reader_of(card)
+    find = getattr(importlib.import_module(READERS[card.family].partition(":")[0]), "row_files", None)
+    if find is not None:
+        find(card, folder)

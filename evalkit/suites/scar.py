@@ -17,6 +17,8 @@ from evalkit.suites.suite import CardSuite
 from evalkit.suites.task import Task
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from evalkit.items.images import ImageFile
     from evalkit.suites.card import TaskCard
     from evalkit.suites.task import DataFolder, LoadOptions
@@ -24,6 +26,16 @@ if TYPE_CHECKING:
 SUITE = CardSuite("scar")
 
 _COLUMNS = ("qry_text", "qry_image_path", "tgt_text", "bbox", "neg_types")
+
+
+def row_files(card: TaskCard, folder: DataFolder) -> tuple[Path, ...]:
+    """The file of a task's rows.
+
+    Raises:
+        DataError: there is none; names where it was looked for.
+    """
+    names = (f"SCaR_eval_{card.subset}.parquet", f"SCAR_{card.subset}_val_filtered.parquet")
+    return rows.find(folder.root, [f"{place}{name}" for name in names for place in ("", "scar/")])
 
 
 def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
@@ -36,13 +48,7 @@ def load(card: TaskCard, folder: DataFolder, options: LoadOptions) -> Task:
     Raises:
         DataError: a file, column, row or value that cannot be read as this task.
     """
-    subset = card.subset
-    patterns = [
-        f"{place}{name}"
-        for name in (f"SCaR_eval_{subset}.parquet", f"SCAR_{subset}_val_filtered.parquet")
-        for place in ("", "scar/")
-    ]
-    data = rows.read(rows.find(folder.root, patterns), _COLUMNS, options.limit, ("qry_image_path",))
+    data = rows.read(row_files(card, folder), _COLUMNS, options.limit, ("qry_image_path",))
     data.require(*_COLUMNS[:4])
     questions, cells = data.strings("qry_text"), data.image_cells("qry_image_path")
     boxes = [_box(value, data.where(row)) for row, value in enumerate(data.numbers("bbox", 4))]

@@ -277,3 +277,21 @@ def load_task(task: TaskCard | Task, folder: DataFolder | None, options: LoadOpt
     # A suite may be other people's code; the other tasks go on all the same.
     except Exception as error:
         raise DataError(f"task {card.name} cannot be loaded: {type(error).__name__}: {error}") from error
+
+
+def require_rows(card: TaskCard, folder: DataFolder | None) -> None:
+    """Look for the files of a card's rows, as far as its suite says which they are; nothing is read.
+
+    Raises:
+        DataError: they are not there, or no folder is named that would have them.
+    """
+    if folder is None:
+        raise DataError(f"task {card.name} is read from a data folder, and none is named")
+    try:
+        look = getattr(suites()[card.suite], "require_files", None)
+        if look is not None:
+            look(card, folder)
+    except EvalkitError:
+        raise
+    except Exception as error:
+        raise DataError(f"task {card.name} cannot be loaded: {type(error).__name__}: {error}") from error

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Protocol
 
 from evalkit.suites.card import TaskCard, read_cards
-from evalkit.suites.readers import reader_of
+from evalkit.suites.readers import reader_of, require_files
 from evalkit.suites.task import DataFolder, LoadOptions, Task
 
 
@@ -60,3 +60,11 @@ class CardSuite:
             DataError: an unknown family, or rows that cannot be read.
         """
         return reader_of(card)(card, folder, options)
+
+    def require_files(self, card: TaskCard, folder: DataFolder) -> None:
+        """Look for the files of a task's rows, and open none. A suite may have this; it is asked before a run begins.
+
+        Raises:
+            DataError: there are none.
+        """
+        require_files(card, folder)

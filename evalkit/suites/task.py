@@ -305,7 +305,7 @@ class Task:
 
 def _held(item: Item, upright: bool) -> Item:
     """The item with its image turned by what the camera recorded, or not; a region counts stored pixels."""
-    if item.image is None or item.region is not None or item.image.upright == upright or item.image.crop is not None:
+    if item.image is None or item.region is not None or item.image.upright == upright or item.image.changed:
         return item
     return replace(item, image=replace(item.image, upright=upright))
 

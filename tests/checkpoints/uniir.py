@@ -67,7 +67,7 @@ def clip_sf_file(folder: Path, *, seed: int = 0) -> Path:
 def blip_ff_file(folder: Path, *, seed: int = 0) -> Path:
     """A tiny BLIP_FF with its momentum encoders and queues, and BERT's tokenizer beside it."""
     folder.mkdir(parents=True, exist_ok=True)
-    words = _bert_tokenizer(folder)
+    words = bert_tokenizer(folder)
     shapes: dict[str, tuple[int, ...]] = {"temp": (), "query_queue": (WIDTH, 5), "idx_queue": (1, 5)}
     for extra in ("", "_m"):
         shapes |= _vit(f"visual_encoder{extra}.") | _bert(f"text_encoder{extra}.", words + 2)
@@ -120,7 +120,7 @@ def _bert(own: str, words: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _bert_tokenizer(folder: Path) -> int:
+def bert_tokenizer(folder: Path) -> int:
     """BERT's kind of tokenizer, with letters for what it has no word for."""
     from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
     from tokenizers.models import WordPiece

@@ -45,7 +45,7 @@ def lines(text: str) -> list[dict[str, Any]]:
         pytest.param([*RUN, *OUT, "--batch-tokens", "0"], "--batch-tokens", id="--batch-tokens"),
         pytest.param([*RUN, *OUT, "--device", "gpu"], "device 'gpu' is not known", id="--device"),
         pytest.param([*RUN, *OUT, "--vectors", "int8"], "--vectors", id="--vectors"),
-        pytest.param([*RUN, *OUT, "--prompting", "blur"], "'native', 'text', 'crop', 'none'", id="--prompting"),
+        pytest.param([*RUN, *OUT, "--prompting", "blurred"], "'overlay', 'overlay_box', 'blur'", id="--prompting"),
         pytest.param([*RUN[:3], "--tasks", "exmple", *OUT], "near: example", id="--tasks"),
         pytest.param([*RUN[:3], "--tasks", "", *OUT], "no task is named", id="empty --tasks"),
         pytest.param(["run", "--model", "randm", *RUN[3:], *OUT], "near: random", id="model"),
@@ -68,6 +68,8 @@ def test_bad_usage_exits_with_2_and_leaves_nothing(args, says, tmp_path, monkeyp
 def test_work_that_fails_exits_with_4(tmp_path, capsys):
     assert command("inspect", "VOC2007", "--data", tmp_path) == 4
     assert f"evalkit: no file {tmp_path / 'VOC2007'}" in capsys.readouterr().err
+    (tmp_path / "VOC2007").mkdir()
+    (tmp_path / "VOC2007" / "test-0.parquet").write_bytes(b"words")
     assert run(tmp_path / "runs", "constant", tasks="VOC2007", data=tmp_path) == 4
 
 

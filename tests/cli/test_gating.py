@@ -227,7 +227,9 @@ def test_a_gate_without_an_answer_says_so_to_ci_and_leaves_no_old_files(runs, tm
     old = tmp_path / "gate.json"
     for base, code in ((tmp_path / "nowhere", 2), (tmp_path / "other", 3)):
         if code == 3:
-            assert run(base, "random", tasks="miniature/GQA", data=EXAMPLE) == 4
+            (tmp_path / "data" / "GQA").mkdir(parents=True)
+            (tmp_path / "data" / "GQA" / "test-0.parquet").write_bytes(b"words")
+            assert run(base, "random", tasks="miniature/GQA", data=tmp_path / "data") == 4
         old.write_text('{"schema": "evalkit.gate"}')
         capsys.readouterr()
         assert command("gate", base, runs / "good", "--json", old, "--github") == code

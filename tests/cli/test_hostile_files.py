@@ -249,7 +249,11 @@ def test_no_folder_of_samples_leads_out_of_the_run(depth, runs, tmp_path, capsys
     assert again(out) == 4
     assert f"{folder / depth} is a link" in capsys.readouterr().err
     # Nor is a file removed there: a task that fails takes the samples of an earlier success away.
-    assert run(out, "random", data=tmp_path) == 4
+    for rows in (file for file in EXAMPLE.rglob("*.parquet")):
+        broken = tmp_path / "data" / rows.relative_to(EXAMPLE)
+        broken.parent.mkdir(parents=True, exist_ok=True)
+        broken.write_bytes(b"words")
+    assert run(out, "random", data=tmp_path / "data") == 4
     assert f"{folder / depth} is a link" in capsys.readouterr().err
     assert {file: file.stat().st_mtime_ns for file in elsewhere.rglob("*")} == before
     for code, *args in (

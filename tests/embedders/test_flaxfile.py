@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from evalkit.embedders.magiclens.flaxfile import bytes_in_pickle, read_arrays, read_shapes
 from evalkit.embedders.magiclens.lens import MagicLens
-from evalkit.embedders.openaiclip import normalised, pixels
+from evalkit.embedders.magiclens.lenspixels import pixels
+from evalkit.embedders.openaiclip import normalised
 from evalkit.errors import EmbedderError, EvalkitError, UsageError
 
 WAY_OUT = "get it again"

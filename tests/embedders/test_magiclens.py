@@ -20,8 +20,8 @@ from checkpoints.magiclens import DIMENSION, HEADS, LAYERS, LENGTH, PATCH, SIDE,
 from evalkit.check import check
 from evalkit.embedders.magiclens.lens import MagicLens
 from evalkit.embedders.magiclens.lenslayout import LensSizes, TowerSizes, _arrays, sizes_of
+from evalkit.embedders.magiclens.lenspixels import pixels
 from evalkit.embedders.modeltext import parse_model
-from evalkit.embedders.openaiclip import pixels
 from evalkit.embedders.registry import load_embedder
 from evalkit.errors import EmbedderError, ItemError, UsageError
 from evalkit.items import Box, Item
@@ -364,7 +364,7 @@ def test_a_tokenizer_that_is_missing_or_anothers_is_refused(
     vocabulary = json.loads((short / "vocab.json").read_text(encoding="utf-8"))
     vocabulary["<|endoftext|>"] = len(vocabulary) + 5
     (short / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
-    with pytest.raises(EmbedderError, match=r"is not the one of this MagicLens: .* pools at the highest"):
+    with pytest.raises(EmbedderError, match=r"is not the one of this model: .* pools at the highest"):
         MagicLens(str(file), device="cpu", base=str(short)).encode([Item(image=images[0])], "query")
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from evalkit.embedders.precomputed import Precomputed
 from evalkit.errors import EmbedderError, ImageError, UsageError
 from evalkit.items import Box, Item, Mask, Point, Side
+from evalkit.items.drawing import Marks
 from evalkit.items.images import ImageFile
 from evalkit.items.jsonl import item_json
 
@@ -173,8 +174,11 @@ def test_the_vector_of_an_image_is_not_that_of_a_part_of_it(tmp_path: Path, imag
     write_pair(tmp_path / "mine", "items", rows_of([("query", Item("x", image=image))]), unit(1))
     embedder = Precomputed(str(tmp_path / "mine"), images=str(images))
     assert (embedder.encode([Item("x", image=image)], "query") == unit(1)).all()
-    with pytest.raises(EmbedderError, match=r"no vectors of images that are cut, .*'x' with image a\.png"):
+    with pytest.raises(EmbedderError, match=r"no vectors of images that are cut or drawn on, .*'x' with image a\.png"):
         embedder.encode([Item("x", image=replace(image, crop=(0, 0, 4, 4)))], "query")
+    marks = Marks("box", ((0, 0, 4, 4),), 1)
+    with pytest.raises(EmbedderError, match=r"drawn on, .*: use --prompting native, text or none"):
+        embedder.encode([Item("x", image=replace(image, drawing=marks))], "query")
 
 
 @given(st.permutations(range(5)))

@@ -129,10 +129,11 @@ def test_a_mask_in_memory_has_to_be_copied(folders: ImageFolders, tmp_path: Path
     assert ((pixels > 0) == np.eye(8, dtype=bool)).all()
 
 
-def test_an_image_that_is_cut_is_no_line(folders: ImageFolders) -> None:
+@pytest.mark.parametrize("mode", ["crop", "overlay", "overlay_box", "blur", "reclip"])
+def test_an_image_that_is_cut_or_drawn_on_is_no_line(folders: ImageFolders, mode: str) -> None:
     query = Item("x", image=ImageFile.below(folders, "b.png", upright=False), region=Box(1, 2, 3, 4))
-    with pytest.raises(UsageError, match="cannot say how an image is cut"):
-        listed([query], prompting="crop")
+    with pytest.raises(UsageError, match=r"cannot say how one is cut or .*: use --prompting native, text or none"):
+        listed([query], prompting=mode)
 
 
 def test_copies_are_called_as_what_they_hold(folders: ImageFolders, tmp_path: Path) -> None:

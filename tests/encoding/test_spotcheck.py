@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from evalkit.embedders.base import BATCH_TOLERANCE
 from evalkit.encoding.spotcheck import SECONDS, SpotCheck, cosine_distances, kind_of, verdict
 from evalkit.items import Box, Item
+from evalkit.items.drawing import Marks
 from evalkit.items.images import ImageFile
 
 SHAPES = "example/Shapes"
@@ -251,6 +253,13 @@ def test_all_kinds_are_looked_at_and_few_of_each():
     assert len({kind_of(items[key], "query") for key in first}) == len(first) == 3
     first, _ = SpotCheck().choose(items, "candidate")
     assert len(first) == 3, "the other side is another kind"
+
+
+def test_an_image_that_is_cut_or_drawn_on_is_another_kind():
+    plain = ImageFile(Path("x"), "a.png", upright=False)
+    drawn = replace(plain, drawing=Marks("box", ((0, 0, 1, 1),), 1))
+    images = (plain, replace(plain, crop=(0, 0, 1, 1)), drawn)
+    assert [kind_of(Item("p", image=image), "query")[2] for image in images] == ["", "crop", "drawn"]
 
 
 @given(st.lists(st.integers(1, 4000), min_size=1, max_size=12))

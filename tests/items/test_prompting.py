@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from evalkit.errors import ImageError, RegionError
 from evalkit.items import Box, Item, Mask, Point, Points, Region
+from evalkit.items.drawing import Blur, Marks
 from evalkit.items.images import ImageFacts, ImageFile
 from evalkit.items.keys import content_digest
 from evalkit.items.prompting import MODES, prompted
-from evalkit.items.prompting.crop import box_bounds, mask_bounds
+from evalkit.items.prompting.placed import box_bounds, mask_bounds
 from evalkit.items.regions import fault
 
 SCAR = "SCaR/RefCOCOg"
@@ -67,6 +68,10 @@ def test_what_each_mode_leaves(folder):
         "native": whole,
         "text": replace(whole, region=None),
         "crop": replace(whole, region=None, image=replace(image, crop=(1, 2, 5, 6))),
+        "overlay": replace(whole, region=None, image=replace(image, drawing=Marks("circle", ((1, 2, 5, 6),), 1))),
+        "overlay_box": replace(whole, region=None, image=replace(image, drawing=Marks("box", ((1, 2, 5, 6),), 1))),
+        "blur": replace(whole, region=None, image=replace(image, drawing=Blur(100, (1, 2, 5, 6)))),
+        "reclip": replace(whole, region=None, image=replace(image, crop=(1, 2, 5, 6))),
         "none": Item("<image>\nFind it.", "", "Find it.", image),
     }
 
@@ -75,7 +80,9 @@ def test_what_the_model_sees_makes_the_key(folder):
     """Of native and of text it is what it was before there were modes."""
     whole = item(folder, Box(1, 2, 5, 6))
     keys = {mode: content_digest(prompted(whole, mode)) for mode in MODES}
-    assert len(set(keys.values())) == 4
+    assert keys["reclip"] == keys["crop"], "its first view"
+    assert content_digest(prompted(whole, "reclip", view=1)) == keys["blur"]
+    assert len(set(keys.values())) == len(MODES) - 1
     plain = Item(whole.prompt, whole.text, whole.instruction, whole.image)
     assert keys["native"] == content_digest(replace(plain, region=whole.region))
     assert keys["text"] == content_digest(plain)
@@ -125,15 +132,14 @@ def test_prompts_of_scar(tmp_path):
     found = {mode: prompted(query, mode, size) for mode in MODES}
     question = "Find the caption that best describes the segmented object."
     whole = f"<image> \n{question}\n{sentence}"
-    prompts = {"native": whole, "text": whole, "crop": whole, "none": f"<image> \n{question}"}
-    assert {mode: given.prompt for mode, given in found.items()} == prompts
-    assert {mode: given.text for mode, given in found.items()} == {
-        "native": sentence, "text": sentence, "crop": sentence, "none": ""
+    assert {mode: given.prompt for mode, given in found.items()} == {
+        **dict.fromkeys(MODES, whole), "none": f"<image> \n{question}"
     }  # fmt: skip
+    assert {mode: given.text for mode, given in found.items()} == {**dict.fromkeys(MODES, sentence), "none": ""}
     assert {given.instruction for given in found.values()} == {question}
     assert {mode: given.region for mode, given in found.items() if given.region is not None} == {"native": query.region}
     assert {mode: given.image.crop for mode, given in found.items()} == {
-        "native": None, "text": None, "crop": (50, 64, 115, 215), "none": None
+        **dict.fromkeys(MODES), "crop": (50, 64, 115, 215), "reclip": (50, 64, 115, 215)
     }  # fmt: skip
 
 
@@ -212,7 +218,11 @@ def test_a_mask_is_cut_to_all_that_it_marks(marked):
 @pytest.mark.parametrize(
     ("region", "says"),
     [
-        (Point(1, 1), "a region of point has no extent to cut its image to: use --prompting native, text or none"),
+        (
+            Point(1, 1),
+            "a region of point has no extent to cut its image to: use --prompting native, text, overlay, overlay_box "
+            "or none",
+        ),
         (Points((Point(1, 1),)), "a region of points has no extent"),
         (Box(12, 0, 15, 5), r"box \[12, 0, 15, 5\] lies outside its image of 12 x 9 pixels; mend it or leave its row"),
         (Box(3, 3, 3, 5), r"box \[3, 3, 3, 5\] holds no pixel of its image"),

@@ -21,6 +21,7 @@ from evalkit.embedders.vlm.patching import Patching
 from evalkit.embedders.vlm.vlm2vec import SIZINGS, Vlm2Vec
 from evalkit.items import Box, Item, Mask
 from evalkit.items.images import ImageFacts, ImageFile
+from evalkit.items.prompting import MODES
 from evalkit.items.prompting.crop import cut_to_region
 from evalkit.miniature import draw
 from evalkit.miniature.drawings import CutOut, Drawing
@@ -305,7 +306,7 @@ def test_the_ablation_gives_what_the_run_gives(demonstration: Demonstration) -> 
     tasks, found = measure(["virtue-tiny"], DEMO_SIZE, 0)
     assert tasks == ["RefCOCO_plus", "RefCOCOg", "VisualGenome", "COCO_Stuff", "ADE20K"]
     scores = {outcome.way: [task.tolist() for task in outcome.scores] for outcome in found}
-    assert list(scores) == ["native", "text", "crop", "none", *(f"{kind}, no words" for kind in KINDS)]
+    assert list(scores) == [*MODES, *(f"{kind}, no words" for kind in KINDS)]
     runs = {
         m.settings.prompting or "native": path for path, m in find_runs([demonstration.folder / "runs/virtue-tiny"])
     }

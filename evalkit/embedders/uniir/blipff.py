@@ -18,7 +18,7 @@ from evalkit.embedders.checkpoint import Checkpoint, resolve
 from evalkit.embedders.checkpointed import Checkpointed
 from evalkit.embedders.loading import one_of, said
 from evalkit.embedders.mbeir import as_sentence
-from evalkit.embedders.openaiclip import normalised
+from evalkit.embedders.openaiclip import squeezed
 from evalkit.embedders.pickedfiles import PickedFiles
 from evalkit.embedders.uniir.released import fill, find_weights, first_of, read_weights
 from evalkit.errors import EmbedderError, UsageError
@@ -49,7 +49,7 @@ _FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_token
 
 
 @dataclass(frozen=True)
-class _Parts:
+class _Blip:
     vision: Any
     text: Any
     tokenizer: Any
@@ -151,14 +151,14 @@ class UniIrBlip(Checkpointed):
         for row, place in enumerate(first.values()):
             image = images[place]
             if image is not None:
-                batch[row] = _squeezed(image, side)
+                batch[row] = squeezed(image, side)
         rows = {key: row for row, key in enumerate(first)}
         states = self._parts.vision(pixel_values=torch.from_numpy(batch).to(self._device)).last_hidden_state
         seen: torch.Tensor = states[[rows[key] for key in keys]]
         return seen
 
     @cached_property
-    def _parts(self) -> _Parts:
+    def _parts(self) -> _Blip:
         from transformers import BlipTextConfig, BlipTextModel, BlipVisionConfig, BlipVisionModel
 
         file = self._weights.folder / self._weights.files[0]
@@ -194,7 +194,7 @@ class UniIrBlip(Checkpointed):
         )
         tower = fill(BlipVisionModel(see), vision, self._weights).to(self._device)
         reader = fill(BlipTextModel(read, add_pooling_layer=True), text, self._weights).to(self._device)
-        return _Parts(tower, reader, self._load_tokenizer(words), side)
+        return _Blip(tower, reader, self._load_tokenizer(words), side)
 
     def _load_tokenizer(self, words: int) -> Any:
         from transformers import BertTokenizer, PreTrainedTokenizerFast
@@ -237,14 +237,6 @@ def _name(name: str) -> str:
     for pattern, replacement in _VISION.items():
         name = re.sub(pattern, replacement, name)
     return name
-
-
-def _squeezed(image: ImageFile, side: int) -> NDArray[np.float32]:
-    import numpy as np
-    import PIL.Image
-
-    picture = image.rgb().resize((side, side), PIL.Image.Resampling.BICUBIC)
-    return normalised(np.asarray(picture, dtype=np.float32) / np.float32(255))
 
 
 def _tokenizer(base: str | None, weights: PickedFiles) -> PickedFiles:

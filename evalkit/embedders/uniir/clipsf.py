@@ -50,7 +50,7 @@ _NAMES = {
 
 
 @dataclass(frozen=True)
-class _Loaded:
+class _ClipSf:
     model: Any
     tokens: OpenAiTokens
     side: int
@@ -121,7 +121,7 @@ class UniIrClip(Towers):
         return features
 
     @cached_property
-    def _loaded(self) -> _Loaded:
+    def _loaded(self) -> _ClipSf:
         from transformers import CLIPConfig, CLIPModel
 
         weights = renamed(read_weights(self._weights, "clip_model."))
@@ -152,7 +152,7 @@ class UniIrClip(Towers):
             },
         )
         model = fill(CLIPModel(config), weights, self._weights).to(self._device)
-        return _Loaded(model, OpenAiTokens.load(self._tokenizer, words, length), side)
+        return _ClipSf(model, OpenAiTokens.load(self._tokenizer, words, length), side)
 
     @cached_property
     def _dimension(self) -> int:

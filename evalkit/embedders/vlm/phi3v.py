@@ -49,7 +49,8 @@ class PhiTokens(Tokens):
                 else:
                     pieces[-1].append(piece)
             first, *rest = (self._of_text(tuple(piece)) for piece in pieces)
-            found.append([*first, *(token for part in rest for token in (_IMAGE, *part))])
+            ids = [*first, *(token for part in rest for token in (_IMAGE, *part))]
+            found.append(ids or self._for_nothing())
         return found
 
     def _of_text(self, text: Prompt) -> list[int]:
@@ -186,6 +187,8 @@ class Phi3V(Backbone):
         inner = {name.removeprefix("model."): value for name, value in weights.items() if name.startswith("model.")}
         vision = {name.removeprefix(_VISION): value for name, value in inner.items() if name.startswith(_VISION)}
         language = {name: value for name, value in inner.items() if not name.startswith(_VISION)}
+        if "wte.weight" in vision:  # the released class has the words under two names, of which one may be saved
+            language.setdefault("embed_tokens.weight", vision["wte.weight"])
         config = self.config(whole)
         text = _filled(Phi3Model, config, language, files[0], dtype, whole.way_out)
         text.vision_embed_tokens = _tower(vision, config.hidden_size, files[0], dtype, whole.way_out)

@@ -42,7 +42,7 @@ WORDINGS = {
 
 
 class UniMe(VlmEmbedder):
-    """A UniME checkpoint, LLaVA-NeXT that sums up in one word: ``unime:PATH_OR_HUB_ID[@REVISION]``.
+    """A UniME checkpoint, LLaVA-NeXT or Phi-3.5-V that sums up: ``unime:PATH_OR_HUB_ID[@REVISION]``.
 
     A region reaches it through its text alone.
 

@@ -110,7 +110,7 @@ class _Number:
         asked: the values of :data:`evalkit.regression.comparable.DATA` without prompts; ``None`` where there is none.
         words: digest of the prompts.
         way: equal where equal data has equal prompts.
-        model: its name.
+        model: its name, the same at all dimensions, so that it has one voice.
         complete: all queries of the task.
         claimed: its samples are not there.
         knows_nothing: of a family that does, such as random.
@@ -133,7 +133,7 @@ class _Number:
             asked=tuple(said.get(part) for part in DATA if part != "prompts"),
             words=said.get("prompts"),
             way=_way(said),
-            model=run.manifest.model.name,
+            model=run.manifest.whole_model,
             complete=result.complete,
             claimed=samples_path(run.folder, result) is None,
             knows_nothing=run.manifest.model.family in KNOW_NOTHING,

@@ -95,7 +95,7 @@ def _draft(
         scores[name] = _score(result, p1, run.data[name], run.apart.get(name))
         if result.complete and (path := samples_path(run.folder, result)):
             samples[name] = (path, result)
-    facts = known.get(plain_line(model.name).casefold(), Facts())
+    facts = known.get(plain_line(manifest.whole_model).casefold(), Facts())
     card = model_cards().get(model.named or "")
     if card is not None:
         of_rows = [known[one.model] for one in card.published if one.model in known]

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from evalkit.leaderboard.board import Board, Entry, Group, Mean, Score
 from evalkit.leaderboard.pages import charts
 from evalkit.leaderboard.pages.columns import figures, fixed, heads, plot, texts, words
+from evalkit.leaderboard.pages.curve import curve
 from evalkit.leaderboard.pages.grid import Cell, Column, Grid, attributes
 from evalkit.leaderboard.pages.listing import (
     HEADLINE,
@@ -64,6 +65,7 @@ def model_page(board: Board, entry: Entry, median: Mapping[str, float], pages: C
         "facts": _facts(entry, board),
         "means": _means(standing, entry) if board.groups else None,
         "notes": footnotes(board, entry.means.values()),
+        "curve": curve(standing, entry),
         "tasks": _tasks(standing, entry, median, pages) if entry.scores or entry.failures else None,
         "strengths": [one for one in reversed(far[-_MOST:]) if one["above"] > 0],
         "weaknesses": [one for one in far[:_MOST] if one["above"] < 0],

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Collection
 from urllib.parse import quote
 
+from evalkit.embedders.dimensions import OPTION
 from evalkit.embedders.modelcards import model_cards
 from evalkit.encoding.conditions import together
 from evalkit.items.prompting import MODES
@@ -85,25 +86,27 @@ def model(run: Manifest) -> str:
     """
     from evalkit.embedders import tiny
 
-    record = run.model
+    record, name = run.model, run.whole_model
     card = model_cards().get(record.named or "")
     usual = {} if card is None else card.options
     own = {key: value for key, value in sorted(record.options.items()) if usual.get(key) != value}
     options = "&".join(f"{quote(key)}={quote(value, safe='')}" for key, value in own.items())
-    if card is not None and card.hub == record.name and card.revision in (None, record.revision):
+    if card is not None and card.hub == name and card.revision in (None, record.revision):
         found = card.name
     elif card is not None:
         found, options = card.name, "&".join(filter(None, ["path=PATH", options]))
-    elif record.name in tiny.MODELS and tiny.MODELS[record.name].family == record.family:
-        found = record.name
-    elif record.name == record.family:
+    elif name in tiny.MODELS and tiny.MODELS[name].family == record.family:
+        found = name
+    elif name == record.family:
         found = record.family
     elif record.family.endswith(".py") or "." in record.family:
         found = f"{record.family}:CLASS"
-    elif record.revision and len(record.revision) == 40 and record.name.count("/") == 1:
-        found = f"{record.family}:{record.name}@{record.revision}"
+    elif record.revision and len(record.revision) == 40 and name.count("/") == 1:
+        found = f"{record.family}:{name}@{record.revision}"
     else:
-        found = f"{record.family}:PATH/{record.name.rsplit('/', 1)[-1]}"
+        found = f"{record.family}:PATH/{name.rsplit('/', 1)[-1]}"
+    if run.settings.dimension is not None:
+        options = "&".join(filter(None, [options, f"{OPTION}={run.settings.dimension}"]))
     return f"{found}?{options}" if options else found
 
 
@@ -129,7 +132,7 @@ def provenance(run: Manifest) -> tuple[tuple[str, str], ...]:
         ("Family", record.family),
         ("Revision", record.revision or MISSING),
         ("Fingerprint", record.fingerprint),
-        ("Dimension", f"{record.dimension:,}"),
+        ("Dimension", f"{record.dimension:,}{'' if settings.dimension is None else ', cut from whole vectors'}"),
         ("Embeds", ", ".join(record.modalities) or MISSING),
         ("Regions of its own input", ", ".join(record.regions) or "none"),
         ("Options", ", ".join(f"{key}={value}" for key, value in sorted(record.options.items())) or "none"),

@@ -253,6 +253,24 @@ def test_an_adapter_is_merged(phi_folder: Path, tmp_path: Path, picture: Callabl
     assert np.abs(found - before).max() > 1e-2
 
 
+def test_the_words_may_be_saved_under_their_other_name(phi_folder: Path, tmp_path: Path) -> None:
+    folder = phi3_v_checkpoint(tmp_path / "other")
+    weights = load_file(folder / "model.safetensors")
+    weights[f"{VISION}wte.weight"] = weights.pop("model.embed_tokens.weight")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    found, wanted = (made(f"vlm2vec:{place}").encode([Item("a dog")], "query") for place in (folder, phi_folder))
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_text_of_no_token_is_an_error_where_the_tokenizer_begins_none(phi_folder: Path, tmp_path: Path) -> None:
+    folder = phi3_v_checkpoint(tmp_path / "without")
+    settings = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps(settings | {"post_processor": None}))
+    with pytest.raises(EmbedderError, match="a text of no token has no state to pool"):
+        made(f"vlm2vec:{folder}").encode([Item("")], "query")
+    assert np.linalg.norm(made(f"vlm2vec:{phi_folder}").encode([Item("")], "query")) == pytest.approx(1, abs=1e-5)
+
+
 @pytest.mark.slow(4)
 @pytest.mark.parametrize("family", ["vlm2vec", "unime"])
 def test_the_contract_is_kept(family: str, phi_folder: Path) -> None:
