@@ -153,7 +153,8 @@ def _entry(calls: Calls, item: Item) -> Pending:
     if item.image is None:
         return Pending(b"", item, None, estimate(item, None))
     facts = calls.facts(item.image)
-    return Pending(b"", item, facts, estimate(item, facts), estimate(Item(IMAGE_MARK, image=item.image), facts))
+    cost = estimate(item, facts)
+    return Pending(b"", item, facts, cost, cost)
 
 
 def _as_large_as_memory(

@@ -103,8 +103,7 @@ class Clip(Towers):
         text = self._text(item, "query")
         tokens = 0
         if image is None or text.strip():
-            length = self._shape.text_length
-            tokens = length if self._kind.padded else min(length, len(text) // 3 + 2)
+            tokens = self._shape.text_length if self._kind.padded else self._tokens.count(text)
         return tokens + (self._patches if image is not None else 0)
 
     @property
@@ -137,11 +136,15 @@ class Clip(Towers):
         return load_processor(self._kind, self._checkpoint, self._shape, self._most_patches)
 
     @cached_property
+    def _tokens(self) -> TowerTokens:
+        return TowerTokens(self._kind, self._checkpoint, self._shape)
+
+    @cached_property
     def _loaded(self) -> _LoadedTowers:
         import torch
         import transformers
 
-        tokens = TowerTokens(self._kind, self._checkpoint, self._shape)
+        tokens = self._tokens
         kind = getattr(transformers, self._kind.classes[1])
         model = load_model(kind, self._checkpoint, torch.float32, may_lack=_LOSS_ONLY)
         return _LoadedTowers(model.to(self._device), tokens, self._processor)

@@ -157,6 +157,10 @@ class TowerTokens:
             mask[number, : len(row)] = 1
         return ids, mask
 
+    def count(self, text: str) -> int:
+        """Tokens that the text tower reads of a text, without padding."""
+        return len(self._encoded(self.tokenizer, [self.clean(text)])[0])
+
     def _encoded(self, tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
         rows: list[list[int]] = tokenizer(
             list(texts), truncation=True, max_length=self._length, split_special_tokens=True

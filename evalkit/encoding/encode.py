@@ -121,7 +121,7 @@ class Encoder:
         # Batches are kept in the order of the plan, in which an entry's place depends on that entry alone. So
         # what a killed run left over, all from some batch's beginning on, is planned into the batches that it
         # would have come to: a vector's last bits may depend on its batch.
-        missing = [self._forward.entry(key, item) for key, item in distinct.items() if key not in here]
+        missing = self._forward.entries(distinct, distinct.keys() - here)
         if missing and not self.store.writable:
             raise StoreError(
                 f"vector store {self.store.path} cannot be written, and {len(missing)} of {len(distinct)} vectors are "
@@ -189,7 +189,7 @@ class Encoder:
         if not keys:
             return
         made: dict[bytes, NDArray[np.float32]] = {}
-        entries = [self._forward.entry(key, items[key]) for key in keys]
+        entries = self._forward.entries({key: items[key] for key in keys}, set(keys))
         for part, vectors in self._forward.embedded(plan(entries, self.batch_tokens), side):
             made |= zip((entry.key for entry in part), vectors.copy(), strict=True)  # its buffer may come again
         self.stats.spot_checked += len(keys)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,7 @@ from evalkit.encoding.contract import checked, describe
 from evalkit.encoding.imageindex import ImageIndex
 from evalkit.encoding.memory import Room, free_memory, out_of_memory
 from evalkit.errors import EmbedderError, EvalkitError
-from evalkit.items import IMAGE_MARK, Item, Side
+from evalkit.items import Item, Side
 from evalkit.items.images import Identity
 
 if TYPE_CHECKING:
@@ -82,11 +82,27 @@ class Forward:
         self._estimate = estimator(self.loaded.embedder)
 
     def entry(self, key: bytes, item: Item) -> Pending:
-        if item.image is None:
-            return Pending(key, item, None, self._estimate(item, None))
-        facts = self.images.facts(item.image)
-        alone = Item(IMAGE_MARK, image=item.image)
-        return Pending(key, item, facts, self._estimate(item, facts), self._estimate(alone, facts))
+        """An item with what it costs, the only one of its image."""
+        facts = None if item.image is None else self.images.facts(item.image)
+        cost = self._estimate(item, facts)
+        return Pending(key, item, facts, cost, 0 if facts is None else cost)
+
+    def entries(self, items: Mapping[bytes, Item], missing: Collection[bytes]) -> list[Pending]:
+        """Those of a side's items that are missing, with what they cost.
+
+        What an image's dearest item costs is of all its items, also of those that are there already: where the rest
+        of them come in the plan, and so in which batches, depends on the items alone.
+        """
+        shown = {image.identity() for key in missing if (image := items[key].image) is not None}
+        known = [
+            self.entry(key, item)
+            for key, item in items.items()
+            if key in missing or (item.image is not None and item.image.identity() in shown)
+        ]
+        dearest: dict[Identity, int] = {}
+        for entry in known:
+            dearest[entry.picture] = max(dearest.get(entry.picture, 0), entry.image_cost)
+        return [replace(entry, image_cost=dearest[entry.picture]) for entry in known if entry.key in missing]
 
     def embedded(
         self, batches: Sequence[Sequence[Pending]], side: Side

@@ -360,11 +360,11 @@ def test_costs(clip: Clip, siglip: Clip, images: list[ImageFile]) -> None:
     patches = (IMAGE_SIZE // PATCH) ** 2
     facts = ImageFacts("", 40, 30)
     assert isinstance(clip, Costed)
-    assert clip.cost(Item("x", text="a" * 30), None) == 12
+    assert clip.cost(Item("x", text="the red dog a!"), None) == 7  # begin, three words, two letters, end
     assert clip.cost(Item("x", text="a" * 3000), None) == 77
     assert clip.cost(Item("x"), None) == 2
     assert clip.cost(Item("x", image=images[0]), facts) == patches
-    assert clip.cost(Item("x", text="a" * 30, image=images[0]), facts) == patches + 12
+    assert clip.cost(Item("x", text="the red dog a!", image=images[0]), facts) == patches + 7
     assert siglip.cost(Item("x"), None) == 16
     assert siglip.cost(Item("x", text="cat", image=images[0]), facts) == patches + 16
 

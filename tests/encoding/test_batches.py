@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.embedders.base import EmbedderInfo
-from evalkit.encoding.batches import BATCH_PIXELS, Pending, estimator, plan
+from evalkit.encoding.batches import BATCH_PIXELS, PADDING, Pending, estimator, plan
 from evalkit.errors import EmbedderError
 from evalkit.items import Item
 from evalkit.items.images import ImageFacts, ImageFile
@@ -92,7 +92,29 @@ def test_no_batch_ends_before_it_must(found, tokens, size):
             (batch[0].image is None) != (following[0].image is None)
             or max(entry.cost for entry in longer) * len(longer) > tokens
             or (pixels(longer) > size and following[0].picture != batch[-1].picture)
+            or padding(longer) > PADDING
         )
+
+
+def padding(batch: list[Pending]) -> float:
+    """The share of a batch's padded cost that is nobody's."""
+    return 1 - sum(entry.cost for entry in batch) / (max(entry.cost for entry in batch) * len(batch))
+
+
+@given(entries(), budgets, pixel_budgets)
+def test_little_of_a_batch_is_padding(found, tokens, size):
+    for batch in plan(found, tokens, size):
+        small = batch[0].image is not None and max(entry.cost for entry in batch) * len(batch) <= tokens // 16
+        assert small or padding(batch) <= PADDING + 1e-9
+
+
+@given(st.lists(st.integers(1, 2000), min_size=1, max_size=400), st.sampled_from([512, 16_384]))
+def test_texts_of_any_lengths_need_few_batches_for_it(lengths, tokens):
+    """No more than the budget asks for, and some for how far the lengths are apart."""
+    found = [Pending(number.to_bytes(2, "big"), TEXT, None, length) for number, length in enumerate(lengths)]
+    batches = plan(found, tokens)
+    spread = 12 + 22 * np.log(max(lengths) / min(lengths))  # one a length below 12, then one a twentieth
+    assert len(batches) <= 2 * sum(lengths) / tokens + spread + 1
 
 
 @given(entries(), budgets, pixel_budgets, st.randoms(use_true_random=False))

@@ -665,7 +665,10 @@ def test_images_are_decoded_two_batches_ahead_and_not_more(tmp_path):
 def test_an_image_is_decoded_once_for_all_items_of_a_batch(tmp_path):
     one, other = (Counted(tmp_path, photo.image.path) for photo in photos(tmp_path, 2))
     images = [one, other, one, replace(one, upright=False), other, one]
-    items = [Item(f"p{number}", instruction="10", image=image) for number, image in enumerate(images)]
+    costs = ["9" if image is other else "10" for image in images]  # what it costs says which image comes first
+    items = [
+        Item(f"p{n}", instruction=cost, image=image) for n, (cost, image) in enumerate(zip(costs, images, strict=True))
+    ]
     Counted.decoded = 0
     recorder = Recorder()
     encoder = encoder_of(recorder, batch_tokens=50)
@@ -675,6 +678,16 @@ def test_an_image_is_decoded_once_for_all_items_of_a_batch(tmp_path):
     assert batches == [[replace(one, upright=False), one, one, one, other], [other]]
     assert len({id(image.pixels) for image in batches[0]}) == 3
     assert Counted.decoded == encoder.take_stats().images == 4
+
+
+def test_where_an_image_comes_does_not_depend_on_which_of_its_items_are_there(tmp_path):
+    first, second = (photo.image for photo in photos(tmp_path, 2))
+    items = [Item(f"p{cost}", instruction=str(cost), image=first if cost != 20 else second) for cost in (30, 10, 20)]
+    recorder = Recorder()
+    encoder = encoder_of(recorder)
+    encoder.encode(items[:1], "query")
+    encoder.encode(items, "query")
+    assert recorder.prompts == [["p30"], ["p10", "p20"]]
 
 
 class Counting(Recorder):

@@ -122,12 +122,14 @@ class VlmEmbedder(Checkpointed):
         return vectors
 
     def cost(self, item: Item, image: ImageFacts | None) -> int:
-        """Tokens that the language model reads: text (estimated), image.
+        """Tokens that the language model reads: what is written of a query, image.
 
         Raises:
             UsageError: a file of the checkpoint is missing.
+            EmbedderError: its tokenizer is broken.
         """
-        tokens = len(item.prompt) // 3 + 2
+        written = "".join(piece.text for piece in self._recipe.wording(item, "query") if piece.kind != "image")
+        tokens = self._tokens.count(written) + 1
         if item.image is None or image is None:
             return tokens
         return tokens + self._pictures.tokens(image.width, image.height)
