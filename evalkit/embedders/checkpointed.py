@@ -63,6 +63,7 @@ class Checkpointed:
             revision=self._checkpoint.revision or self._checkpoint.digest,
             modalities=self.MODALITIES,
             regions=self.REGIONS,
+            dimensions=self._dimensions,
             fingerprint=OURS + hashlib.sha256(json.dumps(depends_on).encode()).hexdigest(),
             options=options,
         )
@@ -76,6 +77,11 @@ class Checkpointed:
     def _dimension(self) -> int:
         """Length of its vectors."""
         raise NotImplementedError
+
+    @property
+    def _dimensions(self) -> tuple[int, ...]:
+        """The lengths that its vectors may be cut to, the whole among them; empty where it was not trained for that."""
+        return ()
 
     @property
     def _attention(self) -> str:

@@ -98,6 +98,7 @@ def qwen3_5_checkpoint(folder: Path, *, appended: bool = True, seed: int = 0) ->
         "tie_word_embeddings": True,
     }
     config = Qwen3_5Config(text_config=text, vision_config=_VISION, tie_word_embeddings=True, **ids)
+    config.matryoshka_dimensions = [8, 16, 32]
     return _saved(Qwen3_5ForConditionalGeneration, config, folder, seed)
 
 

@@ -11,6 +11,7 @@ That code tells a blank text (an empty turn) from none at all (``NULL``); an ite
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from typing import ClassVar
 
@@ -24,6 +25,8 @@ from evalkit.items import Item, Side
 
 DEFAULT = "Represent the user's input."
 LONGEST = 8192
+SHORTEST = 64
+"""The least that a vector may be cut to; any dimension from it on may be asked for."""
 LIMITS = Limits(4 * PIXELS_OF_A_TOKEN, 1800 * PIXELS_OF_A_TOKEN)
 
 
@@ -74,3 +77,11 @@ class Qwen3VlEmbedding(VlmEmbedder):
             longest=(LONGEST, LONGEST),
             longest_text=LONGEST,
         )
+
+    @property
+    def _dimensions(self) -> tuple[int, ...]:
+        """The powers of two, and the whole."""
+        powers = itertools.takewhile(
+            lambda one: one < self._dimension, (SHORTEST << step for step in itertools.count())
+        )
+        return (*powers, self._dimension)

@@ -11,6 +11,7 @@ it before the text with a space between, on either side, and so does ``protocol=
 ``protocol=vlm2vec`` is how the authors' MMEB numbers were made (``mmeb_v3_eval/src/model/processor.py``): VLM2Vec's own
 prompts on either side, cut at the image's mark and stripped; 64 to 8192 tokens for the first resize; texts without an
 image are cut at 8192 tokens. (For ImageNet-A they wrote an instruction of their own, which MMEB does not have.)
+``config.json`` lists the dimensions that vectors may be cut to.
 """
 
 from __future__ import annotations
@@ -108,6 +109,11 @@ class WeMm(VlmEmbedder):
                 f"was published (transformers writes another one): {holder.way_out}"
             )
         return tokens
+
+    @property
+    def _dimensions(self) -> tuple[int, ...]:
+        listed = getattr(self._config, "matryoshka_dimensions", None) or ()
+        return tuple(one for one in listed if isinstance(one, int) and 1 <= one <= self._dimension)
 
     @property
     def _options(self) -> dict[str, str]:

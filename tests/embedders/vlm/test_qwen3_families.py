@@ -19,7 +19,7 @@ from evalkit.check import check
 from evalkit.embedders.modeltext import parse_model
 from evalkit.embedders.registry import load_embedder
 from evalkit.embedders.vlm.vlmembedder import VlmEmbedder
-from evalkit.errors import ImageError, UsageError
+from evalkit.errors import EmbedderError, ImageError, UsageError
 from evalkit.items import Item
 from evalkit.items.images import ImageFile
 
@@ -134,8 +134,80 @@ def test_vectors_of_wemm(wemm_folder: Path, picture: Callable[[int, int], ImageF
         own = None if one.image is None else image.rgb()
         wanted = plain(wemm_folder, Qwen3_5ForConditionalGeneration, text, own, (288, 192), do_resize=True)
         np.testing.assert_allclose(embedder.encode([one], "query")[0], wanted, rtol=0, atol=TOLERANCE, err_msg=text)
-    (ids,) = embedder._tokens.ids([embedder.prompt(item("a dog"), "query")])
-    assert embedder._tokens._tokenizer.convert_ids_to_tokens(ids)[-1] == "<|im_end|>"
+
+
+def test_vectors_of_wemm_as_its_mmeb_numbers_were_made(
+    wemm_folder: Path, picture: Callable[[int, int], ImageFile]
+) -> None:
+    embedder = made(f"wemm:{wemm_folder}?protocol=vlm2vec")
+    image = picture(300, 200)
+    cases = [
+        ("<image>\nFind it: a dog\n", image, f"{VISION}Find it: a dog"),
+        ("<image> \nFind it\nReferring object bbox: [1, 2]", image, f"{VISION}Find it\nReferring object bbox: [1, 2]"),
+        ("<image> ", image, VISION),
+        (" Before it <image> after", image, f"Before it{VISION}after"),
+        ("<image>\nFind it: a  dog \n\n", None, "Find it: a  dog"),
+        ("a dog", None, "a dog"),
+        ("", None, ""),
+    ]
+    for prompt, picked, user in cases:
+        # 300 x 200 has fewer than 64 tokens of 32 x 32 pixels: made larger at once, not in two steps.
+        own, text = None if picked is None else image.rgb(), f"<|im_start|>user\n{user}<|im_end|>\n"
+        wanted = plain(wemm_folder, Qwen3_5ForConditionalGeneration, text, own, (320, 224), do_resize=True)
+        found = embedder.encode([Item(prompt, text="other", instruction="words", image=picked)], "candidate")[0]
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE, err_msg=prompt)
+
+
+def test_tokens_of_wemm(wemm_folder: Path, picture: Callable[[int, int], ImageFile], tmp_path: Path) -> None:
+    """What the published tokenizer makes: no newline before a special token, and a last token of its own."""
+    embedder = made(f"wemm:{wemm_folder}")
+    pictured = "<|im_start|>user<|vision_start|><|image_pad|><|vision_end|>ab<|im_end|><embedding>"
+    for one, wanted in [
+        (item("ab"), "<|im_start|>user\nab<|im_end|><embedding>"),
+        (item("ab", image=picture(64, 64)), pictured),
+    ]:
+        (ids,) = embedder._tokens.ids([embedder.prompt(one, "query")])
+        assert embedder._tokens._tokenizer.decode(ids) == wanted
+    with pytest.raises(EmbedderError, match=r"has <embedding> and does not put it after a text"):
+        made(f"wemm:{qwen3_5_checkpoint(tmp_path / 'rewritten', appended=False)}").encode([item("a")], "query")
+
+
+def test_what_the_tokenizer_appends_stays_where_a_text_is_cut(qwen3_folder: Path, wemm_folder: Path) -> None:
+    text = "word dog " * 4000
+    for folder, model, kind, prompt, last in [
+        (qwen3_folder, "qwen3-vl-embedding:{}", Qwen3VLForConditionalGeneration, chat(DEFAULT, text), "<|endoftext|>"),
+        (
+            wemm_folder,
+            "wemm:{}?protocol=vlm2vec",
+            Qwen3_5ForConditionalGeneration,
+            f"<|im_start|>user\n{text.strip()}<|im_end|>\n",
+            "<embedding>",
+        ),
+    ]:
+        model_itself, tokenizer = loaded(folder, kind)
+        ids = tokenizer(prompt, truncation=True, max_length=8192)["input_ids"]
+        assert (len(ids), tokenizer.convert_ids_to_tokens(ids[-1])) == (8192, last)
+        with torch.inference_mode():
+            state = model_itself.model(input_ids=torch.tensor([ids])).last_hidden_state[0, -1]
+        wanted = torch.nn.functional.normalize(state, dim=0).numpy()
+        found = made(model.format(folder)).encode([Item(text, text=text)], "candidate")[0]
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE, err_msg=last)
+
+
+def test_a_prompt_that_is_cut_before_its_image_ends(
+    qwen3_folder: Path, picture: Callable[[int, int], ImageFile]
+) -> None:
+    embedder = made(f"qwen3-vl-embedding:{qwen3_folder}")
+    with pytest.raises(EmbedderError, match=r"is cut at 8192 tokens, before its image of 4 tokens ends"):
+        embedder.encode([item("a", "word dog " * 4000, picture(64, 64))], "query")
+
+
+def test_dimensions(qwen3_folder: Path, wemm_folder: Path) -> None:
+    assert made(f"wemm:{wemm_folder}").info.dimensions == (8, 16, 32)
+    assert made(f"qwen3-vl-embedding:{qwen3_folder}").info.dimensions == (32,)
+    large = made(f"qwen3-vl-embedding:{qwen3_folder}")
+    large._config.text_config.hidden_size = 2048
+    assert large._dimensions == (64, 128, 256, 512, 1024, 2048)
 
 
 @pytest.mark.parametrize("family", ["qwen3-vl-embedding", "wemm"])
@@ -207,5 +279,7 @@ def test_the_contract_is_kept(family: str, qwen3_folder: Path, wemm_folder: Path
 def test_bad_input(qwen3_folder: Path, wemm_folder: Path, picture: Callable[[int, int], ImageFile]) -> None:
     with pytest.raises(UsageError, match="model_type 'qwen3_5'; the family qwen3-vl-embedding takes qwen3_vl"):
         made(f"qwen3-vl-embedding:{wemm_folder}")
+    with pytest.raises(UsageError, match=r"option protocol='vlm2' is not known.*vlm2vec"):
+        made(f"wemm:{wemm_folder}?protocol=vlm2")
     with pytest.raises(ImageError, match=r"6300x30.png of 6300 x 30 pixels cannot be resized"):
         made(f"qwen3-vl-embedding:{qwen3_folder}").encode([item("a", "", picture(6300, 30))], "query")
