@@ -39,24 +39,12 @@ WORDING = Wording(both=_turn(PICTURE + "{text}"), image=_turn(PICTURE), text=_tu
 class WeMm(VlmEmbedder):
     """A WeMM-Embedding checkpoint, Qwen3.5 that reads an item as the user's turn: ``wemm:PATH_OR_HUB_ID[@REVISION]``.
 
-    A region reaches it through its text alone.
-
-    Args:
-        path: a folder, or a hub repository in the local cache; no connection is opened.
-        revision: branch, tag or commit of the hub repository.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``.
-        dtype: ``float32``, ``bfloat16``, or ``auto``: bfloat16 on CUDA, float32 on the CPU.
-
-    Raises:
-        UsageError: no such checkpoint, one of another architecture, no such device, or an option that is not known.
+    A region reaches it through its text alone. Its options are those of :class:`VlmEmbedder`.
     """
 
     FAMILY: ClassVar[str] = "wemm"
     CODE_VERSION: ClassVar[str] = "1"
     BACKBONES: ClassVar[tuple[Backbone, ...]] = (Qwen35(),)
-
-    def __init__(self, path: str, *, revision: str | None = None, device: str = "auto", dtype: str = "auto") -> None:
-        super().__init__(path, revision, device, dtype)
 
     @property
     def _recipe(self) -> Recipe:
