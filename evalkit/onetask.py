@@ -14,8 +14,7 @@ from evalkit.encoding.conditions import Conditions, Made, mixed
 from evalkit.encoding.encode import Encoder
 from evalkit.encoding.forward import EncodingStats
 from evalkit.encoding.given import prompted_views, prompting_of, require_modalities, rows_named
-from evalkit.encoding.prefixes import cut
-from evalkit.encoding.views import encode_task
+from evalkit.encoding.views import SideVectors, encode_views
 from evalkit.errors import DataError, EvalkitError, ResultsError, StaleVectorsError, StoreError, TaskError, UsageError
 from evalkit.runs.environment import without_places
 from evalkit.runs.manifest import Failure, MetricResult, Settings, TaskResult
@@ -29,9 +28,7 @@ from evalkit.suites.selecting import load_task
 from evalkit.suites.task import DataFolder, Task, card_of
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -40,9 +37,8 @@ class Embedded:
 
     Attributes:
         task: as its rows have it.
-        given: as the embedder got it.
-        queries: float32, shape (n, dimension of the embedder).
-        candidates: float32, shape (m, dimension of the embedder).
+        queries: of n items.
+        candidates: of m items.
         metrics: what it is measured by.
         prompting: how regions reached the embedder.
         line: its signature, of whole vectors.
@@ -53,9 +49,8 @@ class Embedded:
     """
 
     task: Task
-    given: Task
-    queries: NDArray[np.float32]
-    candidates: NDArray[np.float32]
+    queries: SideVectors
+    candidates: SideVectors
     metrics: Sequence[Metric]
     prompting: str | None
     line: str
@@ -118,7 +113,7 @@ def _embed_task(
         checked = with_checked_regions(task, encoder.images, settings.bad_regions)
     given, *more = [checked] if prompting is None else prompted_views(checked, prompting, encoder.images)
     require_modalities(given, encoder.loaded)
-    queries, candidates = encode_task(given, encoder, more)
+    queries, candidates = encode_views(given, encoder, more)
     encoder.probe()
     clock.lap("encode_s")
     stats = encoder.take_stats()
@@ -133,7 +128,7 @@ def _embed_task(
         *(["vectors were reused without making any of them again (--trust-store)"] if trusted else []),
     ]
     line = signature(task, given, encoder.images, encoder.loaded, prompting, settings)
-    return Embedded(task, given, queries, candidates, metrics, prompting, line, stats, made, trusted, tuple(warnings))
+    return Embedded(task, queries, candidates, metrics, prompting, line, stats, made, trusted, tuple(warnings))
 
 
 def score_task(
@@ -162,11 +157,8 @@ def score_task(
 
 
 def _score_task(embedded: Embedded, settings: Settings, clock: Clock) -> Evaluated:
-    task, given, made = embedded.task, embedded.given, embedded.made
-    queries, candidates = embedded.queries, embedded.candidates
-    if settings.dimension is not None:
-        queries = cut(queries, settings.dimension, given.queries, "query")
-        candidates = cut(candidates, settings.dimension, given.candidates, "candidate")
+    task, made = embedded.task, embedded.made
+    queries, candidates = (side.at(settings.dimension) for side in (embedded.queries, embedded.candidates))
     ranking = rank(queries, candidates, task.pools, task.relevant)
     images = images_of(task.queries)
     values = {metric.name: measure(metric, ranking, images=images) for metric in embedded.metrics}

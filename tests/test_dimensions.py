@@ -240,6 +240,30 @@ def test_names_have_the_dimensions_of_their_cards(monkeypatch):
     assert chosen_dimensions("all", EmbedderInfo("m", 96), card.dimensions, "m") == (64, 96), "of smaller weights"
 
 
+@pytest.mark.parametrize("mode", ["none", "crop", "reclip"])
+def test_it_is_what_an_embedder_of_so_many_dimensions_gives(mode, counting, tmp_path):
+    """Of several views of an item each is cut before they are added."""
+    short = "self.info = EmbedderInfo('short', 5, fingerprint='short')"
+    lines = [
+        "from counting import Counting",
+        "from evalkit.embedders.base import EmbedderInfo",
+        "import numpy as np",
+        "class Short(Counting):",
+        f"    def __init__(self):\n        super().__init__()\n        {short}",
+        "    def encode(self, items, side):",
+        "        whole = super().encode(items, side)[:, :5]",
+        "        return whole / np.linalg.norm(whole, axis=1, keepdims=True)",
+    ]
+    (tmp_path / "short.py").write_text("\n".join(lines))
+    more = ["--prompting", mode]
+    assert run(tmp_path / "cut", f"{counting}?dimensions=5", tasks="example/ShapeRegions", more=more) == 0
+    assert run(tmp_path / "short", f"{tmp_path / 'short.py'}:Short", tasks="example/ShapeRegions", more=more) == 0
+    [cut], [own] = (ek.load_runs(tmp_path / name) for name in ("cut", "short"))
+    cut_rows, own_rows = (one.samples("example/ShapeRegions") for one in (cut, own))
+    assert list(cut_rows["rank"]) == list(own_rows["rank"])
+    assert np.allclose(cut_rows["label_score"].to_numpy(float), own_rows["label_score"].to_numpy(float), atol=1e-6)
+
+
 # --- from Python, and vectors alone ------------------------------------------------------------------------
 
 

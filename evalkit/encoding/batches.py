@@ -16,6 +16,7 @@ _BATCH_ITEMS = 512  # what costs next to nothing still has to be interruptible
 PADDING = 0.05
 """Share of a batch's padded cost that no item has, from which on the batch ends."""
 _SMALL = 16  # parts of a budget: a batch with images that is smaller does not end for its padding
+_FEW_TOKENS = 256  # nor does a batch of texts that has no more: a call costs more than what it pads
 
 _NO_PICTURE: Identity = ("", False, (), "")
 
@@ -75,9 +76,8 @@ def plan(entries: Sequence[Pending], batch_tokens: int, batch_pixels: int = BATC
     digest and key, so that the plan depends on what is to be embedded and on nothing else.
 
     A batch ends where more than :data:`PADDING` of its cost would be padding, as far as costs tell it. Texts follow
-    their costs, so that there are few such ends however long they are: about as many as lengths differ by a tenth, and
-    one a length among the shortest. The items of an image may differ by more, and go on together while the batch is
-    small.
+    their costs, so that there are few such ends however long they are: about as many as lengths differ by a tenth. The
+    items of an image may differ by more. A batch goes on while it is small.
 
     The place of an entry depends on that entry alone, and a batch on what comes after its beginning: the
     batches after any one are the plan of their entries.
@@ -94,7 +94,8 @@ def plan(entries: Sequence[Pending], batch_tokens: int, batch_pixels: int = BATC
         size = entry.image.width * entry.image.height if entry.image else 0
         more = 0 if batch and batch[-1].picture == entry.picture else size
         padded = max(dearest, entry.cost) * (len(batch) + 1)
-        small = 0 if entry.image is None else batch_tokens // _SMALL
+        small = batch_tokens // _SMALL
+        small = min(_FEW_TOKENS, small) if entry.image is None else small
         fits = (
             batch
             and (batch[0].image is None) == (entry.image is None)

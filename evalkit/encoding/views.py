@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from evalkit.encoding.contract import describe
 from evalkit.encoding.encode import Encoder
 from evalkit.encoding.given import rows_named
+from evalkit.encoding.prefixes import cut
 from evalkit.errors import EmbedderError
-from evalkit.items import Item
+from evalkit.items import Item, Side
 from evalkit.suites.task import Task
 
 if TYPE_CHECKING:
@@ -86,10 +87,40 @@ class Views:
         return found
 
 
-def encode_task(
-    task: Task, encoder: Encoder, more: Sequence[Task] = ()
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The vectors of a task's queries and of its candidates.
+@dataclass(frozen=True)
+class SideVectors:
+    """The vectors of one side of a task.
+
+    Attributes:
+        views: of its items.
+        vectors: of ``views.items``, whole; float32, shape ``(len(views.items), dimension of the embedder)``.
+        side: which.
+    """
+
+    views: Views
+    vectors: NDArray[np.float32]
+    side: Side
+
+    def at(self, dimension: int | None = None) -> NDArray[np.float32]:
+        """The vectors of the items.
+
+        Each view is cut and made of length 1 before they are added, as an embedder of so many dimensions gives them.
+
+        Args:
+            dimension: what they are cut to; ``None``: they are whole.
+
+        Returns:
+            float32, a row for each item, rows of length 1.
+
+        Raises:
+            EmbedderError: an item of which nothing is left, or whose views are opposite.
+        """
+        whole = self.vectors
+        return self.views.combined(whole if dimension is None else cut(whole, dimension, self.views.items, self.side))
+
+
+def encode_views(task: Task, encoder: Encoder, more: Sequence[Task] = ()) -> tuple[SideVectors, SideVectors]:
+    """The vectors of a task's queries and of its candidates, each view on its own.
 
     Args:
         task: as the embedder gets it.
@@ -98,7 +129,6 @@ def encode_task(
 
     Raises:
         ItemError: an image or a region that cannot be used, with its row.
-        EmbedderError: the views of an item have opposite vectors.
     """
     queries = Views.of([one.queries for one in (task, *more)])
     candidates = Views.of([one.candidates for one in (task, *more)])
@@ -107,6 +137,18 @@ def encode_task(
         for one in (*reversed(more), task):
             rows.enter_context(rows_named(one))
         return (
-            queries.combined(encoder.encode(queries.items, "query")),
-            candidates.combined(encoder.encode(candidates.items, "candidate")),
+            SideVectors(queries, encoder.encode(queries.items, "query"), "query"),
+            SideVectors(candidates, encoder.encode(candidates.items, "candidate"), "candidate"),
         )
+
+
+def encode_task(
+    task: Task, encoder: Encoder, more: Sequence[Task] = ()
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The vectors of a task's queries and of its candidates; arguments and errors as :func:`encode_views`.
+
+    Raises:
+        EmbedderError: the views of an item have opposite vectors.
+    """
+    queries, candidates = encode_views(task, encoder, more)
+    return queries.at(), candidates.at()
