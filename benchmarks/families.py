@@ -141,11 +141,13 @@ class PlainTowers:
     """CLIP, SigLIP and their successors by ``AutoModel``; texts as their documentation pads them."""
 
     def __init__(self, folder: Path) -> None:
-        from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
+        from transformers import AutoImageProcessor, AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
+        # SigLIP's own class needs sentencepiece; what it cleans away these texts do not have.
+        words = PreTrainedTokenizerFast if (folder / "tokenizer.json").is_file() else AutoTokenizer
         self.model = AutoModel.from_pretrained(folder).eval()
         self.processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.tokenizer = words.from_pretrained(folder)
         self.full = self.model.config.model_type.startswith("siglip")
         vision = self.model.config.vision_config
         side = getattr(vision, "image_size", 0)
