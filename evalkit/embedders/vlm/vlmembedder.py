@@ -140,7 +140,7 @@ class VlmEmbedder(Checkpointed):
             EmbedderError: its tokenizer is broken.
         """
         written = "".join(piece.text for piece in self._recipe.wording(item, "query") if piece.kind != "image")
-        tokens = self._tokens.count(written) + 1
+        tokens = max(1, self._tokens.count(written))
         if item.image is None or image is None:
             return tokens
         return tokens + self._pictures.tokens(image.width, image.height)
