@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +64,17 @@ def qwen3_vl_checkpoint(folder: Path, *, appended: bool = True, seed: int = 0) -
     return _saved(Qwen3VLForConditionalGeneration, config, folder, seed)
 
 
-def qwen3_5_checkpoint(folder: Path, *, seed: int = 0) -> Path:
-    """A tiny Qwen3.5: its processor in ``processor_config.json``, a tokenizer with a rule against a last newline."""
+def qwen3_5_checkpoint(folder: Path, *, appended: bool = True, seed: int = 0) -> Path:
+    """A tiny Qwen3.5: its processor in ``processor_config.json``, a tokenizer with a rule against a last newline.
+
+    Args:
+        folder: where to write; made if missing.
+        appended: let ``tokenizer.json`` put ``<embedding>`` after each text; otherwise it only has that token.
+        seed: of the random weights.
+    """
     from transformers import Qwen3_5Config, Qwen3_5ForConditionalGeneration
 
-    ids = _tokenizer(folder, _without_last_newline)
+    ids = _tokenizer(folder, partial(_embedding, appended=appended))
     write_json(folder / "processor_config.json", {"processor_class": "Qwen3VLProcessor", "image_processor": _PROCESSOR})
     text = {
         "vocab_size": ids.pop("vocab_size"),
@@ -94,8 +101,7 @@ def qwen3_5_checkpoint(folder: Path, *, seed: int = 0) -> Path:
     return _saved(Qwen3_5ForConditionalGeneration, config, folder, seed)
 
 
-def _append(settings: dict[str, Any]) -> None:
-    end = "<|endoftext|>"
+def _append(settings: dict[str, Any], end: str = "<|endoftext|>") -> None:
     number = next(one["id"] for one in settings["added_tokens"] if one["content"] == end)
     template = {
         "type": "TemplateProcessing",
@@ -106,7 +112,11 @@ def _append(settings: dict[str, Any]) -> None:
     settings["post_processor"] = template
 
 
-def _without_last_newline(settings: dict[str, Any]) -> None:
+def _embedding(settings: dict[str, Any], appended: bool) -> None:
+    last = settings["added_tokens"][-1]
+    settings["added_tokens"].append(last | {"id": last["id"] + 1, "content": "<embedding>"})
+    if appended:
+        _append(settings, "<embedding>")
     rule = {"type": "Replace", "pattern": {"Regex": "\\n$"}, "content": ""}
     settings["normalizer"] = {"type": "Sequence", "normalizers": [settings["normalizer"], rule]}
 

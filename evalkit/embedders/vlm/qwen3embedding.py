@@ -3,7 +3,10 @@
 As released (QwenLM/Qwen3-VL-Embedding 8ce3aab, ``src/models/qwen3_vl_embedding.py``, and ``src/evaluation/mmeb_v2`` for
 MMEB): a query's instruction, ended by a mark if it has none; candidates with the default one; the image before the
 text; ``NULL`` where there is neither. Images are resized by ``qwen_vl_utils`` alone. Where the tokenizer of a
-checkpoint appends a token of its own, that is the last one and the one that is pooled.
+checkpoint appends a token of its own, that is the last one and the one that is pooled, also of a text that is cut.
+
+That code tells a blank text (an empty turn) from none at all (``NULL``); an item has none. It puts a transparent image
+(RGBA) on white, where :mod:`evalkit.items.decoding` drops transparency.
 """
 
 from __future__ import annotations

@@ -76,6 +76,22 @@ class Tokens:
         place = ids.index(self._mark_id)
         return [*ids[:place], *([self._mark_id] * count), *ids[place + 1 :]]
 
+    def marks(self, ids: Sequence[int]) -> int:
+        """How many tokens are the image's."""
+        return sum(number == self._mark_id for number in ids)
+
+    def cut(self, ids: Sequence[int], longest: int | None) -> list[int]:
+        """Not more than so many; what the tokenizer itself puts after each text stays, as where it cuts by itself."""
+        if longest is None or len(ids) <= longest:
+            return list(ids)
+        after = self._around[1]
+        return [*ids[: longest - len(after)], *after]
+
+    def ends_in(self, token: str) -> bool | None:
+        """Whether the tokenizer itself puts a token after each text; ``None`` where it has no such token."""
+        number = self._tokenizer.get_vocab().get(token)
+        return None if number is None else number in self._around[1][-1:]
+
     def _sound(self, prompt: Prompt, row: list[int]) -> list[int]:
         """What the tokenizer made of the whole, or where the data's words have become special tokens, what is right."""
         expected = self._expected(prompt)

@@ -115,7 +115,7 @@ class VlmEmbedder(Checkpointed):
         Raises:
             UsageError: a file of the checkpoint is missing.
             EmbedderError: a file of the checkpoint is broken or does not fit the others, or a prompt does not
-                say where its image goes.
+                say where its image goes, or is cut before its image ends.
             ImageError: an image or a mask is missing or broken, or the mask is black all over.
             RegionError: a region is not on its image.
         """
@@ -159,7 +159,7 @@ class VlmEmbedder(Checkpointed):
     def _read_texts(self, items: Sequence[Item], side: Side) -> torch.Tensor:
         rows = self._tokens.ids([self.prompt(item, side) for item in items])
         limit = self._recipe.longest_text or self._tokens.longest
-        return self._vlm.read([ids[:limit] for ids in rows])
+        return self._vlm.read([self._tokens.cut(ids, limit) for ids in rows])
 
     def _read_pictured(self, items: Sequence[Item], side: Side) -> torch.Tensor:
         seen = self._look([item.image for item in items if item.image is not None])
@@ -169,7 +169,15 @@ class VlmEmbedder(Checkpointed):
         """Token ids of items with images, an image as many tokens as it has features."""
         rows = self._tokens.ids([self.prompt(item, side) for item in items])
         limit = self._recipe.longest[side == "candidate"]
-        return [self._tokens.expanded(ids, len(one.features))[:limit] for ids, one in zip(rows, seen, strict=True)]
+        whole = [self._tokens.expanded(ids, len(one.features)) for ids, one in zip(rows, seen, strict=True)]
+        cut = [self._tokens.cut(ids, limit) for ids in whole]
+        for item, ids, one in zip(items, cut, seen, strict=True):
+            if self._tokens.marks(ids) < len(one.features):
+                raise EmbedderError(
+                    f"prompt {item.prompt[:80]!r}… is cut at {limit} tokens, before its image of {len(one.features)} "
+                    "tokens ends: make shorter what stands before the image"
+                )
+        return cut
 
     def _look(self, images: Sequence[ImageFile]) -> list[Seen]:
         """The images through the image encoders, those that are not kept from before."""
