@@ -64,7 +64,9 @@ class Blip2(Towers):
 
     def cost(self, item: Item, image: ImageFacts | None) -> int:
         """Tokens of the text, and patches and query tokens of the image."""
-        tokens = 0 if image is not None and not item.text.strip() else min(512, len(item.text) // 3 + 2)
+        tokens = (
+            0 if image is not None and not item.text.strip() else self._tokenized([item.text])["input_ids"].shape[1]
+        )
         vision = self._config.vision_config
         patches = (vision.image_size // vision.patch_size) ** 2 + self._config.num_query_tokens
         return int(tokens + (patches if image is not None else 0))
@@ -74,7 +76,15 @@ class Blip2(Towers):
 
     def _text_features(self, texts: list[str]) -> torch.Tensor:
         model = self._model
-        tokens = self._tokenizer(
+        tokens = self._tokenized(texts).to(self._device)
+        embedded = model.embeddings(input_ids=tokens["input_ids"])
+        read = model.qformer(query_embeds=embedded, query_length=0, attention_mask=tokens["attention_mask"])
+        first: torch.Tensor = read.last_hidden_state[:, 0]
+        return first
+
+    def _tokenized(self, texts: list[str]) -> Any:
+        """Ids and mask of texts, padded to the longest of them."""
+        return self._tokenizer(
             [cleaned_caption(text) for text in texts],
             padding="longest",
             padding_side="right",
@@ -82,11 +92,7 @@ class Blip2(Towers):
             max_length=self._config.qformer_config.max_position_embeddings,
             split_special_tokens=True,
             return_tensors="pt",
-        ).to(self._device)
-        embedded = model.embeddings(input_ids=tokens["input_ids"])
-        read = model.qformer(query_embeds=embedded, query_length=0, attention_mask=tokens["attention_mask"])
-        first: torch.Tensor = read.last_hidden_state[:, 0]
-        return first
+        )
 
     def _image_features(self, images: list[ImageFile]) -> torch.Tensor:
         import numpy as np

@@ -13,7 +13,7 @@ from evalkit.items.images import Identity, ImageFacts
 BATCH_TOKENS = 16_384
 BATCH_PIXELS = 64_000_000  # decoded images of one batch: 192 MB as 24-bit RGB
 _BATCH_ITEMS = 512  # what costs next to nothing still has to be interruptible
-PADDING = 0.05
+PADDING = 0.04
 """Share of a batch's padded cost that no item has, from which on the batch ends."""
 _SMALL = 16  # parts of a budget: a batch with images that is smaller does not end for its padding
 _FEW_TOKENS = 256  # nor does a batch of texts that has no more: a call costs more than what it pads

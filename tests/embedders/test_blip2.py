@@ -23,7 +23,7 @@ from evalkit.check import check
 from evalkit.embedders.blip2 import Blip2, cleaned_caption
 from evalkit.errors import UsageError
 from evalkit.items import Item
-from evalkit.items.images import ImageFile
+from evalkit.items.images import ImageFacts, ImageFile
 
 TOLERANCE = 1e-5
 
@@ -131,3 +131,13 @@ def test_other_checkpoints_are_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(settings | {"architectures": ["Blip2ForConditionalGeneration"]}))
     with pytest.raises(UsageError, match=r"is of Blip2ForConditionalGeneration, a BLIP-2 with a language.*itm-vit-g"):
         Blip2(str(tmp_path), device="cpu")
+
+
+def test_a_text_costs_its_tokens_and_an_image_its_patches_and_queries(
+    folder: Path, picture: Callable[[int, int], ImageFile]
+) -> None:
+    embedder, facts = Blip2(str(folder), device="cpu"), ImageFacts("", 50, 31)
+    tokens = len(PreTrainedTokenizerFast.from_pretrained(folder)("the red dog")["input_ids"])
+    assert embedder.cost(Item("x", text="The (red) dog!"), None) == tokens
+    assert embedder.cost(Item("x", image=picture(50, 31)), facts) == (SIDE // 14) ** 2 + 4
+    assert embedder.cost(Item("x", text="the red dog", image=picture(50, 31)), facts) == (SIDE // 14) ** 2 + 4 + tokens

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from evalkit.embedders.checkpoint import Checkpoint, resolve
 from evalkit.embedders.checkpointed import Checkpointed
 from evalkit.embedders.loading import one_of, said
-from evalkit.embedders.mbeir import as_sentence
+from evalkit.embedders.mbeir import words_of
 from evalkit.embedders.openaiclip import squeezed
 from evalkit.embedders.pickedfiles import PickedFiles
 from evalkit.embedders.uniir.released import fill, find_weights, first_of, read_weights
@@ -136,8 +136,7 @@ class UniIrBlip(Checkpointed):
         return min(LONGEST, len(self._text(item, "query")) // 3 + 2) + 197
 
     def _text(self, item: Item, side: Side) -> str:
-        told = f"{item.instruction} " if self._told and side == "query" and item.instruction else ""
-        return as_sentence(f"{told}{item.text}")
+        return words_of(item, side, self._told)
 
     def _seen(self, images: Sequence[ImageFile | None]) -> torch.Tensor:
         """What the image tower makes of images, each different one once; shape ``(items, tokens, width)``."""

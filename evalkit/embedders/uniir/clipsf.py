@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from evalkit.embedders.loading import one_of
-from evalkit.embedders.mbeir import as_sentence
+from evalkit.embedders.mbeir import words_of
 from evalkit.embedders.openaiclip import OpenAiTokens, find_tokenizer, prepared
 from evalkit.embedders.towers import Towers
 from evalkit.embedders.uniir.released import fill, find_weights, first_of, read_weights
@@ -100,8 +100,7 @@ class UniIrClip(Towers):
         return tokens + (256 if image is not None else 0)
 
     def _text(self, item: Item, side: Side) -> str:
-        told = f"{item.instruction} " if self._told and side == "query" and item.instruction else ""
-        return as_sentence(f"{told}{item.text}")
+        return words_of(item, side, self._told)
 
     def _text_features(self, texts: list[str]) -> torch.Tensor:
         import torch

@@ -68,7 +68,7 @@ class E5V(VlmEmbedder):
         dtype: str = "auto",
         pair: str = "summary",
     ) -> None:
-        super().__init__(path, revision, device, dtype)
+        super().__init__(path, revision=revision, device=device, dtype=dtype)
         self._pair = one_of("pair", pair, PAIRS)
 
     @property

@@ -70,7 +70,7 @@ class Gme(VlmEmbedder):
         protocol: str = "official",
         positions: str = "1d",
     ) -> None:
-        super().__init__(path, revision, device, dtype)
+        super().__init__(path, revision=revision, device=device, dtype=dtype)
         self._protocol = one_of("protocol", protocol, PROTOCOLS)
         self._positions = one_of("positions", positions, POSITIONS)
 

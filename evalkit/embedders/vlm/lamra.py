@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from evalkit.embedders.loading import one_of
-from evalkit.embedders.mbeir import as_sentence
+from evalkit.embedders.mbeir import words_of
 from evalkit.embedders.vlm.backbone import POSITIONS, Backbone
 from evalkit.embedders.vlm.chatml import NO_INSTRUCTION, PICTURE, chat
 from evalkit.embedders.vlm.mmebtext import PROTOCOLS, Protocol, beside_mark
@@ -25,8 +25,7 @@ from evalkit.items import Item, Side
 
 
 def _official(item: Item, side: Side) -> dict[str, str]:
-    instruction = f"{item.instruction} " if side == "query" and item.instruction else ""
-    return {"text": as_sentence(f"{instruction}{item.text}"), "instruction": NO_INSTRUCTION}
+    return {"text": words_of(item, side), "instruction": NO_INSTRUCTION}
 
 
 def _as_published(item: Item, side: Side) -> dict[str, str]:
@@ -92,7 +91,7 @@ class Lamra(VlmEmbedder):
         protocol: str = "official",
         positions: str = "1d",
     ) -> None:
-        super().__init__(path, revision, device, dtype)
+        super().__init__(path, revision=revision, device=device, dtype=dtype)
         self._protocol = one_of("protocol", protocol, PROTOCOLS)
         self._positions = one_of("positions", positions, POSITIONS)
 

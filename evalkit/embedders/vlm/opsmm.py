@@ -28,24 +28,12 @@ def _fields(item: Item, side: Side) -> dict[str, str]:
 class OpsMm(VlmEmbedder):
     """An Ops-MM-embedding checkpoint, Qwen2-VL with the instruction up front: ``ops-mm:PATH_OR_HUB_ID[@REVISION]``.
 
-    A region reaches it through its text alone.
-
-    Args:
-        path: a folder, or a hub repository in the local cache; no connection is opened.
-        revision: branch, tag or commit of the hub repository.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``.
-        dtype: ``float32``, ``bfloat16``, or ``auto``: bfloat16 on CUDA, float32 on the CPU.
-
-    Raises:
-        UsageError: no such checkpoint, one of another architecture, no such device, or an option that is not known.
+    A region reaches it through its text alone. Its options are those of :class:`VlmEmbedder`.
     """
 
     FAMILY: ClassVar[str] = "ops-mm"
     CODE_VERSION: ClassVar[str] = "1"
     BACKBONES: ClassVar[tuple[Backbone, ...]] = (Qwen2Vl(),)
-
-    def __init__(self, path: str, *, revision: str | None = None, device: str = "auto", dtype: str = "auto") -> None:
-        super().__init__(path, revision, device, dtype)
 
     @property
     def _recipe(self) -> Recipe:

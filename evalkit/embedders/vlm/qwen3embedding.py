@@ -49,24 +49,12 @@ WORDING = Wording(both=chat(PICTURE + "{text}"), image=chat(PICTURE + "{text}"),
 class Qwen3VlEmbedding(VlmEmbedder):
     """A Qwen3-VL-Embedding checkpoint, with an instruction up front: ``qwen3-vl-embedding:PATH_OR_HUB_ID[@REVISION]``.
 
-    A region reaches it through its text alone.
-
-    Args:
-        path: a folder, or a hub repository in the local cache; no connection is opened.
-        revision: branch, tag or commit of the hub repository.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``.
-        dtype: ``float32``, ``bfloat16``, or ``auto``: bfloat16 on CUDA, float32 on the CPU.
-
-    Raises:
-        UsageError: no such checkpoint, one of another architecture, no such device, or an option that is not known.
+    A region reaches it through its text alone. Its options are those of :class:`VlmEmbedder`.
     """
 
     FAMILY: ClassVar[str] = "qwen3-vl-embedding"
     CODE_VERSION: ClassVar[str] = "1"
     BACKBONES: ClassVar[tuple[Backbone, ...]] = (Qwen3Vl(),)
-
-    def __init__(self, path: str, *, revision: str | None = None, device: str = "auto", dtype: str = "auto") -> None:
-        super().__init__(path, revision, device, dtype)
 
     @property
     def _recipe(self) -> Recipe:

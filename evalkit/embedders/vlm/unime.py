@@ -74,7 +74,7 @@ class UniMe(VlmEmbedder):
         resolution: str = "native",
         num_crops: int | str | None = None,
     ) -> None:
-        super().__init__(path, revision, device, dtype)
+        super().__init__(path, revision=revision, device=device, dtype=dtype)
         self._protocol = one_of("protocol", protocol, PROTOCOLS)
         self._resolution = one_of("resolution", resolution, RESOLUTIONS)
         self._made = recipe_of(self._backbone, self._resolution, whole_crops(num_crops))

@@ -133,7 +133,7 @@ class Vlm2Vec(VlmEmbedder):
         num_crops: int | str | None = None,
         base: str | None = None,
     ) -> None:
-        super().__init__(path, revision, device, dtype, base)
+        super().__init__(path, revision=revision, device=device, dtype=dtype, base=base)
         self._resolution = one_of("resolution", resolution, RESOLUTIONS)
         self._made = recipe_of(self._backbone, self._resolution, whole_crops(num_crops))
 

@@ -58,12 +58,15 @@ class VlmEmbedder(Checkpointed):
     The vector is the state of the last token after the final norm. An adapter (LoRA, DoRA) is merged into its base,
     with peft.
 
+    A family says what it writes and how large it makes images (:attr:`_recipe`); one that has options of its own takes
+    them beside these.
+
     Args:
-        path: a folder, or a hub repository in the local cache.
-        revision: of the hub repository.
+        path: a folder, or a hub repository in the local cache; no connection is opened.
+        revision: branch, tag or commit of the hub repository.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``.
-        dtype: ``auto``, ``float32`` or ``bfloat16``.
-        base: what an adapter was trained on.
+        dtype: ``float32``, ``bfloat16``, or ``auto``: bfloat16 on CUDA, float32 on the CPU.
+        base: the model that an adapter was trained on, where it is not the one that the adapter names.
 
     Attributes:
         BACKBONES: the architectures that it takes.
@@ -75,7 +78,15 @@ class VlmEmbedder(Checkpointed):
 
     BACKBONES: ClassVar[tuple[Backbone, ...]]
 
-    def __init__(self, path: str, revision: str | None, device: str, dtype: str, base: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        revision: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        base: str | None = None,
+    ) -> None:
         super().__init__(path, revision, device, dtype)
         self._base = base_of(self._checkpoint, base)
         self._backbone = self._find_backbone()
@@ -129,7 +140,7 @@ class VlmEmbedder(Checkpointed):
             EmbedderError: its tokenizer is broken.
         """
         written = "".join(piece.text for piece in self._recipe.wording(item, "query") if piece.kind != "image")
-        tokens = self._tokens.count(written) + 1
+        tokens = max(1, self._tokens.count(written))
         if item.image is None or image is None:
             return tokens
         return tokens + self._pictures.tokens(image.width, image.height)

@@ -69,6 +69,7 @@ class WeMm(VlmEmbedder):
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``.
         dtype: ``float32``, ``bfloat16``, or ``auto``: bfloat16 on CUDA, float32 on the CPU.
         protocol: ``official``, as its hub card has it, or ``vlm2vec``, as its authors' MMEB numbers were made.
+        base: the model that an adapter was trained on, where it is not the one that the adapter names.
 
     Raises:
         UsageError: no such checkpoint, one of another architecture, no such device, or an option that is not known.
@@ -86,8 +87,9 @@ class WeMm(VlmEmbedder):
         device: str = "auto",
         dtype: str = "auto",
         protocol: str = "official",
+        base: str | None = None,
     ) -> None:
-        super().__init__(path, revision, device, dtype)
+        super().__init__(path, revision=revision, device=device, dtype=dtype, base=base)
         self._protocol = one_of("protocol", protocol, PROTOCOLS)
 
     @property

@@ -356,3 +356,12 @@ def test_a_region_is_words_alone(qwen2_folder: Path, picture: Callable[[int, int
     without = Item("<image>\na", text="a", image=with_box.image)
     np.testing.assert_array_equal(*(embedder.encode([one], "query") for one in (with_box, without)))
     assert embedder.info.regions == frozenset()
+
+
+@pytest.mark.parametrize("text", ["a dog", "", "déjà vu 漢字 " * 9, "<|image_pad|> in words"])
+def test_a_text_costs_the_tokens_that_are_read(text: str, qwen2_folder: Path, plain: Plain) -> None:
+    """Batches are filled and ended by it: guessed from characters, more of them would be padding."""
+    read = {"vlm2vec": text, "gme": chat(SYSTEM, text, END)}
+    for family, written in read.items():
+        expected = max(1, len(plain.tokenizer(written)["input_ids"]))
+        assert made(family, qwen2_folder).cost(Item(text, text=text), None) == expected
