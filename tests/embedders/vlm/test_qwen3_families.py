@@ -268,7 +268,7 @@ def test_what_the_data_says_is_no_part_of_the_template(qwen3_folder: Path, wemm_
         assert kept[1:] == [kept[0]] * 2
 
 
-@pytest.mark.slow(4)
+@pytest.mark.slow(8)
 @pytest.mark.parametrize("family", ["qwen3-vl-embedding", "wemm"])
 def test_the_contract_is_kept(family: str, qwen3_folder: Path, wemm_folder: Path) -> None:
     embedder = made(f"{family}:{wemm_folder if family == 'wemm' else qwen3_folder}")
