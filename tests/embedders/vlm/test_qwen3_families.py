@@ -135,7 +135,7 @@ def test_vectors_of_wemm(wemm_folder: Path, picture: Callable[[int, int], ImageF
         wanted = plain(wemm_folder, Qwen3_5ForConditionalGeneration, text, own, (288, 192), do_resize=True)
         np.testing.assert_allclose(embedder.encode([one], "query")[0], wanted, rtol=0, atol=TOLERANCE, err_msg=text)
     (ids,) = embedder._tokens.ids([embedder.prompt(item("a dog"), "query")])
-    assert embedder._tokens._tokenizer.convert_ids_to_tokens(ids)[-1] == "<|im_end|>"
+    assert embedder._tokens._tokenizer.convert_ids_to_tokens(ids)[-1] == "<embedding>"
 
 
 @pytest.mark.parametrize("family", ["qwen3-vl-embedding", "wemm"])
