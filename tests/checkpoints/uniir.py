@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from checkpoints import clip_tokenizer, write_json
@@ -20,11 +25,89 @@ def _saved(weights: dict[str, tuple[int, ...]], file: Path, seed: int) -> Path:
         noise = torch.randn(shape, generator=generator)
         norm = ("ln_" in name or "norm" in name or "LayerNorm" in name) and name.endswith("weight")
         made[name] = 1 + 0.1 * noise if norm else 0.2 * noise
-    optimizer = {"state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.zeros(2)}}, "param_groups": [{"lr": 1e-5}]}
     file.parent.mkdir(parents=True, exist_ok=True)
-    state = {"model": made, "optimizer": optimizer, "config": {"a": 1}, "epoch": 7, "scaler": {"scale": 65536.0}}
-    torch.save(state, file)
+    with _omegaconf() as configuration:
+        torch.save({"model": made, **_training(), "config": configuration}, file)
     return file
+
+
+def written(file: Path) -> dict[str, Any]:
+    """All that such a file holds, read as the authors read it: the pickle is run. For files of this module alone."""
+    import torch
+
+    with _omegaconf():
+        saved: dict[str, Any] = torch.load(file, weights_only=False)
+    return saved
+
+
+def _training() -> dict[str, Any]:
+    """The states of torch's own objects after a step, as the authors' ``train.py`` saves them."""
+    import torch
+
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.AdamW([weight], lr=1e-5, betas=(0.9, 0.98), eps=1e-6)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10, eta_min=0)
+    weight.grad = torch.ones(3)
+    optimizer.step()
+    scheduler.step()
+    scaler = torch.amp.GradScaler("cpu")
+    states: dict[str, Any] = {"optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
+    return {"epoch": 7} | {name: one.state_dict() for name, one in states.items()}
+
+
+@contextmanager
+def _omegaconf() -> Iterator[Any]:
+    """A configuration that pickles as one of OmegaConf 2.3 does: the same classes, states and types as values."""
+    made: dict[str, Any] = {}
+    modules = {"omegaconf": ModuleType("omegaconf")}
+    for path in (
+        "dictconfig.DictConfig",
+        "listconfig.ListConfig",
+        "nodes.AnyNode",
+        "base.Metadata",
+        "base.ContainerMetadata",
+    ):
+        module, name = f"omegaconf.{path}".rsplit(".", 1)
+        made[name] = type(name, (), {"__module__": module, "__reduce__": _as_omegaconf_does})
+        setattr(modules.setdefault(module, ModuleType(module)), name, made[name])
+
+    def node(kind: str, content: Any, parent: Any, key: Any) -> Any:
+        one = made[kind]()
+        told = {"ref_type": Any, "object_type": None, "optional": True, "key": key, "flags": None}
+        told |= {"flags_root": False, "resolver_cache": defaultdict(dict)}
+        if kind != "AnyNode":
+            told |= {"object_type": type(content), "key_type": Any, "element_type": Any}
+        one.__dict__ = {"_metadata": made["Metadata" if kind == "AnyNode" else "ContainerMetadata"]()}
+        one._metadata.__dict__ = told
+        one._parent, one._flags_cache = parent, None
+        if isinstance(content, dict):
+            one._content = {name: of(value, one, name) for name, value in content.items()}
+        elif isinstance(content, list):
+            one._content = [of(value, one, place) for place, value in enumerate(content)]
+        else:
+            one._val = content
+        return one
+
+    def of(value: Any, parent: Any = None, key: Any = None) -> Any:
+        kind = "DictConfig" if isinstance(value, dict) else "ListConfig" if isinstance(value, list) else "AnyNode"
+        return node(kind, value, parent, key)
+
+    before = {name: sys.modules.get(name) for name in modules}
+    sys.modules.update(modules)
+    try:
+        yield of({"seed": 2023, "model": {"short_name": "tiny", "sizes": [224, 224]}, "lr": 1e-5, "gpu": None})
+    finally:
+        for name, there in before.items():
+            sys.modules.pop(name)
+            if there is not None:
+                sys.modules[name] = there
+
+
+def _as_omegaconf_does(one: Any) -> Any:
+    """An empty object, then its state: NEWOBJ and BUILD."""
+    import copyreg
+
+    return copyreg.__newobj__, (type(one),), one.__dict__  # type: ignore[attr-defined]
 
 
 def clip_sf_file(folder: Path, *, seed: int = 0) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from checkpoints.uniir import SIDE, blip_ff_file, clip_sf_file
+from checkpoints.uniir import SIDE, blip_ff_file, clip_sf_file, written
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
@@ -60,7 +61,7 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, int], Im
 
 
 def weights_of(file: Path, prefix: str) -> Weights:
-    saved: Weights = torch.load(file, weights_only=True)["model"]
+    saved: Weights = written(file)["model"]
     return {name.removeprefix(prefix): value for name, value in saved.items() if name.startswith(prefix)}
 
 
@@ -262,6 +263,17 @@ def test_where_the_file_may_lie(clip_file: Path, tmp_path: Path) -> None:
         made(f"uniir-blip:{usual}")
 
 
+def test_the_configuration_in_a_file_is_not_made(clip_file: Path) -> None:
+    """It is an object of OmegaConf, as the authors save it: read without that package, and left empty."""
+    assert type(written(clip_file)["config"]).__module__ == "omegaconf.dictconfig"
+    with pytest.raises(pickle.UnpicklingError, match=r"omegaconf\.dictconfig\.DictConfig"):
+        torch.load(clip_file, weights_only=True)
+    before = set(torch.serialization.get_safe_globals())
+    assert made(f"uniir-clip:{clip_file}").info.dimension == 24
+    assert "omegaconf" not in sys.modules
+    assert set(torch.serialization.get_safe_globals()) == before, "what is let through is let through here alone"
+
+
 def test_bad_files(clip_file: Path, blip_file: Path, tmp_path: Path) -> None:
     item = [Item("x", text="a dog")]
     with pytest.raises(EmbedderError, match=r"is of another model: it has no clip_model\.text_projection"):
@@ -276,9 +288,9 @@ def test_bad_files(clip_file: Path, blip_file: Path, tmp_path: Path) -> None:
     with pytest.raises(EmbedderError, match="is no file of plain weights"):
         made(f"uniir-clip:{hostile}?base={clip_file.parent}").encode(item, "query")
     assert not (tmp_path / "attacked").exists()
-    saved = torch.load(clip_file, weights_only=True)
-    del saved["model"]["clip_model.visual.transformer.resblocks.1.mlp.c_fc.bias"]
-    torch.save(saved, hostile)
+    lacking = written(clip_file)["model"]
+    del lacking["clip_model.visual.transformer.resblocks.1.mlp.c_fc.bias"]
+    torch.save({"model": lacking}, hostile)
     with pytest.raises(
         EmbedderError, match=r"1 are missing or of another shape, such as vision_model\.encoder\.layers\.1"
     ):

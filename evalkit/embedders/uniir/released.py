@@ -1,6 +1,8 @@
 """UniIR's ``.pth`` files: where they are, and the weights in them.
 
-A file holds the model under ``model``, beside the state of its training. Nothing of it is run.
+A file holds the model under ``model``, beside the state of its training. Part of that is the configuration, which the
+authors' ``train.py`` (TIGER-AI-Lab/UniIR b4bde72, ``save_checkpoint``) saves as the object that OmegaConf made of it.
+Nothing of a file is run, and OmegaConf is not needed: its objects are read as empty ones.
 """
 
 from __future__ import annotations
@@ -14,6 +16,27 @@ from evalkit.embedders.pickedfiles import PickedFiles
 from evalkit.errors import EmbedderError, UsageError
 
 ORIGIN = "get it with: hf download TIGER-Lab/UniIR"
+_OF_OMEGACONF = (
+    "omegaconf.dictconfig.DictConfig",
+    "omegaconf.listconfig.ListConfig",
+    "omegaconf.base.ContainerMetadata",
+    "omegaconf.base.Metadata",
+    *(f"omegaconf.nodes.{kind}Node" for kind in ("Any", "Boolean", "Bytes", "Float", "Integer", "Path", "String")),
+    "typing.Any",
+    "collections.defaultdict",
+    *(f"builtins.{kind}" for kind in ("bool", "bytes", "dict", "float", "int", "list", "long", "str", "tuple")),
+)
+"""What a pickled configuration of OmegaConf names beside plain values: its own classes, and types as values."""
+
+
+class _Unread:
+    """Stands for what a configuration is made of; keeps nothing of what the file would put into it."""
+
+    def __new__(cls, *_: object) -> _Unread:
+        return super().__new__(cls)
+
+    def __setstate__(self, state: object) -> None:
+        """Drop the state."""
 
 
 def find_weights(path: str, revision: str | None, usual: str) -> PickedFiles:
@@ -49,10 +72,13 @@ def read_weights(checkpoint: PickedFiles, prefix: str) -> dict[str, Any]:
 
     Raises:
         UsageError: the file is missing.
-        EmbedderError: it is broken, holds more than tensors and plain values, or no such weights.
+        EmbedderError: it is broken, holds more than tensors, plain values and a configuration, or no such weights.
     """
+    import torch
+
     file = checkpoint.folder / checkpoint.files[0]
-    saved = read_tensors(file, checkpoint.way_out).get("model")
+    with torch.serialization.safe_globals([(_Unread, name) for name in _OF_OMEGACONF]):
+        saved = read_tensors(file, checkpoint.way_out).get("model")
     if not isinstance(saved, dict):
         raise EmbedderError(f"{file} has no weights under 'model', as UniIR's files do: {checkpoint.way_out}")
     return {name.removeprefix(prefix): value for name, value in saved.items() if name.startswith(prefix)}
