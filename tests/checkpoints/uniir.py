@@ -57,7 +57,7 @@ def _training() -> dict[str, Any]:
 
 @contextmanager
 def _omegaconf() -> Iterator[Any]:
-    """A configuration that pickles as one of OmegaConf 2.3 does: the same classes, states and types as values."""
+    """A configuration that pickles as one of OmegaConf 2.4 does: the same classes, states and types as values."""
     made: dict[str, Any] = {}
     modules = {"omegaconf": ModuleType("omegaconf")}
     for path in (
