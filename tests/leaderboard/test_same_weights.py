@@ -91,6 +91,18 @@ def test_the_published_row_shows_the_command_that_runs_it(board: Board, pages: d
     assert "evalkit run" not in page
 
 
+@pytest.mark.parametrize(("prompting", "mode"), [("red_circle", "overlay"), ("reclip", "reclip")])
+def test_a_mode_whose_settings_are_not_published_promises_no_such_numbers(
+    board: Board, pages: dict[str, str], prompting: str, mode: str
+) -> None:
+    entry = next(one for one in board.entries if one.kind == "published" and one.prompting == prompting)
+    page = html.unescape(pages[f"{board.key}/model-{entry.slug}.html"])
+    assert f"--prompting {mode}</code>" in page
+    assert "which need not give them" in page
+    assert "run as these numbers were made" not in page
+    assert "run as these numbers were made" in pages[f"{board.key}/model-published-gme-2b.html"]
+
+
 @pytest.mark.parametrize(
     ("slug", "command"),
     [

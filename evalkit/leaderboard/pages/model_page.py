@@ -24,7 +24,7 @@ from evalkit.leaderboard.pages.listing import (
     why_no_mean,
     why_no_score,
 )
-from evalkit.leaderboard.pages.provenance import command, command_of_name, provenance
+from evalkit.leaderboard.pages.provenance import NEAREST, command, command_of_name, provenance
 from evalkit.leaderboard.pages.standing import Standing
 from evalkit.leaderboard.wording import (
     META_TASKS,
@@ -72,6 +72,7 @@ def model_page(board: Board, entry: Entry, median: Mapping[str, float], pages: C
         "headlines": [group for group in board.groups if group.key in HEADLINE],
         "pairs": [(pair, standing.entries[pair.new if pair.base == entry.slug else pair.base]) for pair in pairs],
         "named": command_of_name(entry) if entry.kind == "published" else None,
+        "nearest": entry.prompting in NEAREST,
         "same": _same(standing, entry),
         "command": command(run, board.cards) if run else None,
         "provenance": provenance(run) if run else (),

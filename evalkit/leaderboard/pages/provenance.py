@@ -16,8 +16,8 @@ from evalkit.runs.manifest import Manifest
 from evalkit.suites.card import OWN, TaskCard
 from evalkit.suites.selecting import PUBLISHED, all_cards
 
-_MODES = {"red_circle": "overlay"}
-"""What evalkit calls a mode of prompting that documents call otherwise."""
+NEAREST = {"red_circle": "overlay", "reclip": "reclip"}
+"""The mode of prompting nearest to one of published numbers whose settings were not published, by the latter's word."""
 
 
 def command(run: Manifest, cards: Collection[TaskCard]) -> str | None:
@@ -57,6 +57,8 @@ def command(run: Manifest, cards: Collection[TaskCard]) -> str | None:
 def command_of_name(entry: Entry) -> str | None:
     """The command that measures a published entry's weights as its numbers were made; ``None`` where there is none.
 
+    For a mode of :data:`NEAREST` it is the nearest that evalkit has, and promises no such numbers.
+
     Args:
         entry: a published one; where a name runs its weights, and evalkit knows its mode of prompting.
     """
@@ -69,7 +71,7 @@ def command_of_name(entry: Entry) -> str | None:
     }
     tasks = "all" if all(there.values()) else "scar" if there["interactive"] else "mmeb"
     parts = ["evalkit", "run", "--model", card.name, "--tasks", tasks, "--data", "DATA", "--out", "RUNS"]
-    mode = _MODES.get(entry.prompting or "", entry.prompting or "native")
+    mode = NEAREST.get(entry.prompting or "", entry.prompting or "native")
     usual = "native" if card.regions else "text"
     if mode not in ("native", usual):
         if mode not in MODES:
