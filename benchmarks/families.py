@@ -7,9 +7,10 @@ checkpoint in the family's published format, in one process and by turns:
 * plain: transformers' own classes as a script of a user has them: batches of eight in the order given, padded. Where
   transformers has no class of a family, its towers and language models are joined by hand (``benchmarks/plain``).
 
-The vectors of both have to be the same. MagicLens gets the kinds that have images alone. Tiny checkpoints spend their
-time on what surrounds the model: on reading images, on tokens, on calls. Times are of the processor, which another
-program on the machine moves less than the clock.
+No two items have an image in common, so that nothing is saved by looking at one once. The vectors of both sides have to
+be the same. MagicLens gets the kinds that have images alone. Tiny checkpoints spend their time on what surrounds the
+model: on reading images, on tokens, on calls. Times are of the processor, which another program on the machine moves
+less than the clock; evalkit decodes images in threads, which by the clock shows where there is more than one core.
 
 Padding is what a batch computes for no item: 1 - tokens of the items / (tokens of the longest x items), over the
 batches that evalkit plans for the items of a task's side, and over the plain ones; of all kinds together, and of the
@@ -219,7 +220,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        write_images(folder, max(arguments.items, arguments.sample))
+        for number, kind in enumerate(KINDS):
+            if kind.pictured:
+                write_images(folder, max(arguments.items, arguments.sample), number)
         tasks, samples = (
             [Task(kind, made_items(kind, count, folder, number)) for number, kind in enumerate(KINDS)]
             for count in (arguments.items, arguments.sample)

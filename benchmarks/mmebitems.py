@@ -73,21 +73,21 @@ KINDS = (
 
 
 def made_items(kind: Kind, count: int, folder: Path, seed: int) -> list[Item]:
-    """Items of a kind, the images of which are of the shapes of photos and lie in ``folder``."""
+    """Items of a kind, each with an image of its own that lies in ``folder``."""
     draw = random.Random(seed)
     low, high = kind.words
     items = []
     for number in range(count):
         length = min(high, max(low, round(draw.lognormvariate(np.log(max(1, low + high) / 3), 0.5))))
         text = " ".join(draw.choices(WORDS, k=length))
-        image = ImageFile(folder, f"{number % len(SHAPES)}-{number}.jpg") if kind.pictured else None
+        image = ImageFile(folder, f"{seed}-{number}.jpg") if kind.pictured else None
         items.append(Item(kind.prompt.format(text), text, kind.instruction, image))
     return items
 
 
-def write_images(folder: Path, count: int) -> None:
-    """The images of :func:`made_items`."""
-    noise = np.random.default_rng(0)
+def write_images(folder: Path, count: int, seed: int) -> None:
+    """The images of :func:`made_items`, of the shapes of photos."""
+    noise = np.random.default_rng(seed)
     for number in range(count):
         coarse = Image.fromarray(noise.integers(0, 256, (9, 12, 3), dtype=np.uint8))
-        coarse.resize(SHAPES[number % len(SHAPES)]).save(folder / f"{number % len(SHAPES)}-{number}.jpg", quality=90)
+        coarse.resize(SHAPES[number % len(SHAPES)]).save(folder / f"{seed}-{number}.jpg", quality=90)
