@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, get_args
 
-from evalkit.embedders.loading import one_of
+from evalkit.embedders.options import one_of
 from evalkit.embedders.vlm.backbone import Backbone
 from evalkit.embedders.vlm.llavanext import LlavaNext
 from evalkit.embedders.vlm.patching import Sizing
@@ -68,8 +68,8 @@ class E5V(VlmEmbedder):
         dtype: str = "auto",
         pair: str = "summary",
     ) -> None:
-        super().__init__(path, revision=revision, device=device, dtype=dtype)
         self._pair = one_of("pair", pair, PAIRS)
+        super().__init__(path, revision=revision, device=device, dtype=dtype)
 
     @property
     def _recipe(self) -> Recipe:
