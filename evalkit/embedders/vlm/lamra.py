@@ -78,7 +78,7 @@ class Lamra(VlmEmbedder):
     """
 
     FAMILY: ClassVar[str] = "lamra"
-    CODE_VERSION: ClassVar[str] = "1"
+    CODE_VERSION: ClassVar[str] = "2"
     BACKBONES: ClassVar[tuple[Backbone, ...]] = (Qwen2Vl(), Qwen25Vl())
 
     def __init__(
