@@ -32,9 +32,10 @@ _IMAGE = _turn("{image}\nSummary above image in one word: ")
 _TEXT = _turn("{text}\nSummary above sentence in one word: ")
 WORDINGS: dict[Pair, Wording] = {
     "summary": Wording(_turn("{image}\n{text}\nSummary above image and text in one word: "), _IMAGE, _TEXT),
-    # As it is spelled there.
+    # As it is spelled there, and without a blank at its end: the code that takes ``[/INST]`` out of it takes the
+    # blank before that, too.
     "modify": Wording(
-        _turn('{image}Modify this image with "{text}", desribe modified image in one word: '), _IMAGE, _TEXT
+        _turn('{image}Modify this image with "{text}", desribe modified image in one word:'), _IMAGE, _TEXT
     ),
 }
 
@@ -56,7 +57,7 @@ class E5V(VlmEmbedder):
     """
 
     FAMILY: ClassVar[str] = "e5-v"
-    CODE_VERSION: ClassVar[str] = "1"
+    CODE_VERSION: ClassVar[str] = "2"
     BACKBONES: ClassVar[tuple[Backbone, ...]] = (LlavaNext(),)
 
     def __init__(
