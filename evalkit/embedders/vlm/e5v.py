@@ -35,7 +35,9 @@ WORDINGS: dict[Pair, Wording] = {
     # As it is spelled there, and without a blank at its end: the code that takes ``[/INST]`` out of it takes the
     # blank before that, too.
     "modify": Wording(
-        _turn('{image}Modify this image with "{text}", desribe modified image in one word:'), _IMAGE, _TEXT
+        both=_turn('{image}Modify this image with "{text}", desribe modified image in one word:'),
+        image=_turn("{image}\n Describe this image in one word:"),
+        text=_TEXT,
     ),
 }
 
@@ -50,7 +52,8 @@ class E5V(VlmEmbedder):
         revision: branch, tag or commit of the hub repository.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``.
         dtype: ``float32``, ``bfloat16``, or ``auto``: bfloat16 on CUDA, float32 on the CPU.
-        pair: what is asked about an image with a text: ``summary``, or ``modify`` as for composed retrieval.
+        pair: what is asked about an image with a text: ``summary``, or ``modify`` as for composed retrieval, where
+            an image alone is asked about in other words, too.
 
     Raises:
         UsageError: no such checkpoint, one of another architecture, no such device, or an option that is not known.

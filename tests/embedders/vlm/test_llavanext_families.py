@@ -103,6 +103,8 @@ def cases(image: ImageFile) -> list[Case]:
     return [
         ("e5-v", both, "query", turn("<image>\na dog\nSummary above image and text in one word: "), None),
         ("e5-v?pair=modify", both, "query", turn(modify), None),
+        ("e5-v?pair=modify", alone, "candidate", turn("<image>\n Describe this image in one word:"), None),
+        ("e5-v?pair=modify", words, "candidate", turn("a dog\nSummary above sentence in one word: "), None),
         ("e5-v", asked, "query", turn("<image>\nSummary above image in one word: "), None),
         ("e5-v", words, "query", turn("a dog\nSummary above sentence in one word: "), None),
         ("bge-vl", both, "query", f"[INST] \n <instruct> {ASK} <query>  a dog \n <image> [/INST]", square),
