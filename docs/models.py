@@ -100,8 +100,9 @@ def _family(cards: list[ModelCard]) -> Iterator[str]:
         options = ", ".join(f"`{key}={value}`" for key, value in card.options.items())
         yield from _item(f"MODEL: `{card.model}`" + (f" with {options}" if options else ""))
         if card.hub:
+            file = f" {card.file}" if card.file else ""
             at = f" --revision {card.revision}" if card.revision else ""
-            yield from _item(f"Weights: `hf download {card.hub}{at}`" + (f"; in it `{card.file}`" if card.file else ""))
+            yield from _item(f"Weights: `hf download {card.hub}{file}{at}`")
         else:
             yield from _item(f"Weights: `{card.elsewhere}`")
         count = "not known" if card.parameters is None else f"{card.parameters:,}"

@@ -157,7 +157,8 @@ def test_the_page_on_models_has_every_name() -> None:
     for card in model_cards().values():
         own = " ".join(page.partition(f"\n### {card.name}\n")[2].partition("\n##")[0].split())
         revision = f" --revision {card.revision}" if card.revision else ""
-        assert (f"`hf download {card.hub}{revision}`" if card.hub else f"`{card.elsewhere}`") in own
+        file = f" {card.file}" if card.file else ""
+        assert (f"`hf download {card.hub}{file}{revision}`" if card.hub else f"`{card.elsewhere}`") in own
         assert "Not verified: the published weights, which could not be run here" in own
         assert all(check.test in own for check in card.verified)
 

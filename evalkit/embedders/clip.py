@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from evalkit.embedders.clipfiles import KINDS, TowerShape, TowerTokens, load_processor, read_shape
 from evalkit.embedders.loading import load_model
+from evalkit.embedders.options import whole, yes_or_no
 from evalkit.embedders.towers import Towers
 from evalkit.errors import ImageError, UsageError
 from evalkit.items import Item, Side
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from evalkit.items.images import ImageFacts, ImageFile
 
-_YES_NO = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 # Parameters of the loss: no vector depends on them, and some conversions leave them out.
 _LOSS_ONLY = frozenset({"logit_scale", "logit_bias"})
 _MOST_PATCHES = 16_384
@@ -79,12 +79,9 @@ class Clip(Towers):
         dtype: str = "auto",
         max_num_patches: str | None = None,
     ) -> None:
-        if isinstance(instruction, str):
-            if instruction.lower() not in _YES_NO:
-                raise UsageError(f"clip option instruction={instruction!r}: use 1 or 0")
-            instruction = _YES_NO[instruction.lower()]
+        self._instruction = yes_or_no("instruction", instruction)
+        self._most_patches = whole("max_num_patches", max_num_patches, _MOST_PATCHES)
         super().__init__(path, revision, device, dtype)
-        self._instruction = instruction
         model_type = str(self._checkpoint.config().get("model_type"))
         file = self._checkpoint.folder / "config.json"
         if model_type not in KINDS:
@@ -94,10 +91,9 @@ class Clip(Towers):
                 f"takes {', '.join(some)} and {last}: name another family, or another checkpoint"
             )
         self._kind = KINDS[model_type]
-        self._most_patches = _patches(max_num_patches)
         if self._most_patches is not None and not self._kind.patched:
             raise UsageError(
-                f"clip option max_num_patches={max_num_patches}: {file} is of model_type {model_type}, whose images "
+                f"option max_num_patches={max_num_patches}: {file} is of model_type {model_type}, whose images "
                 "have one size; leave it out"
             )
 
@@ -188,19 +184,6 @@ class Clip(Towers):
             parts = [pictures[len(pictures) * n // count : len(pictures) * (n + 1) // count] for n in range(count)]
             made = list(threads.map(lambda part: self._processor(images=part, return_tensors="pt"), parts))
         return {name: torch.cat([part[name] for part in made]) for name in made[0]}
-
-
-def _patches(given: str | None) -> int | None:
-    """A number of patches from an option's text.
-
-    Raises:
-        UsageError: it is none.
-    """
-    if given is None:
-        return None
-    if not given.isascii() or not given.isdigit() or not 1 <= int(given) <= _MOST_PATCHES:
-        raise UsageError(f"clip option max_num_patches={given!r}: write a whole number from 1 to {_MOST_PATCHES}")
-    return int(given)
 
 
 def _pooled(features: Any) -> torch.Tensor:

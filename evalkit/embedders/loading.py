@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from evalkit.embedders.checkpoint import Checkpoint, weight_files
 from evalkit.errors import EmbedderError, UsageError
-from evalkit.plugins import near_hint
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-T = TypeVar("T", bound=str)
 M = TypeVar("M", bound="PreTrainedModel")
 
 # What torch and transformers raise at damaged files: the reader of pickles trips over whatever comes.
@@ -104,21 +102,6 @@ def read_tensors(file: Path, way_out: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise EmbedderError(f"{file} holds a {type(value).__name__}, not a dictionary of weights: {way_out}")
     return value
-
-
-def one_of(option: str, value: str, allowed: Sequence[T]) -> T:
-    """A model's option that has to be one of some words.
-
-    Raises:
-        UsageError: it is none of them; says which is near.
-    """
-    for word in allowed:
-        if value == word:
-            return word
-    raise UsageError(
-        f"option {option}={value!r} is not known: use {', '.join(allowed[:-1])} or {allowed[-1]}"
-        f"{near_hint(value, allowed)}"
-    )
 
 
 def said(error: Exception) -> str:

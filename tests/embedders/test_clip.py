@@ -505,7 +505,7 @@ def test_broken_siglips_are_named(siglip_folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"instruction": "maybe"}, r"instruction='maybe': use 1 or 0"),
+        ({"instruction": "maybe"}, r"option instruction='maybe' is not known: use 1 or 0"),
         ({"dtype": "float8"}, r"dtype='float8' is not known: use auto, float32 or bfloat16"),
         ({"revision": "main"}, "a plain folder, which has no revisions"),
     ],

@@ -333,7 +333,7 @@ def test_a_model_is_written_by_its_file_or_its_folder(folder: Path, tmp_path: Pa
         MagicLens(str(tmp_path / "empty"), device="cpu")
 
 
-@pytest.mark.parametrize(("option", "value"), [("text", "none?"), ("size", "huge"), ("instruction", "yes")])
+@pytest.mark.parametrize(("option", "value"), [("text", "none?"), ("size", "huge"), ("instruction", "maybe")])
 def test_an_option_that_is_not_known_is_refused(folder: Path, option: str, value: str) -> None:
     with pytest.raises(UsageError, match=f"option {option}="):
         MagicLens(str(folder), device="cpu", **{option: value})

@@ -322,5 +322,5 @@ def test_bad_files(clip_file: Path, blip_file: Path, tmp_path: Path) -> None:
         EmbedderError, match=r"1 are missing or of another shape, such as vision_model\.encoder\.layers\.1"
     ):
         made(f"uniir-clip:{hostile}?base={clip_file.parent}").encode(item, "query")
-    with pytest.raises(UsageError, match="option instruction='yes' is not known"):
-        made(f"uniir-clip:{clip_file}?instruction=yes")
+    with pytest.raises(UsageError, match="option instruction='maybe' is not known"):
+        made(f"uniir-clip:{clip_file}?instruction=maybe")

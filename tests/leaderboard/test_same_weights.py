@@ -15,7 +15,9 @@ from evalkit.leaderboard.board import Board
 from evalkit.leaderboard.downloads import exports
 from evalkit.leaderboard.numbers.assemble import boards
 from evalkit.leaderboard.pages.html import site
+from evalkit.leaderboard.pages.listing import same_weights
 from evalkit.leaderboard.pages.provenance import command_of_name
+from evalkit.leaderboard.pages.standing import Standing
 from evalkit.leaderboard.published.reported import read
 from evalkit.runs.manifest import ModelRecord
 
@@ -72,6 +74,18 @@ def test_a_run_and_what_is_published_of_its_weights_know_of_each_other(board: Bo
     assert of(board, "published-virtue-2b-scar-train").same_weights == (VIRTUE,)
     assert of(board, "published-virtue-2b").same_weights == ()  # other weights, which are not released
     assert (of(board, "other").named, of(board, "other").same_weights) == (None, ())
+
+
+@pytest.mark.parametrize(("published", "run"), [("red_circle", "overlay"), ("reclip", "reclip"), ("crop", "crop")])
+def test_a_published_row_leads_to_the_run_of_its_mode_of_prompting(board: Board, published: str, run: str) -> None:
+    """By whichever word its document calls it; and the run leads back to it."""
+    row = replace(of(board, "published-gme-2b"), prompting=published, same_weights=("text", run))
+    other = replace(of(board, "published-gme-2b-crop"), prompting="text")
+    runs = [replace(of(board, GME), slug=mode, prompting=mode) for mode in ("text", run)]
+    back = replace(runs[1], same_weights=(other.slug, row.slug))
+    standing = Standing(replace(board, entries=(row, other, runs[0], back)))
+    assert f'href="model-{run}.html"' in same_weights(row, standing)
+    assert f'href="model-{row.slug}.html"' in same_weights(back, standing)
 
 
 def test_the_facts_of_a_run_are_those_of_its_card(board: Board) -> None:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from evalkit.embedders.base import EmbedderInfo
 from evalkit.embedders.checkpoint import Checkpoint
 from evalkit.embedders.checkpointed import Checkpointed
-from evalkit.embedders.loading import one_of
 from evalkit.embedders.magiclens.flaxfile import read_arrays, read_shapes
 from evalkit.embedders.magiclens.lenshead import fused
 from evalkit.embedders.magiclens.lenslayout import LensSizes, clip_config, clip_weights, head_weights, sizes_of
 from evalkit.embedders.magiclens.lenspixels import pixels
 from evalkit.embedders.openaiclip import OpenAiTokens, find_tokenizer, normalised
+from evalkit.embedders.options import one_of, yes_or_no
 from evalkit.embedders.pickedfiles import PickedFiles
 from evalkit.errors import ItemError, UsageError
 from evalkit.items import Item, Side
@@ -86,8 +86,7 @@ class MagicLens(Checkpointed):
         text: str = "none",
         dtype: str = "auto",
     ) -> None:
-        told = str(int(instruction)) if isinstance(instruction, bool) else instruction
-        self._told = one_of("instruction", told, ("1", "0")) == "1"
+        self._told = yes_or_no("instruction", instruction)
         self._text_alone = one_of("text", text, ("none", "clip"))
         if size is not None:
             one_of("size", size, ("base", "large"))

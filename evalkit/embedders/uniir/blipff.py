@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from evalkit.embedders.checkpoint import Checkpoint, resolve
 from evalkit.embedders.checkpointed import Checkpointed
-from evalkit.embedders.loading import one_of, said
+from evalkit.embedders.loading import said
 from evalkit.embedders.mbeir import words_of
 from evalkit.embedders.openaiclip import squeezed
+from evalkit.embedders.options import yes_or_no
 from evalkit.embedders.pickedfiles import PickedFiles
 from evalkit.embedders.uniir.released import fill, find_weights, first_of, read_weights
 from evalkit.errors import EmbedderError, UsageError
@@ -86,8 +87,7 @@ class UniIrBlip(Checkpointed):
         instruction: bool | str = True,
         base: str | None = None,
     ) -> None:
-        told = str(int(instruction)) if isinstance(instruction, bool) else instruction
-        self._told = one_of("instruction", told, ("1", "0")) == "1"
+        self._told = yes_or_no("instruction", instruction)
         self._weights = find_weights(path, revision, USUAL)
         super().__init__(path, revision, device, dtype, self._weights)
         self._tokenizer = _tokenizer(base, self._weights)

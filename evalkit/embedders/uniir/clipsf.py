@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from evalkit.embedders.loading import one_of
 from evalkit.embedders.mbeir import words_of
 from evalkit.embedders.openaiclip import OpenAiTokens, find_tokenizer, prepared
+from evalkit.embedders.options import yes_or_no
 from evalkit.embedders.towers import Towers
 from evalkit.embedders.uniir.released import fill, find_weights, first_of, read_weights
 from evalkit.errors import EmbedderError
@@ -86,8 +86,7 @@ class UniIrClip(Towers):
         instruction: bool | str = True,
         base: str | None = None,
     ) -> None:
-        told = str(int(instruction)) if isinstance(instruction, bool) else instruction
-        self._told = one_of("instruction", told, ("1", "0")) == "1"
+        self._told = yes_or_no("instruction", instruction)
         self._weights = find_weights(path, revision, USUAL)
         super().__init__(path, revision, device, dtype, self._weights)
         self._tokenizer = find_tokenizer(base, self._weights.folder, "UniIR's CLIP_SF")

@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from evalkit.embedders.options import one_of
+from evalkit.embedders.virtue.sam_prompts import FRAMES
 from evalkit.embedders.virtue.segmentation import Segmentation, SegmentationStream
 from evalkit.embedders.vlm.backbone import Backbone, Seen
 from evalkit.embedders.vlm.qwen2vl import Qwen2Vl
@@ -58,8 +60,9 @@ class Virtue(Vlm2Vec):
         sam: str | None = None,
         base: str | None = None,
     ) -> None:
+        chosen = None if frame is None else one_of("frame", frame, FRAMES)
         super().__init__(path, revision=revision, device=device, dtype=dtype, resolution=resolution, base=base)
-        self._segmentation = Segmentation(self._checkpoint, frame, sam)
+        self._segmentation = Segmentation(self._checkpoint, chosen, sam)
 
     def cost(self, item: Item, image: ImageFacts | None) -> int:
         """Tokens that the language model reads: text (estimated), image, segmentation.

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit.embedders.checkpoint import Checkpoint
-from evalkit.embedders.loading import one_of, read_tensors
+from evalkit.embedders.loading import read_tensors
 from evalkit.embedders.virtue.sam_files import find_sam
 from evalkit.embedders.virtue.sam_prompts import FRAMES, NO_POINT, Frame, SamPrompt, grid, prompt_of
 from evalkit.embedders.virtue.sam_weights import load_sam
@@ -49,7 +49,7 @@ class Segmentation:
 
     REGIONS = frozenset({"box", "point", "points", "mask"})
 
-    def __init__(self, checkpoint: Checkpoint, frame: str | None, sam: str | None) -> None:
+    def __init__(self, checkpoint: Checkpoint, frame: Frame | None, sam: str | None) -> None:
         self._checkpoint = checkpoint
         self._connector = checkpoint.folder / CONNECTOR
         file = checkpoint.folder / "config.json"
@@ -67,7 +67,7 @@ class Segmentation:
         said_by_file = settings.get("box_frame", FRAMES[0])
         if said_by_file not in FRAMES:
             raise UsageError(f"{file} has virtue_sam.box_frame {said_by_file!r}: use {' or '.join(FRAMES)}")
-        self._frame: Frame = one_of("frame", said_by_file if frame is None else frame, FRAMES)
+        self._frame: Frame = frame or said_by_file
         self._files = find_sam(checkpoint, settings, sam)
         self.options = {"frame": self._frame}
         self.digest = self._files.digest

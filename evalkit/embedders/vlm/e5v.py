@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, get_args
 
-from evalkit.embedders.loading import one_of
+from evalkit.embedders.options import one_of
 from evalkit.embedders.vlm.backbone import Backbone
 from evalkit.embedders.vlm.llavanext import LlavaNext
 from evalkit.embedders.vlm.patching import Sizing
@@ -32,9 +32,12 @@ _IMAGE = _turn("{image}\nSummary above image in one word: ")
 _TEXT = _turn("{text}\nSummary above sentence in one word: ")
 WORDINGS: dict[Pair, Wording] = {
     "summary": Wording(_turn("{image}\n{text}\nSummary above image and text in one word: "), _IMAGE, _TEXT),
-    # As it is spelled there.
+    # As it is spelled there, and without a blank at its end: the code that takes ``[/INST]`` out of it takes the
+    # blank before that, too.
     "modify": Wording(
-        _turn('{image}Modify this image with "{text}", desribe modified image in one word: '), _IMAGE, _TEXT
+        both=_turn('{image}Modify this image with "{text}", desribe modified image in one word:'),
+        image=_turn("{image}\n Describe this image in one word:"),
+        text=_TEXT,
     ),
 }
 
@@ -49,14 +52,15 @@ class E5V(VlmEmbedder):
         revision: branch, tag or commit of the hub repository.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:I``.
         dtype: ``float32``, ``bfloat16``, or ``auto``: bfloat16 on CUDA, float32 on the CPU.
-        pair: what is asked about an image with a text: ``summary``, or ``modify`` as for composed retrieval.
+        pair: what is asked about an image with a text: ``summary``, or ``modify`` as for composed retrieval, where
+            an image alone is asked about in other words, too.
 
     Raises:
         UsageError: no such checkpoint, one of another architecture, no such device, or an option that is not known.
     """
 
     FAMILY: ClassVar[str] = "e5-v"
-    CODE_VERSION: ClassVar[str] = "1"
+    CODE_VERSION: ClassVar[str] = "2"
     BACKBONES: ClassVar[tuple[Backbone, ...]] = (LlavaNext(),)
 
     def __init__(
@@ -68,8 +72,8 @@ class E5V(VlmEmbedder):
         dtype: str = "auto",
         pair: str = "summary",
     ) -> None:
-        super().__init__(path, revision=revision, device=device, dtype=dtype)
         self._pair = one_of("pair", pair, PAIRS)
+        super().__init__(path, revision=revision, device=device, dtype=dtype)
 
     @property
     def _recipe(self) -> Recipe:

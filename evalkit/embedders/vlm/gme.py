@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from evalkit.embedders.loading import one_of
+from evalkit.embedders.options import one_of
 from evalkit.embedders.vlm.backbone import POSITIONS, Backbone
 from evalkit.embedders.vlm.chatml import NO_INSTRUCTION, PICTURE, chat
 from evalkit.embedders.vlm.mmebtext import PROTOCOLS, beside_mark
@@ -70,9 +70,9 @@ class Gme(VlmEmbedder):
         protocol: str = "official",
         positions: str = "1d",
     ) -> None:
-        super().__init__(path, revision=revision, device=device, dtype=dtype)
         self._protocol = one_of("protocol", protocol, PROTOCOLS)
         self._positions = one_of("positions", positions, POSITIONS)
+        super().__init__(path, revision=revision, device=device, dtype=dtype)
 
     @property
     def _recipe(self) -> Recipe:

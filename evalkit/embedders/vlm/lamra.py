@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from evalkit.embedders.loading import one_of
 from evalkit.embedders.mbeir import words_of
+from evalkit.embedders.options import one_of
 from evalkit.embedders.vlm.backbone import POSITIONS, Backbone
 from evalkit.embedders.vlm.chatml import NO_INSTRUCTION, PICTURE, chat
 from evalkit.embedders.vlm.mmebtext import PROTOCOLS, Protocol, beside_mark
@@ -78,7 +78,7 @@ class Lamra(VlmEmbedder):
     """
 
     FAMILY: ClassVar[str] = "lamra"
-    CODE_VERSION: ClassVar[str] = "1"
+    CODE_VERSION: ClassVar[str] = "2"
     BACKBONES: ClassVar[tuple[Backbone, ...]] = (Qwen2Vl(), Qwen25Vl())
 
     def __init__(
@@ -91,9 +91,9 @@ class Lamra(VlmEmbedder):
         protocol: str = "official",
         positions: str = "1d",
     ) -> None:
-        super().__init__(path, revision=revision, device=device, dtype=dtype)
         self._protocol = one_of("protocol", protocol, PROTOCOLS)
         self._positions = one_of("positions", positions, POSITIONS)
+        super().__init__(path, revision=revision, device=device, dtype=dtype)
 
     @property
     def _recipe(self) -> Recipe:

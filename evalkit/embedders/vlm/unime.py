@@ -12,13 +12,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from evalkit.embedders.loading import one_of
+from evalkit.embedders.options import one_of, whole
 from evalkit.embedders.vlm.backbone import Backbone
 from evalkit.embedders.vlm.llavanext import LlavaNext
 from evalkit.embedders.vlm.mmebtext import PROTOCOLS
 from evalkit.embedders.vlm.phi3v import Phi3V
 from evalkit.embedders.vlm.template import Template, Wording
-from evalkit.embedders.vlm.vlm2vec import RESOLUTIONS, options_of, recipe_of, whole_crops
+from evalkit.embedders.vlm.vlm2vec import MOST_TILES, RESOLUTIONS, options_of, recipe_of
 from evalkit.embedders.vlm.vlmembedder import Recipe, VlmEmbedder
 
 
@@ -74,10 +74,11 @@ class UniMe(VlmEmbedder):
         resolution: str = "native",
         num_crops: int | str | None = None,
     ) -> None:
-        super().__init__(path, revision=revision, device=device, dtype=dtype)
         self._protocol = one_of("protocol", protocol, PROTOCOLS)
         self._resolution = one_of("resolution", resolution, RESOLUTIONS)
-        self._made = recipe_of(self._backbone, self._resolution, whole_crops(num_crops))
+        crops = whole("num_crops", num_crops, MOST_TILES)
+        super().__init__(path, revision=revision, device=device, dtype=dtype)
+        self._made = recipe_of(self._backbone, self._resolution, crops)
 
     @property
     def _recipe(self) -> Recipe:

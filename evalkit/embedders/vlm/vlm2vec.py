@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, get_args
 
-from evalkit.embedders.loading import one_of
+from evalkit.embedders.options import one_of, whole
 from evalkit.embedders.vlm.backbone import Backbone
 from evalkit.embedders.vlm.llavanext import LlavaNext
 from evalkit.embedders.vlm.patching import MOST_ASPECT, TOKEN, Limits, Sizing, within
@@ -22,6 +22,7 @@ from evalkit.items import IMAGE_MARK, Item, Side
 
 Resolution = Literal["native", "high"]
 RESOLUTIONS: tuple[Resolution, ...] = get_args(Resolution)
+MOST_TILES = 64  # of an image
 LIMITS = Limits(56 * 56, 1280 * TOKEN)  # resize_min_pixels and resize_max_pixels of arguments.py
 
 
@@ -79,19 +80,6 @@ def recipe_of(backbone: Backbone, resolution: Resolution, crops: int | None = No
     return Recipe(mmeb_text, SIZINGS[resolution])
 
 
-def whole_crops(given: int | str | None) -> int | None:
-    """The option ``num_crops``.
-
-    Raises:
-        UsageError: it is no number from 1 to 64.
-    """
-    if given is None:
-        return None
-    if not str(given).isdecimal() or not 1 <= int(given) <= 64:
-        raise UsageError(f"option num_crops={given!r}: use a number from 1 to 64")
-    return int(given)
-
-
 def options_of(recipe: Recipe, resolution: Resolution) -> dict[str, str]:
     """What of the two a backbone has."""
     return {"resolution": resolution} if recipe.sizing.crops is None else {"num_crops": str(recipe.sizing.crops)}
@@ -133,9 +121,10 @@ class Vlm2Vec(VlmEmbedder):
         num_crops: int | str | None = None,
         base: str | None = None,
     ) -> None:
-        super().__init__(path, revision=revision, device=device, dtype=dtype, base=base)
         self._resolution = one_of("resolution", resolution, RESOLUTIONS)
-        self._made = recipe_of(self._backbone, self._resolution, whole_crops(num_crops))
+        crops = whole("num_crops", num_crops, MOST_TILES)
+        super().__init__(path, revision=revision, device=device, dtype=dtype, base=base)
+        self._made = recipe_of(self._backbone, self._resolution, crops)
 
     @property
     def _recipe(self) -> Recipe:

@@ -41,8 +41,8 @@ class Recipe:
         positions: what the language model counts its tokens by.
         longest: tokens that a query and a candidate are cut off at, counted with those of the image; ``None`` for no
             limit.
-        longest_text: those that an item without an image is cut off at; the tokenizer's own limit where it is
-            ``None``.
+        longest_text: those that an item without an image is cut off at on either side; ``longest`` where it is
+            ``None``, and the tokenizer's own limit where that is, too.
     """
 
     wording: Callable[[Item, Side], Prompt]
@@ -158,7 +158,7 @@ class VlmEmbedder(Checkpointed):
 
     def _read_texts(self, items: Sequence[Item], side: Side) -> torch.Tensor:
         rows = self._tokens.ids([self.prompt(item, side) for item in items])
-        limit = self._recipe.longest_text or self._tokens.longest
+        limit = self._recipe.longest_text or self._recipe.longest[side == "candidate"] or self._tokens.longest
         return self._vlm.read([self._tokens.cut(ids, limit) for ids in rows])
 
     def _read_pictured(self, items: Sequence[Item], side: Side) -> torch.Tensor:

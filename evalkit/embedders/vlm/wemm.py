@@ -19,7 +19,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import ClassVar
 
-from evalkit.embedders.loading import one_of
+from evalkit.embedders.options import one_of
 from evalkit.embedders.vlm.backbone import Backbone
 from evalkit.embedders.vlm.chatml import PICTURE
 from evalkit.embedders.vlm.mmebtext import PROTOCOLS
@@ -89,8 +89,8 @@ class WeMm(VlmEmbedder):
         protocol: str = "official",
         base: str | None = None,
     ) -> None:
-        super().__init__(path, revision=revision, device=device, dtype=dtype, base=base)
         self._protocol = one_of("protocol", protocol, PROTOCOLS)
+        super().__init__(path, revision=revision, device=device, dtype=dtype, base=base)
 
     @property
     def _recipe(self) -> Recipe:

@@ -10,6 +10,7 @@ from evalkit.leaderboard.board import Board, Entry, Group, Mean, Score
 from evalkit.leaderboard.pages.charts import StripDot
 from evalkit.leaderboard.pages.columns import heads
 from evalkit.leaderboard.pages.grid import Cell, Choice, Column, attributes
+from evalkit.leaderboard.pages.provenance import NEAREST
 from evalkit.leaderboard.pages.standing import Standing
 from evalkit.leaderboard.samples.sheets import sheet_path
 from evalkit.leaderboard.wording import SIZES, count, outside, shown, size_class
@@ -54,7 +55,8 @@ def same_weights(entry: Entry, standing: Standing) -> Markup:
     others = [one for one in there if one is not None and (one.kind == "published") != published]
     if not others:
         return Markup()
-    other = next((one for one in others if one.prompting == entry.prompting), others[0])
+    mode = NEAREST.get(entry.prompting or "", entry.prompting)
+    other = next((one for one in others if NEAREST.get(one.prompting or "", one.prompting) == mode), others[0])
     what, label = ("measured", "measured") if published else ("published", "paper")
     text = Markup(' <a class="badge" href="{}" title="{} of the same weights: {}">{}</a>')
     return text.format(standing.model(other), what, shown(other.label), label)

@@ -97,11 +97,14 @@ def cases(image: ImageFile) -> list[Case]:
     asked = Item("<image>\nRepresent.\n", text="", instruction=ASK, image=image)
     words = Item("Find a dog\n", text="a dog", instruction=ASK)
     bare = Item("a dog", text="a dog")
-    modify = '<image>Modify this image with "a dog", desribe modified image in one word: '
+    modify = '[INST] <image>Modify this image with "a dog", desribe modified image in one word: [/INST]'
+    modify = modify.replace("[INST] ", "").replace(" [/INST]", "")  # the released code's own way to it
     square, high = (512, 512), (1344, 1344)
     return [
         ("e5-v", both, "query", turn("<image>\na dog\nSummary above image and text in one word: "), None),
         ("e5-v?pair=modify", both, "query", turn(modify), None),
+        ("e5-v?pair=modify", alone, "candidate", turn("<image>\n Describe this image in one word:"), None),
+        ("e5-v?pair=modify", words, "candidate", turn("a dog\nSummary above sentence in one word: "), None),
         ("e5-v", asked, "query", turn("<image>\nSummary above image in one word: "), None),
         ("e5-v", words, "query", turn("a dog\nSummary above sentence in one word: "), None),
         ("bge-vl", both, "query", f"[INST] \n <instruct> {ASK} <query>  a dog \n <image> [/INST]", square),

@@ -280,7 +280,7 @@ def test_the_contract_is_kept(family: str, phi_folder: Path) -> None:
 
 def test_bad_input(phi_folder: Path, tmp_path: Path, picture: Callable[[int, int], ImageFile]) -> None:
     for options, says in (
-        ("num_crops=0", "num_crops='0': use a number from 1 to 64"),
+        ("num_crops=0", "num_crops='0': write a whole number from 1 to 64"),
         ("resolution=high", "images reach phi3_v as they are"),
     ):
         with pytest.raises(UsageError, match=says):

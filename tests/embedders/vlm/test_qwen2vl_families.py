@@ -233,6 +233,21 @@ def test_texts_are_cut_off_where_the_authors_do(qwen2_folder: Path, plain: Plain
         np.testing.assert_allclose(found, plain.vector(chat(SYSTEM, long, END), longest=longest), atol=TOLERANCE)
 
 
+def test_lamra_cuts_candidates_and_no_query(
+    qwen2_folder: Path, plain: Plain, picture: Callable[[int, int], ImageFile]
+) -> None:
+    """The collators of the released evaluation: 1024 tokens of a candidate, with an image or without."""
+    long, image = "A dog " * 300 + "dog", picture(280, 280)
+    embedder = made("lamra", qwen2_folder)
+    for shown, mark, asked in ((None, "", "sentence"), (image, VISION, "image and sentence")):
+        text = chat(SYSTEM, f"{mark}{long}.\nSummarize above {asked} in one word: ")
+        for side, longest in (("candidate", 1024), ("query", None)):
+            own = None if shown is None else shown.rgb()
+            wanted = plain.vector(text, own, first=(280, 280), limits=(3136, 12845056), longest=longest)
+            found = embedder.encode([Item("x", text=long, image=shown)], side)[0]  # type: ignore[arg-type]
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE, err_msg=f"{side}: {mark}")
+
+
 # As VLM2Vec's functions make them: instructions that end in a newline and without, before a text, without an image.
 CLASSIFY = "Represent the given image for classification"
 QUESTION = "Represent the given image with the following question: What?"
