@@ -149,19 +149,26 @@ class OpenAiTokens:
             )
         return cls(tokenizer, start, end, length)
 
+    def count(self, text: str) -> int:
+        """Tokens that the model reads of a text."""
+        return len(self._rows([text])[0])
+
     def ids(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Tokens of texts, padded with 0 to the longest of them, shape ``(len(texts), at most length)``.
 
         Longer texts are cut. What looks like a start or an end among the data's words is text.
         """
-        inner = self.tokenizer(
-            [cleaned(text) for text in texts], add_special_tokens=False, split_special_tokens=True, verbose=False
-        )["input_ids"]
-        rows = [[self.start, *row[: self.length - 2], self.end] for row in inner]
+        rows = self._rows(texts)
         padded = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
         for at, row in enumerate(rows):
             padded[at, : len(row)] = row
         return padded
+
+    def _rows(self, texts: Sequence[str]) -> list[list[int]]:
+        inner = self.tokenizer(
+            [cleaned(text) for text in texts], add_special_tokens=False, split_special_tokens=True, verbose=False
+        )["input_ids"]
+        return [[self.start, *row[: self.length - 2], self.end] for row in inner]
 
 
 def has_tokenizer(folder: Path) -> bool:

@@ -372,6 +372,8 @@ def test_cost_is_tokens_and_patches(lens: MagicLens, images: list[ImageFile]) ->
     facts = images[0].facts()
     patches = (SIDE // PATCH) ** 2 + 1
     assert lens.cost(Item(image=images[0]), facts) == 2 + patches
+    told = Item(text="the red dog", instruction="find", image=images[0])
+    assert lens.cost(told, facts) == 2 + len("fin") + 4 + patches  # start, end, "fin", "d", three words
     assert lens.cost(Item(text="cat " * 999, image=images[0]), facts) == LENGTH + patches
 
 

@@ -6,6 +6,7 @@ import pickle
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from checkpoints.uniir import SIDE, blip_ff_file, clip_sf_file, written
+from checkpoints.uniir import PATCH, SIDE, blip_ff_file, clip_sf_file, written
 from torch.nn import functional
-from transformers import PreTrainedTokenizerFast
+from transformers import CLIPTokenizer, PreTrainedTokenizerFast
 
 from evalkit.check import check
-from evalkit.embedders.base import Embedder
+from evalkit.embedders.base import Costed, Embedder
 from evalkit.embedders.mbeir import as_sentence
 from evalkit.embedders.modeltext import parse_model
 from evalkit.embedders.registry import load_embedder
@@ -122,7 +123,7 @@ def centred(image: PIL.Image.Image) -> torch.Tensor:
 
 def test_clip_sf(clip_file: Path, picture: Callable[[int, int], ImageFile]) -> None:
     w = weights_of(clip_file, "clip_model.")
-    tokenizer = made(f"uniir-clip:{clip_file}")._loaded.tokens.tokenizer  # type: ignore[attr-defined]
+    tokenizer = made(f"uniir-clip:{clip_file}")._tokens.tokenizer  # type: ignore[attr-defined]
     start, end = (tokenizer.convert_tokens_to_ids(f"<|{name}oftext|>") for name in ("start", "end"))
 
     def text(words: str) -> torch.Tensor:
@@ -147,6 +148,19 @@ def test_clip_sf(clip_file: Path, picture: Callable[[int, int], ImageFile]) -> N
             wanted = wanted + clip_image(w, centred(image.rgb()))
         found = embedder.encode([item], side)[0]  # type: ignore[arg-type]
         np.testing.assert_allclose(found, functional.normalize(wanted, dim=0).numpy(), rtol=0, atol=TOLERANCE)
+
+
+def test_what_an_item_costs_clip_sf(clip_file: Path, picture: Callable[[int, int], ImageFile]) -> None:
+    """As many tokens as transformers' tokenizer finds, and the patches of the image."""
+    embedder, image = made(f"uniir-clip:{clip_file}"), picture(57, 40)
+    assert isinstance(embedder, Costed)
+    tokenizer, patches = CLIPTokenizer.from_pretrained(clip_file.parent), (SIDE // PATCH) ** 2
+    told = Item("x", text="the red dog", instruction="find a cat", image=image)
+    tokens = len(tokenizer("Find a cat the red dog.")["input_ids"])
+    assert embedder.cost(replace(told, image=None), None) == tokens
+    assert embedder.cost(told, image.facts()) == tokens + patches
+    assert embedder.cost(Item("x", image=image), image.facts()) == patches
+    assert embedder.cost(Item("x", text="cat " * 200), None) == 77
 
 
 # --- BLIP_FF -----------------------------------------------------------------------------------------
@@ -203,6 +217,19 @@ def test_blip_ff(blip_file: Path, picture: Callable[[int, int], ImageFile]) -> N
         wanted = functional.normalize(blip_fused(read, ids, blip_image(see, pixels)), dim=0)
         found = embedder.encode([item], side)[0]  # type: ignore[arg-type]
         np.testing.assert_allclose(found, wanted.numpy(), rtol=0, atol=TOLERANCE)
+
+
+def test_what_an_item_costs_blip_ff(blip_file: Path, picture: Callable[[int, int], ImageFile]) -> None:
+    """As many tokens as transformers' tokenizer finds, and those of the image, be there one or not."""
+    embedder, image = made(f"uniir-blip:{blip_file}"), picture(57, 40)
+    assert isinstance(embedder, Costed)
+    tokenizer, seen = PreTrainedTokenizerFast.from_pretrained(blip_file.parent), (SIDE // PATCH) ** 2 + 1
+    told = Item("x", text="the red dog", instruction="find a cat", image=image)
+    tokens = len(tokenizer("Find a cat the red dog.")["input_ids"])
+    assert embedder.cost(replace(told, image=None), None) == tokens + seen
+    assert embedder.cost(told, image.facts()) == tokens + seen
+    assert embedder.cost(Item("x", image=image), image.facts()) == 2 + seen
+    assert embedder.cost(Item("x", text="dogs " * 150), None) == 100 + seen
 
 
 # --- both --------------------------------------------------------------------------------------------

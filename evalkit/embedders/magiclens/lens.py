@@ -39,11 +39,10 @@ _ORIGIN = "get it again; the released ones are in gs://gresearch/magiclens/model
 
 @dataclass(frozen=True)
 class _Lens:
-    """The loaded model: transformers' CLIP, the head's weights, the tokenizer."""
+    """The loaded model: transformers' CLIP, the head's weights."""
 
     clip: Any
     head: dict[str, torch.Tensor]
-    tokens: OpenAiTokens
 
 
 class MagicLens(Checkpointed):
@@ -119,7 +118,7 @@ class MagicLens(Checkpointed):
 
     def cost(self, item: Item, image: ImageFacts | None) -> int:
         """Tokens of the text and patches of the image."""
-        return min(self._sizes.text.positions, len(self._words(item, "query")) // 3 + 2) + self._sizes.vision.positions
+        return self._tokens.count(self._words(item, "query")) + self._sizes.vision.positions
 
     def encode(self, items: Sequence[Item], side: Side) -> NDArray[np.float32]:
         """Embed a batch.
@@ -167,7 +166,7 @@ class MagicLens(Checkpointed):
     def _text_features(self, texts: list[str]) -> torch.Tensor:
         import torch
 
-        ids = torch.from_numpy(self._lens.tokens.ids(texts)).to(self._device)
+        ids = torch.from_numpy(self._tokens.ids(texts)).to(self._device)
         # scenic takes token 0 for padding wherever it stands, so that a "!" inside a word is not attended to.
         found = self._lens.clip.get_text_features(input_ids=ids, attention_mask=(ids > 0).long())
         features: torch.Tensor = found.pooler_output
@@ -191,7 +190,6 @@ class MagicLens(Checkpointed):
         from transformers.initialization import no_init_weights
 
         sizes = self._sizes
-        tokens = OpenAiTokens.load(self._tokenizer, sizes.words, sizes.text.positions)
         with no_init_weights():  # all of them come from the file
             clip = CLIPModel(clip_config(sizes))
         arrays = read_arrays(self._file, self._checkpoint.way_out)
@@ -199,7 +197,11 @@ class MagicLens(Checkpointed):
             {name: torch.tensor(array) for name, array in clip_weights(sizes, arrays).items()}, assign=True
         )
         head = {name: torch.tensor(array, device=self._device) for name, array in head_weights(sizes, arrays).items()}
-        return _Lens(clip.eval().to(self._device), head, tokens)
+        return _Lens(clip.eval().to(self._device), head)
+
+    @cached_property
+    def _tokens(self) -> OpenAiTokens:
+        return OpenAiTokens.load(self._tokenizer, self._sizes.words, self._sizes.text.positions)
 
     @property
     def _dimension(self) -> int:

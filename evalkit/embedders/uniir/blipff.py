@@ -53,7 +53,6 @@ _FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_token
 class _Blip:
     vision: Any
     text: Any
-    tokenizer: Any
     side: int
 
 
@@ -109,20 +108,13 @@ class UniIrBlip(Checkpointed):
         """
         import torch
 
-        parts = self._parts
         texts = [self._text(item, side) for item in items]
-        tokens = parts.tokenizer(
-            texts,
-            padding="longest",  # what pads is masked: it moves nothing, be it up to 100 tokens as released or not
-            truncation=True,
-            max_length=LONGEST,
-            split_special_tokens=True,
-            return_tensors="pt",
-        ).to(self._device)
+        # What pads is masked: it moves nothing, be it up to 100 tokens as released or not.
+        tokens = self._tokenized(texts, padding="longest", return_tensors="pt").to(self._device)
         half = torch.autocast(self._device.partition(":")[0], torch.bfloat16, enabled=self._dtype == "bfloat16")
         with torch.inference_mode(), half:
             seen = self._seen([item.image for item in items])
-            pooled = parts.text(
+            pooled = self._parts.text(
                 input_ids=tokens["input_ids"],
                 attention_mask=tokens["attention_mask"],
                 encoder_hidden_states=seen,
@@ -132,11 +124,14 @@ class UniIrBlip(Checkpointed):
         return vectors
 
     def cost(self, item: Item, image: ImageFacts | None) -> int:
-        """Tokens of the text, and of the image that is always attended to; those of ViT-L/16."""
-        return min(LONGEST, len(self._text(item, "query")) // 3 + 2) + 197
+        """Tokens of the text, and of the image that is always attended to."""
+        return len(self._tokenized([self._text(item, "query")])["input_ids"][0]) + self._image_tokens
 
     def _text(self, item: Item, side: Side) -> str:
         return words_of(item, side, self._told)
+
+    def _tokenized(self, texts: list[str], **given: Any) -> Any:
+        return self._tokens(texts, truncation=True, max_length=LONGEST, split_special_tokens=True, **given)
 
     def _seen(self, images: Sequence[ImageFile | None]) -> torch.Tensor:
         """What the image tower makes of images, each different one once; shape ``(items, tokens, width)``."""
@@ -193,11 +188,17 @@ class UniIrBlip(Checkpointed):
         )
         tower = fill(BlipVisionModel(see), vision, self._weights).to(self._device)
         reader = fill(BlipTextModel(read, add_pooling_layer=True), text, self._weights).to(self._device)
-        return _Blip(tower, reader, self._load_tokenizer(words), side)
+        return _Blip(tower, reader, side)
 
-    def _load_tokenizer(self, words: int) -> Any:
+    @cached_property
+    def _image_tokens(self) -> int:
+        return int(first_of(self._weights, "visual_encoder.", "pos_embed").shape[1])
+
+    @cached_property
+    def _tokens(self) -> Any:
         from transformers import BertTokenizer, PreTrainedTokenizerFast
 
+        words = int(first_of(self._weights, "text_encoder.", "embeddings.word_embeddings.weight").shape[0])
         folder, way_out = self._tokenizer.folder, self._tokenizer.way_out
         kind = PreTrainedTokenizerFast if (folder / "tokenizer.json").is_file() else BertTokenizer
         try:

@@ -52,7 +52,6 @@ _NAMES = {
 @dataclass(frozen=True)
 class _ClipSf:
     model: Any
-    tokens: OpenAiTokens
     side: int
 
 
@@ -93,10 +92,10 @@ class UniIrClip(Towers):
         self._tokenizer = find_tokenizer(base, self._weights.folder, "UniIR's CLIP_SF")
 
     def cost(self, item: Item, image: ImageFacts | None) -> int:
-        """Tokens of the text and patches of the image; those of CLIP ViT-L/14."""
+        """Tokens of the text and patches of the image."""
         text = self._text(item, "query")
-        tokens = 0 if image is not None and not text.strip() else min(77, len(text) // 3 + 2)
-        return tokens + (256 if image is not None else 0)
+        tokens = 0 if image is not None and not text.strip() else self._tokens.count(text)
+        return tokens + (self._patches if image is not None else 0)
 
     def _text(self, item: Item, side: Side) -> str:
         return words_of(item, side, self._told)
@@ -104,7 +103,7 @@ class UniIrClip(Towers):
     def _text_features(self, texts: list[str]) -> torch.Tensor:
         import torch
 
-        ids = torch.from_numpy(self._loaded.tokens.ids(texts)).to(self._device)
+        ids = torch.from_numpy(self._tokens.ids(texts)).to(self._device)
         # OpenAI's attends to the padding after the end, which nothing before it can see.
         features: torch.Tensor = self._loaded.model.get_text_features(input_ids=ids).pooler_output
         return features
@@ -150,11 +149,23 @@ class UniIrClip(Towers):
             },
         )
         model = fill(CLIPModel(config), weights, self._weights).to(self._device)
-        return _ClipSf(model, OpenAiTokens.load(self._tokenizer, words, length), side)
+        return _ClipSf(model, side)
+
+    @cached_property
+    def _tokens(self) -> OpenAiTokens:
+        words, length = (self._shape(name)[0] for name in ("token_embedding.weight", "positional_embedding"))
+        return OpenAiTokens.load(self._tokenizer, words, length)
+
+    @cached_property
+    def _patches(self) -> int:
+        return self._shape("visual.positional_embedding")[0] - 1
 
     @cached_property
     def _dimension(self) -> int:
-        return int(first_of(self._weights, "clip_model.", "text_projection").shape[1])
+        return self._shape("text_projection")[1]
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        return tuple(first_of(self._weights, "clip_model.", name).shape)
 
     @property
     def _attention(self) -> str:
