@@ -32,13 +32,15 @@ class OpsMm(VlmEmbedder):
     """
 
     FAMILY: ClassVar[str] = "ops-mm"
-    CODE_VERSION: ClassVar[str] = "1"
+    CODE_VERSION: ClassVar[str] = "2"
     BACKBONES: ClassVar[tuple[Backbone, ...]] = (Qwen2Vl(),)
 
     @property
     def _recipe(self) -> Recipe:
+        longest = self._tokens.longest  # where the authors name no limit, their processor cuts at the tokenizer's
         return Recipe(
             wording=Wording(both=PICTURED, image=PICTURED, text=TEXT, fields=_fields),
             sizing=Sizing(_LIMITS, first=fetched(_LIMITS, narrow="cut")),
             positions="mrope",
+            longest=(longest, longest),
         )

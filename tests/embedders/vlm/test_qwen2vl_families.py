@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from evalkit.check import check
 from evalkit.embedders.modeltext import parse_model
 from evalkit.embedders.registry import load_embedder
 from evalkit.embedders.vlm.vlmembedder import VlmEmbedder
-from evalkit.errors import ImageError, UsageError
+from evalkit.errors import EmbedderError, ImageError, UsageError
 from evalkit.items import Box, Item
 from evalkit.items.images import ImageFile
 
@@ -246,6 +248,32 @@ def test_lamra_cuts_candidates_and_no_query(
             wanted = plain.vector(text, own, first=(280, 280), limits=(3136, 12845056), longest=longest)
             found = embedder.encode([Item("x", text=long, image=shown)], side)[0]  # type: ignore[arg-type]
             np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE, err_msg=f"{side}: {mark}")
+
+
+def test_ops_mm_cuts_at_the_tokenizers_own_limit(
+    tmp_path: Path, qwen2_folder: Path, picture: Callable[[int, int], ImageFile]
+) -> None:
+    """As its authors' call of the processor does (``truncation=True, max_length=None``), beside an image too."""
+    folder, limit = shutil.copytree(qwen2_folder, tmp_path / "short"), 500
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"model_max_length": limit}))
+    size, first, limits = FIRST["ops-mm"]
+    embedder, image, plain = made("ops-mm", folder), picture(*size), Plain(folder)
+    for words in ("a dog", "a dog " * 200):
+        for given, vision in ((image, VISION), (None, "")):
+            wanted = plain.vector(
+                chat(ASK, vision + words, END),
+                None if given is None else given.rgb(),
+                first=first,
+                limits=limits,
+                positions="mrope",
+                longest=limit,
+            )
+            for side in ("query", "candidate"):
+                item = Item("x", text=words, instruction=ASK, image=given)
+                np.testing.assert_allclose(embedder.encode([item], side)[0], wanted, rtol=0, atol=TOLERANCE)
+    with pytest.raises(EmbedderError, match="is cut at 500 tokens, before its image of 280 tokens ends"):
+        embedder.encode([Item("x", instruction="7" * limit, image=image)], "query")
 
 
 # As VLM2Vec's functions make them: instructions that end in a newline and without, before a text, without an image.
